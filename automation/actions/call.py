@@ -1,0 +1,30 @@
+"""One attempt of one action, as it passes through the middleware."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from automation.actions.context import ActionContext
+from automation.plugins import Plugin
+
+
+@dataclass(slots=True)
+class Call:
+    """One attempt: which operation, with which parameters, in which context, how urgently."""
+
+    plugin: Plugin
+    parameters: Any
+    context: ActionContext
+    priority: int = 2
+    settings: BaseModel | None = None
+    """The parameters, once read as the operation's model."""
+    result: Any = None
+    """For an undo: what the operation returned."""
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+Middleware = Callable[[Handler], Handler]

@@ -1,0 +1,82 @@
+"""What a running action is given beside its parameters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from automation.clock import Clock, RealClock
+from automation.errors import AutomationError
+
+T = TypeVar("T")
+
+
+class Suspend(BaseException):
+    """Raised by a handler to be called again at `until` (seconds since the epoch): a wait that survives restarts.
+
+    Not an Exception: a handler's own `except Exception` must not catch it.
+    """
+
+    def __init__(self, until: float, reason: str = "") -> None:
+        super().__init__(until, reason)
+        self.until = until
+        self.reason = reason
+
+
+class Resources:
+    """What actions may use of the engine, by the protocol that they ask for."""
+
+    def __init__(self) -> None:
+        self._by_kind: dict[type[Any], Any] = {}
+
+    def provide(self, kind: type[T], thing: T) -> None:
+        """Offer `thing` to whoever asks for `kind`."""
+        self._by_kind[kind] = thing
+
+    def get(self, kind: type[T]) -> T:
+        """What was offered for `kind`."""
+        try:
+            return cast(T, self._by_kind[kind])
+        except KeyError:
+            raise AutomationError(f"this engine offers no {kind.__name__} to actions") from None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionContext:
+    """What a running action is given beside its parameters."""
+
+    execution_id: str = "none"
+    workflow: str = "none"
+    action: str = "none"
+    operation: str = "none"
+    attempt: int = 1
+    started_at: float = 0.0
+    """When the first attempt began, in seconds since the epoch; the same after a restart."""
+    timeout_seconds: float = 300.0
+    event: Mapping[str, Any] = field(default_factory=dict)
+    clock: Clock = field(default_factory=RealClock)
+    resources: Resources = field(default_factory=Resources)
+    secret: Callable[[str], str] | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for each attempt of this action, so that another system can recognise a repetition."""
+        return f"{self.execution_id}:{self.action}"
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger that carries the execution and the action."""
+        return logging.LoggerAdapter(
+            logging.getLogger("automation.actions"),
+            {"execution_id": self.execution_id, "workflow": self.workflow, "action": self.action},
+        )
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.clock.now()
+
+    def resource(self, kind: type[T]) -> T:
+        """A part of the engine that this action needs, by its protocol."""
+        return self.resources.get(kind)

@@ -1,0 +1,1 @@
+"""What surrounds every attempt of every action: one concern a file. The order is in `executor.py`."""

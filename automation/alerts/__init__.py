@@ -1,0 +1,1 @@
+"""Alerts: conditions over metrics with a life, and the alerts of other systems."""

@@ -1,0 +1,285 @@
+"""All alerts: evaluates the rules that name a metric when a sample of it comes, and keeps what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, Protocol
+
+from automation.alerts.life import OPEN, Reading, follow
+from automation.clock import Clock, iso
+from automation.conditions import Condition, compile_condition
+from automation.errors import Conflict, NotFound
+from automation.model.alert import Alert, AlertRule, AlertState
+from automation.model.event import Event, EventReceipt
+from automation.model.metric import UNITS, Sample
+from automation.store import alerts
+from automation.store.audit import Fact
+from automation.store.statements import Op
+from automation.store.store import Store, encode, to_json
+from automation.telemetry.changes import Changes
+from automation.telemetry.metrics import Metrics
+
+log = logging.getLogger("automation.alerts")
+
+
+class Publish(Protocol):
+    """How a change of an alert becomes an event."""
+
+    def __call__(self, event: Event, *, also: list[Op], hold: Mapping[str, str]) -> Awaitable[EventReceipt]: ...
+
+
+class Latest(Protocol):
+    """Where the other metrics of a condition come from."""
+
+    def __call__(self, name: str, subject: str) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watched:
+    """A rule and its compiled conditions."""
+
+    rule: AlertRule
+    condition: Condition
+    resolve: Condition | None
+
+
+class AlertBook:
+    """Our rules and all alerts, ours and others'."""
+
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics, changes: Changes, publish: Publish) -> None:
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._changes = changes
+        self._publish = publish
+        self._rules: dict[str, Watched] = {}
+        self._by_metric: dict[str, list[Watched]] = {}
+        self._alerts: dict[str, Alert] = {}
+        self._due: dict[str, tuple[float, Watched, Sample]] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._task: asyncio.Task[None] | None = None
+        self.latest: Latest = lambda name, subject: None
+
+    async def start(self) -> None:
+        """Read what an earlier engine knew, so that nothing is decided from an empty state."""
+        for alert in await alerts.open_alerts(self._store):
+            self._alerts[alert.fingerprint] = alert
+        self._task = asyncio.get_running_loop().create_task(self._tick(), name="automation-alerts")
+
+    async def stop(self) -> None:
+        """End the watching of durations."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            self._task = None
+
+    def define(self, rule: AlertRule) -> None:
+        """Add or replace a rule; raises ConditionError."""
+        watched = Watched(
+            rule,
+            compile_condition(rule.condition, units=UNITS),
+            compile_condition(rule.resolve_when, units=UNITS) if rule.resolve_when else None,
+        )
+        self.forget(rule.name)
+        self._rules[rule.name] = watched
+        for name in self._names(watched):
+            self._by_metric.setdefault(name, []).append(watched)
+
+    def forget(self, name: str) -> None:
+        """Remove a rule; its alerts stay as they are."""
+        watched = self._rules.pop(name, None)
+        if watched is not None:
+            for metric in self._names(watched):
+                self._by_metric[metric].remove(watched)
+
+    def rules(self) -> list[AlertRule]:
+        """All rules, by name."""
+        return [self._rules[name].rule for name in sorted(self._rules)]
+
+    async def observe(self, sample: Sample) -> None:
+        """Evaluate the rules that name this metric, for this series."""
+        for watched in self._by_metric.get(sample.name, ()):
+            rule = watched.rule
+            if rule.enabled and (rule.subject is None or rule.subject == sample.subject):
+                await self._evaluate(watched, sample)
+
+    async def acknowledge(self, fingerprint: str, actor: str) -> Alert:
+        """Note that a person takes care of a firing alert; raises NotFound, Conflict when it does not fire."""
+        alert = self._alerts.get(fingerprint) or await alerts.get(self._store, fingerprint)
+        if alert is None:
+            raise NotFound(kind="alert", name=fingerprint)
+        if alert.state is not AlertState.FIRING:
+            raise Conflict(f"alert {alert.name} is {alert.state.value}, not firing")
+        now = self._clock.now()
+        changed = replace(alert, state=AlertState.ACKNOWLEDGED, updated_at=now, reason=f"acknowledged by {actor}")
+        fact = Fact(
+            now, "system_modification", actor, "alert.acknowledge", fingerprint, "ok", to_json({"alert": alert.name})
+        )
+        await self._store.commit([alerts.save(changed)], [fact])
+        self._alerts[fingerprint] = changed
+        self._changes.tell("alert", fingerprint, changed.state.value)
+        return changed
+
+    def external(self, event: Event) -> Iterable[Op]:
+        """The row for an alert that another system fires or resolves: it is committed with its event."""
+        if not event.type.startswith("alert.") or event.source == "alerts":
+            return ()
+        name, fingerprint = event.data.get("alert"), event.data.get("fingerprint")
+        if not name or not fingerprint or event.type not in ("alert.firing", "alert.resolved"):
+            return ()
+        now = self._clock.now()
+        firing = event.type == "alert.firing"
+        known = self._alerts.get(fingerprint)
+        starts_at = float(event.data.get("starts_at") or event.time)
+        acknowledged = known is not None and known.state is AlertState.ACKNOWLEDGED and known.starts_at == starts_at
+        alert = Alert(
+            fingerprint=str(fingerprint),
+            name=str(name),
+            state=(AlertState.ACKNOWLEDGED if acknowledged else AlertState.FIRING) if firing else AlertState.RESOLVED,
+            severity=event.severity or "medium",
+            source=event.source,
+            subject=event.subject,
+            starts_at=starts_at,
+            updated_at=now,
+            labels=event.labels,
+            annotations=event.data.get("annotations") or {},
+            fired_at=starts_at,
+            resolved_at=None if firing else now,
+            reason=f"told by {event.source}",
+        )
+        self._keep(alert)
+        return [alerts.save(alert)]
+
+    @staticmethod
+    def _names(watched: Watched) -> frozenset[str]:
+        names = watched.condition.names | (watched.resolve.names if watched.resolve else frozenset())
+        return names - {"duration", "labels", "subject"}
+
+    async def _evaluate(self, watched: Watched, sample: Sample) -> None:
+        fingerprint = fingerprint_of(watched.rule, sample)
+        # One reading after the other for each series, in the order in which they come.
+        lock = self._locks.setdefault(fingerprint, asyncio.Lock())
+        async with lock:
+            alert = self._alerts.get(fingerprint) or self._new(watched, sample, fingerprint)
+            reading = self._read(watched, sample, alert)
+            step = follow(alert, reading, has_resolve=watched.resolve is not None)
+            due = watched.condition.next_check(reading.since, reading.at) if reading.since else None
+            if step.alert.state is AlertState.PENDING and due is not None:
+                self._due[fingerprint] = (due, watched, sample)
+            else:
+                self._due.pop(fingerprint, None)
+            if step.transition is not None:
+                await self._tell(watched.rule, step.alert, step.transition)
+            elif step.changed:
+                await self._store.commit([alerts.save(step.alert)])
+                self._keep(step.alert)
+                self._changes.tell("alert", fingerprint, step.alert.state.value)
+            elif fingerprint in self._alerts:
+                self._alerts[fingerprint] = step.alert
+        if fingerprint not in self._alerts and not lock.locked():
+            self._locks.pop(fingerprint, None)
+
+    def _new(self, watched: Watched, sample: Sample, fingerprint: str) -> Alert:
+        rule = watched.rule
+        return Alert(
+            fingerprint=fingerprint,
+            name=rule.name,
+            state=AlertState.RESOLVED,
+            severity=rule.severity.value,
+            source="alerts",
+            subject=sample.subject,
+            starts_at=sample.time,
+            updated_at=sample.time,
+            labels={**rule.labels, **sample.labels},
+            annotations=dict(rule.annotations),
+            since=watched.condition.initial_since,
+        )
+
+    def _read(self, watched: Watched, sample: Sample, alert: Alert) -> Reading:
+        names: dict[str, Any] = {"subject": sample.subject, "labels": sample.labels}
+        for name in self._names(watched):
+            value = sample.value if name == sample.name else self.latest(name, sample.subject)
+            if value is not None:
+                names[name] = value
+        now = self._clock.now()
+        condition = watched.condition
+        since: tuple[float | None, ...] = ()
+        if condition.has_duration:
+            # A rule that was changed may have another number of groups than the stored alert.
+            known = alert.since if len(alert.since) == len(condition.initial_since) else condition.initial_since
+            held = condition.hold(names, known, now)
+            value_now, since = held.value, held.since
+        else:
+            value_now = condition.evaluate(names)
+        resolve = watched.resolve.evaluate(names) if watched.resolve else None
+        return Reading(now, value_now, since, resolve, sample.value)
+
+    async def _tell(self, rule: AlertRule, alert: Alert, transition: AlertState) -> None:
+        now = self._clock.now()
+        hold: dict[str, str] = {}
+        if transition is AlertState.FIRING and rule.cooldown_period:
+            if alert.cooldown_until is not None and now < alert.cooldown_until:
+                hold[rule.name] = f"in cooldown until {iso(alert.cooldown_until)}"
+            else:
+                alert = replace(alert, cooldown_until=now + rule.cooldown_period)
+        event = Event(
+            type=f"alert.{transition.value}",
+            subject=alert.subject,
+            source="alerts",
+            severity=alert.severity,
+            labels=alert.labels,
+            id=f"{alert.fingerprint}:{transition.value}:{alert.fired_at!r}",
+            time=now,
+            data={
+                "alert": alert.name,
+                "status": transition.value,
+                "fingerprint": alert.fingerprint,
+                "severity": alert.severity,
+                "condition": rule.condition,
+                "value": alert.value,
+                "starts_at": alert.starts_at,
+                "labels": alert.labels,
+                "annotations": alert.annotations,
+            },
+        )
+        log.info("alert %s of %s is %s: %s", alert.name, alert.subject or "-", alert.state.value, alert.reason)
+        await self._publish(event, also=[alerts.save(alert)], hold=hold)
+        self._keep(alert)
+        self._changes.tell("alert", alert.fingerprint, alert.state.value)
+
+    def _keep(self, alert: Alert) -> None:
+        cooling = alert.cooldown_until is not None and alert.cooldown_until > self._clock.now()
+        if alert.state is AlertState.RESOLVED and not cooling:
+            self._alerts.pop(alert.fingerprint, None)
+            self._locks.pop(alert.fingerprint, None)
+        else:
+            self._alerts[alert.fingerprint] = alert
+        counted = [known.state for known in self._alerts.values()]
+        for state in (AlertState.PENDING, *OPEN):
+            self._metrics.alerts.labels(state.value).set(counted.count(state))
+
+    async def _tick(self) -> None:
+        """A duration runs out between samples too."""
+        while True:
+            await self._clock.sleep(1.0)
+            now = self._clock.now()
+            for fingerprint, (due, watched, sample) in list(self._due.items()):
+                if self._rules.get(watched.rule.name) is not watched:
+                    self._due.pop(fingerprint, None)
+                    continue
+                if due > now:
+                    continue
+                try:
+                    await self._evaluate(watched, sample)
+                except Exception:
+                    log.exception("alert %s could not be evaluated", watched.rule.name)
+
+
+def fingerprint_of(rule: AlertRule, sample: Sample) -> str:
+    """What names the alert of a rule for one series: 16 hexadecimal digits."""
+    text = encode([rule.name, sample.subject, sorted(sample.labels.items())])
+    return sha256(text).hexdigest()[:16]

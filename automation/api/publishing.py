@@ -1,0 +1,88 @@
+"""Events that come in over HTTP: read strictly, checked all together, published all or none, answered when durable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from automation.api.operations import JSON
+from automation.engine import AutomationEngine
+from automation.errors import InputError
+from automation.model.event import Event, EventReceipt
+from automation.sources import payload
+from automation.triggers.dispatcher import check
+
+MOST_EVENTS = 1000
+"""How many events one request may hold."""
+
+_HEADERS = {"Cache-Control": "no-store"}
+_encode = msgspec.json.Encoder().encode
+_KEYS = frozenset(field.name for field in msgspec.structs.fields(Event))
+
+
+class Receipts(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of each event, in the order in which they were sent. All of it is on disk."""
+
+    receipts: tuple[EventReceipt, ...]
+    truncated: int = 0
+    """How many alerts the sender said that it left out."""
+
+
+async def publish_all(engine: AutomationEngine, events: Sequence[Event], truncated: int = 0) -> Response:
+    """Publish events, none if one of them is refused; raises InputError that says which."""
+    receipts: tuple[EventReceipt, ...]
+    if len(events) == 1:
+        receipts = (await engine.publish(events[0]),)
+    else:
+        for index, event in enumerate(events):
+            _check(event, index)
+        # Together: they share one transaction. All are awaited, also when one fails, so that none is half done.
+        found = await asyncio.gather(*map(engine.publish, events), return_exceptions=True)
+        receipts = tuple(_receipt(outcome) for outcome in found)
+    return Response(_encode(Receipts(receipts=receipts, truncated=truncated)), 202, _HEADERS, JSON)
+
+
+def read_events(body: bytes, max_depth: int) -> list[Event]:
+    """The event, or the list of events, of a body; raises InputError that says what is wrong and where."""
+    value = payload.parse_json(body, max_depth=max_depth)
+    if not isinstance(value, list):
+        return [_event(value, "")]
+    if len(value) > MOST_EVENTS:
+        raise InputError(f"{len(value)} events in one request; send at most {MOST_EVENTS}")
+    return [_event(item, f"[{index}]") for index, item in enumerate(value)]
+
+
+def _event(value: Any, path: str) -> Event:
+    if not isinstance(value, dict):
+        raise payload.wrong(path, f"an event must be an object, not {payload.kind_of(value)}")
+    unknown = value.keys() - _KEYS
+    if unknown:
+        raise payload.wrong(payload.join(path, min(unknown)), f"unknown key; an event has {', '.join(sorted(_KEYS))}")
+    time = value.get("time")
+    if isinstance(time, str):
+        value["time"] = payload.moment(time, payload.join(path, "time"))
+    elif isinstance(time, int | float) and not isinstance(time, bool):
+        value["time"] = payload.in_range(time, payload.join(path, "time"))
+    try:
+        return msgspec.convert(value, Event)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$")
+        where = path + place.rstrip("`")
+        raise payload.wrong(where.removeprefix("."), message.replace("`", "")) from None
+
+
+def _check(event: Event, index: int) -> None:
+    try:
+        check(event)
+    except InputError as error:
+        raise InputError(f"[{index}]: {error.message}", path=f"[{index}]") from None
+
+
+def _receipt(outcome: EventReceipt | BaseException) -> EventReceipt:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome

@@ -1,0 +1,79 @@
+"""`automation workflows`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from automation.cli.command import Session, command
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    workflows = typer.Typer(help="Workflows: list, show.", no_args_is_help=True)
+    app.add_typer(workflows, name="workflows")
+
+    @command(workflows, "list")
+    async def list_(session: Session) -> None:
+        """List the workflows, alerts with actions among them."""
+        from automation.cli.client import connect
+
+        async with connect(session) as client:
+            found = await client.workflows()
+        if session.out.as_json:
+            session.out.document(found)
+            return
+        rows = [
+            (
+                item["name"],
+                ", ".join(_trigger(trigger) for trigger in item["triggers"])
+                or ", ".join(item["conditions"])
+                or "by hand",
+                ", ".join(item["actions"]),
+                item["priority"],
+                item["enabled"],
+                item["description"],
+            )
+            for item in found["items"]
+        ]
+        columns = ("name", "started by", "actions", "priority", "enabled", "description")
+        session.out.table(columns, rows, empty="there are no workflows")
+
+    @command(workflows, "show")
+    async def show(
+        session: Session,
+        name: Annotated[str, typer.Argument(help="The workflow's name.", show_default=False)],
+    ) -> None:
+        """Show a workflow and the order of its actions."""
+        from automation.cli.client import connect
+
+        async with connect(session) as client:
+            workflow = await client.workflow(name)
+        if session.out.as_json:
+            session.out.document(workflow)
+            return
+        import yaml
+
+        session.out.line(yaml.safe_dump(_pruned(workflow["definition"]), sort_keys=False, allow_unicode=True).rstrip())
+        session.out.line()
+        rows = [
+            (place, action, workflow["operations"][action], workflow["effects"][action])
+            for place, layer in enumerate(workflow["layers"], 1)
+            for action in layer
+        ]
+        session.out.table(("step", "action", "operation", "effect"), rows)
+
+
+def _pruned(value: Any) -> Any:
+    """Without what is empty or off, as people write it."""
+    if isinstance(value, dict):
+        pruned = {key: _pruned(item) for key, item in value.items()}
+        return {key: item for key, item in pruned.items() if item not in (None, "", [], {}) and item is not False}
+    return [_pruned(item) for item in value] if isinstance(value, list) else value
+
+
+def _trigger(trigger: dict[str, object]) -> str:
+    kind = str(trigger["type"])
+    about = next((str(trigger[key]) for key in ("event", "alert", "webhook", "cron") if trigger.get(key)), "")
+    return f"{kind} {about}".rstrip()

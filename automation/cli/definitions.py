@@ -1,0 +1,48 @@
+"""The definition files that a command works with: those of the configuration, and what is added on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from automation.catalogue import Catalogue
+from automation.config import config_file
+from automation.definitions import Definitions, definition_files, read_files
+from automation.errors import DefinitionError, Problem
+
+if TYPE_CHECKING:
+    from automation.config import AutomationConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where definitions come from."""
+
+    folder: Path | None = None
+    main: Path | None = None
+    """The configuration file, in which definitions may stand as well."""
+    extra: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, config: AutomationConfig, file: Path | None, extra: Iterable[Path] = ()) -> Files:
+        """Those of a configuration that was loaded from `file` (or from where it is found by default)."""
+        return cls(config.definitions, config_file(file), tuple(extra))
+
+    def paths(self) -> tuple[Path, ...]:
+        """All files, in the order in which they are read; raises ConfigurationError."""
+        found = definition_files(self.folder, self.main)
+        return found + tuple(path for path in self.extra if path not in found)
+
+    def read(self, catalogue: Catalogue) -> tuple[Definitions, list[Problem]]:
+        """What is right in them, and all problems, with those that only all of them together show."""
+        return read_files(self.paths(), main=self.main, check=catalogue.check)
+
+    def load(self, catalogue: Catalogue) -> tuple[Definitions, list[Problem]]:
+        """All of them, and warnings; raises DefinitionError with every problem if one of them is an error."""
+        definitions, problems = self.read(catalogue)
+        wrong = [problem for problem in problems if problem.severity == "error"]
+        if wrong:
+            raise DefinitionError(wrong, what="the set of definition files")
+        return definitions, problems

@@ -1,0 +1,271 @@
+"""The client without a server: what is only read opens the database alone; what acts runs an engine in this process."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from automation.api.render import event_mapping, plain
+from automation.cli.client import Document, Order, Slice
+from automation.cli.command import Session
+from automation.cli.definitions import Files
+from automation.engine import AutomationEngine
+from automation.errors import AutomationError, ConfigurationError, Conflict
+from automation.infrastructure.processes import began
+from automation.infrastructure.services import Services
+from automation.model.alert import AlertState
+from automation.model.event import Event
+from automation.model.execution import ExecutionContext, WorkflowStatus
+from automation.model.service import Replica, ServiceDefinition
+from automation.model.workflow import WorkflowDefinition
+from automation.queries import Queries
+from automation.workflows.plan import compile_workflow
+
+POLL_SECONDS = 0.5
+_UNDER_WAY = frozenset({WorkflowStatus.PENDING, WorkflowStatus.RUNNING})
+
+
+class LocalClient:
+    """Works on the configured database."""
+
+    def __init__(self, session: Session, files: Sequence[Path] = ()) -> None:
+        self._session = session
+        self._config = session.config()
+        self._files = Files.of(self._config, session.config_file, files)
+        self._exit = AsyncExitStack()
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
+
+    async def start(self, order: Order) -> str:
+        """Start a workflow in this process; it ends, or is left to a later engine, when this client is closed."""
+        engine = await self._acting()
+        context = ExecutionContext(variables=dict(order.variables))
+        return await engine.start_workflow(order.workflow, context, idempotency_key=order.idempotency_key)
+
+    async def dry_run(self, order: Order) -> Document:
+        """What a start would do; nothing is opened for it."""
+        from automation.workflows.dryrun import foresee
+
+        plan = self._defined.workflow_manager.plan(order.workflow)
+        return _document(foresee(plan, order.variables, level=self._config.level))
+
+    async def executions(self, workflow: str | None, status: str | None, part: Slice) -> Document:
+        """Executions, newest first."""
+        wanted = WorkflowStatus(status) if status else None
+        queries = await self._reading()
+        return _document(
+            await queries.executions(workflow=workflow, status=wanted, cursor=part.cursor, limit=part.limit)
+        )
+
+    async def execution(self, execution_id: str) -> Document:
+        """All that is known of one."""
+        detail = await (await self._reading()).execution_detail(execution_id)
+        layers = compile_workflow(detail.definition).layers()
+        return {
+            "execution": plain(detail.execution),
+            "actions": plain(detail.actions),
+            "layers": [[step.name for step in layer] for layer in layers],
+            "variables": detail.variables,
+            "event": event_mapping(detail.event),
+        }
+
+    async def cancel(self, execution_id: str, reason: str) -> Document:
+        """End it, with its cleanup, in this process."""
+        await self._alone(f"cancel {execution_id}")
+        engine = await self._acting()
+        await engine.cancel(execution_id, reason)
+        return await self._settled(execution_id)
+
+    async def decide(self, execution_id: str, action: str | None, agreed: bool, reason: str) -> Document:
+        """Approve or deny, and run what follows in this process."""
+        await self._alone(f"decide on {execution_id}")
+        engine = await self._acting()
+        await engine.decide(execution_id, action, agreed, reason=reason)
+        return await self._settled(execution_id)
+
+    async def publish(self, event: Event) -> Document:
+        """Take an event in, and run what it starts in this process."""
+        engine = await self._acting()
+        receipt = await engine.publish(event)
+        for execution_id in receipt.executions:
+            await self._settled(execution_id)
+        return _document(receipt)
+
+    async def events(self, type: str | None, part: Slice) -> Document:
+        """Events, newest first."""
+        queries = await self._reading()
+        return _document(await queries.events(type=type, cursor=part.cursor, limit=part.limit))
+
+    async def alerts(self, state: str | None, part: Slice) -> Document:
+        """Alerts, the last changed first."""
+        wanted = AlertState(state) if state else None
+        queries = await self._reading()
+        return _document(await queries.alerts(state=wanted, cursor=part.cursor, limit=part.limit))
+
+    async def acknowledge(self, fingerprint: str) -> Document:
+        """Say that a person takes care of a firing alert."""
+        await self._alone(f"acknowledge {fingerprint}")
+        await self._reading()
+        return _document(await self._engine.alerts.acknowledge(fingerprint, "local"))
+
+    async def workflows(self) -> Document:
+        """Those of the definition files, and of alerts with actions."""
+        manager = self._defined.workflow_manager
+        return {"items": [_summary(manager.plan(name).definition) for name in manager.list_workflows()]}
+
+    async def workflow(self, name: str) -> Document:
+        """One of them."""
+        plan = self._defined.workflow_manager.plan(name)
+        return {
+            "definition": plain(plan.definition),
+            "layers": [[step.name for step in layer] for layer in plan.layers()],
+            "operations": {step.name: step.plugin.name for step in plan.steps},
+            "effects": {step.name: step.effect for step in plan.steps},
+        }
+
+    async def services(self) -> Document:
+        """The services of the definition files, and what runs of them."""
+        services = self._defined.services
+        found = [await _service(services, service) for service in services.all()]
+        return {"items": found}
+
+    async def issue_token(self, name: str, roles: Sequence[str], expires_in: float | None) -> Document:
+        """A new token, shown this once."""
+        await self._reading(create=True)
+        text = await self._engine.tokens.issue(name, roles, expires_in=expires_in, actor="local")
+        issued = next(known for known in reversed(await self._engine.tokens.list()) if known.name == name)
+        return {"token": text, "info": plain(issued)}
+
+    async def tokens(self) -> Document:
+        """All tokens; of none its text."""
+        await self._reading()
+        return {"items": plain(await self._engine.tokens.list())}
+
+    async def revoke_token(self, token_id: str) -> Document:
+        """End a token."""
+        await self._reading()
+        return _document(await self._engine.tokens.revoke(token_id, "local"))
+
+    async def audit(self, kind: str | None, part: Slice) -> Document:
+        """Audit rows, newest first."""
+        queries = await self._reading()
+        return _document(await queries.audit(kind=kind, cursor=part.cursor, limit=part.limit))
+
+    async def verify_audit(self) -> Document:
+        """Check every row of the audit chain."""
+        rows, problems = await (await self._reading()).verify_audit()
+        return {"valid": not problems, "rows": rows, "problems": plain(problems)}
+
+    @cached_property
+    def _engine(self) -> AutomationEngine:
+        return AutomationEngine(self._config)
+
+    @cached_property
+    def _defined(self) -> AutomationEngine:
+        """The engine with the definitions; it need not run for that."""
+        self._engine.catalogue.apply(self._files.load(self._engine.catalogue)[0])
+        return self._engine
+
+    async def _reading(self, *, create: bool = False) -> Queries:
+        """The open database, without an engine that would take up work. Raises StoreError, ConfigurationError."""
+        if not self._open:
+            store, path = self._engine.store, self._engine.store.backend.path
+            if create:
+                prepare_folder(self._config.database_url, self._config.data_dir)
+            elif not path.exists() and (path.parent.is_dir() or self._config.database_url is None):
+                raise ConfigurationError(
+                    f"there is no database {path} yet",
+                    hint="start with 'automation serve', name a configuration with --config, or set AUTOMATION_URL",
+                )
+            await store.open()
+            self._exit.push_async_callback(store.close)
+            self._open = True
+        return self._engine.queries
+
+    async def _acting(self) -> AutomationEngine:
+        """The running engine, with the definitions."""
+        engine = self._defined
+        if not self._open:
+            prepare_folder(self._config.database_url, self._config.data_dir)
+            await engine.start(watch=False)
+            self._exit.push_async_callback(engine.stop)
+            self._open = True
+        return engine
+
+    async def _alone(self, what: str) -> None:
+        """Refuse to change what a running engine holds in memory; raises Conflict."""
+        async with LocalClient(self._session) as look:
+            nodes = await (await look._reading()).nodes()
+        for node in nodes:
+            if node.lease_until > time.time() and _lives(node.host, node.pid, node.process_started):
+                raise Conflict(
+                    f"cannot {what}: an engine works on this database (process {node.pid} on {node.host})",
+                    hint="talk to it: set AUTOMATION_URL, and AUTOMATION_TOKEN or AUTOMATION_TOKEN_FILE",
+                    code=2,
+                )
+
+    async def _settled(self, execution_id: str) -> Document:
+        """The execution once it has ended, or waits for a time or a person."""
+        queries = self._engine.queries
+        with self._engine.changes.watch(execution_id) as watch:
+            while (execution := await queries.execution(execution_id)).status in _UNDER_WAY:
+                # Another process may have it, whose changes only the database tells.
+                await watch.next(POLL_SECONDS)
+        return {"execution_id": execution_id, "status": execution.status.value}
+
+
+def prepare_folder(database_url: str | None, data_dir: Path) -> None:
+    """Make the folder of the default database; one that was named is expected to be there."""
+    if database_url is None:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _lives(host: str, pid: int, started: float) -> bool:
+    """Whether a process has not died, as far as can be told from this machine."""
+    if host != socket.gethostname():
+        return True
+    found = began(pid)
+    return found is not None and abs(found - started) < 0.05
+
+
+async def _service(services: Services, service: ServiceDefinition) -> Document:
+    replicas: list[Replica] = []
+    error = None
+    try:
+        replicas = await services.platform(service).replicas(service)
+    except (AutomationError, OSError) as problem:
+        error = str(problem)
+    return {
+        "definition": plain(service),
+        "replicas": plain(replicas),
+        "availability_percent": None,
+        "error": error,
+    }
+
+
+def _summary(definition: WorkflowDefinition) -> Document:
+    return {
+        "name": definition.name,
+        "description": definition.description,
+        "enabled": definition.enabled,
+        "priority": definition.priority.name.lower(),
+        "triggers": [trigger.model_dump(mode="json") for trigger in definition.triggers],
+        "conditions": list(definition.conditions),
+        "actions": [action.name for action in definition.actions],
+        "labels": definition.labels,
+    }
+
+
+def _document(value: Any) -> Document:
+    document: Document = plain(value)
+    return document

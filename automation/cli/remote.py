@@ -1,0 +1,182 @@
+"""The client of a running server: the same questions, asked over REST."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx2
+import msgspec
+
+from automation.cli.client import Document, Order, Slice
+from automation.cli.failures import CommandFailed, ServerUnreachable
+from automation.errors import (
+    AutomationError,
+    Conflict,
+    DefinitionError,
+    DuplicateKey,
+    Forbidden,
+    InputError,
+    NotFound,
+    Problem,
+    StoreUnavailable,
+    TooManyRequests,
+    Unauthenticated,
+)
+from automation.infrastructure.probe import innermost
+from automation.model.event import Event
+
+TIMEOUT_SECONDS = 30.0
+
+
+class RemoteClient:
+    """Talks to one server."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = url
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def start(self, order: Order) -> str:
+        """Start a workflow; the execution's id."""
+        body = {"variables": dict(order.variables), "idempotency_key": order.idempotency_key}
+        answer = await self._post(f"/workflows/{_part(order.workflow)}/executions", body)
+        return str(answer["execution_id"])
+
+    async def dry_run(self, order: Order) -> Document:
+        """What a start would do."""
+        body = {"variables": dict(order.variables)}
+        return await self._post(f"/workflows/{_part(order.workflow)}/executions?dry_run=true", body)
+
+    async def executions(self, workflow: str | None, status: str | None, part: Slice) -> Document:
+        """Executions, newest first."""
+        return await self._get("/executions", workflow=workflow, status=status, **_page(part))
+
+    async def execution(self, execution_id: str) -> Document:
+        """All that is known of one."""
+        return await self._get(f"/executions/{_part(execution_id)}")
+
+    async def cancel(self, execution_id: str, reason: str) -> Document:
+        """Ask for its end."""
+        return await self._post(f"/executions/{_part(execution_id)}/cancel", {"reason": reason})
+
+    async def decide(self, execution_id: str, action: str | None, agreed: bool, reason: str) -> Document:
+        """Approve or deny what waits for that."""
+        body = {"action": action, "approve": agreed, "reason": reason}
+        return await self._post(f"/executions/{_part(execution_id)}/decision", body)
+
+    async def publish(self, event: Event) -> Document:
+        """Take an event in: its receipt."""
+        answer = await self._post("/events", msgspec.structs.asdict(event))
+        receipt: Document = answer["receipts"][0]
+        return receipt
+
+    async def events(self, type: str | None, part: Slice) -> Document:
+        """Events, newest first."""
+        return await self._get("/events", type=type, **_page(part))
+
+    async def alerts(self, state: str | None, part: Slice) -> Document:
+        """Alerts, the last changed first."""
+        return await self._get("/alerts", state=state, **_page(part))
+
+    async def acknowledge(self, fingerprint: str) -> Document:
+        """Say that a person takes care of a firing alert."""
+        return await self._post(f"/alerts/{_part(fingerprint)}/acknowledge")
+
+    async def workflows(self) -> Document:
+        """All workflows."""
+        return await self._get("/workflows")
+
+    async def workflow(self, name: str) -> Document:
+        """One workflow."""
+        return await self._get(f"/workflows/{_part(name)}")
+
+    async def services(self) -> Document:
+        """All services with their replicas."""
+        return await self._get("/services")
+
+    async def issue_token(self, name: str, roles: Sequence[str], expires_in: float | None) -> Document:
+        """A new token, shown this once."""
+        return await self._post("/tokens", {"name": name, "roles": list(roles), "expires_in": expires_in})
+
+    async def tokens(self) -> Document:
+        """All tokens; of none its text."""
+        return await self._get("/tokens")
+
+    async def revoke_token(self, token_id: str) -> Document:
+        """End a token."""
+        return await self._post(f"/tokens/{_part(token_id)}/revoke")
+
+    async def audit(self, kind: str | None, part: Slice) -> Document:
+        """Audit rows, newest first."""
+        return await self._get("/audit", kind=kind, **_page(part))
+
+    async def verify_audit(self) -> Document:
+        """Check every row of the audit chain."""
+        return await self._get("/audit/verify")
+
+    async def _get(self, path: str, **query: Any) -> Document:
+        return await self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
+
+    async def _post(self, path: str, body: Mapping[str, Any] | None = None) -> Document:
+        return await self._ask("POST", path, json=body or {})
+
+    async def _ask(self, method: str, path: str, **more: Any) -> Document:
+        try:
+            response = await self._client.request(method, path, **more)
+        except httpx2.TimeoutException:
+            raise ServerUnreachable(f"{self._url} did not answer within {TIMEOUT_SECONDS:g} s") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            raise ServerUnreachable(
+                f"cannot reach {self._url}: {innermost(error)}",
+                hint="is 'automation serve' running there? AUTOMATION_URL names it",
+            ) from None
+        try:
+            answer = response.json()
+        except ValueError:
+            raise ServerUnreachable(
+                f"{self._url} answered {response.status_code}, and not with JSON: is that automation?"
+            ) from None
+        if not response.is_success:
+            raise _error(response.status_code, answer if isinstance(answer, dict) else {})
+        document: Document = answer
+        return document
+
+
+def _error(status: int, problem: Mapping[str, Any]) -> AutomationError:
+    """The error that a problem (RFC 9457) tells of."""
+    reason = str(problem.get("type", "")).rpartition(":")[2]
+    detail = str(problem.get("detail") or problem.get("title") or f"the server answered {status}")
+    problems = [
+        Problem(str(item.get("path", "")), str(item.get("message", ""))) for item in problem.get("problems", ())
+    ]
+    if reason == "invalid" and problems:
+        return DefinitionError(problems, what=detail.rpartition(" was refused")[0] or "the request")
+    kinds: dict[str, type[AutomationError]] = {
+        "invalid": InputError,
+        "unauthenticated": Unauthenticated,
+        "forbidden": Forbidden,
+        "not-found": NotFound,
+        "conflict": Conflict,
+        "duplicate-key": DuplicateKey,
+        "too-many-requests": TooManyRequests,
+        "unavailable": StoreUnavailable,
+    }
+    if reason in kinds:
+        return kinds[reason](detail)
+    return CommandFailed(f"the server answered {status}: {detail}", request_id=problem.get("request_id"))
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _page(part: Slice) -> dict[str, Any]:
+    return {"limit": part.limit, "cursor": part.cursor}

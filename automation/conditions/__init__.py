@@ -1,0 +1,22 @@
+"""The condition language: text in, fast function out. `docs/reference/conditions.md` is its reference.
+
+condition = compile_condition('cpu_usage > 80 AND event.severity IN ["high", "critical"]')
+condition({"cpu_usage": 91.5, "event": {"severity": "high"}})    # True
+"""
+
+from automation.conditions.condition import Condition, Expression, compile_condition, compile_expression
+from automation.conditions.durations import Held
+from automation.conditions.interpreter import Explanation, Names
+from automation.conditions.templates import Template, compile_template
+
+__all__ = [
+    "Condition",
+    "Explanation",
+    "Expression",
+    "Held",
+    "Names",
+    "Template",
+    "compile_condition",
+    "compile_expression",
+    "compile_template",
+]

@@ -1,0 +1,168 @@
+"""What a tree says before it runs: whether it makes sense, what it reads, and which events can make it true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from typing import TypeAlias
+
+from automation.conditions.functions import check_call
+from automation.conditions.regex_safety import UnsafePattern, matcher
+from automation.conditions.syntax import (
+    And,
+    Arithmetic,
+    Call,
+    Comparison,
+    ListOf,
+    Literal,
+    Mistake,
+    Name,
+    Negative,
+    Node,
+    Not,
+    Number,
+    Or,
+    Relation,
+    children,
+    path_text,
+    rebuilt,
+    walk,
+)
+from automation.conditions.units import PERCENT_UNITS, parse_number
+
+MAX_PATTERNS = 20
+
+
+def check(tree: Node) -> None:
+    """Refuses, with `Mistake`, what parses but cannot work."""
+    patterns = 0
+    for node in walk(tree):
+        match node:
+            case Call():
+                check_call(node)
+            case Comparison(operands=operands):
+                for operand in operands:
+                    if operand == Literal(None):
+                        raise Mistake(operand.column, "nothing compares with null: use IS NULL or IS NOT NULL")
+            case Relation("MATCHES", right=Literal(str(pattern), column)):
+                patterns += 1
+                _check_pattern(pattern, column)
+                if patterns > MAX_PATTERNS:
+                    raise Mistake(column, f"too many patterns; at most {MAX_PATTERNS} are allowed")
+
+
+def _check_pattern(pattern: str, column: int) -> None:
+    try:
+        matcher(pattern)
+    except UnsafePattern as refusal:
+        raise Mistake(column, str(refusal)) from None
+
+
+def paths_read(tree: Node) -> frozenset[tuple[str | int, ...]]:
+    """Every path that the tree reads."""
+    return frozenset(node.parts for node in walk(tree) if isinstance(node, Name))
+
+
+# --- percents -------------------------------------------------------------------------------------------------------
+
+
+def with_units(tree: Node, units: Mapping[str, str]) -> Node:
+    """The tree with `80%` worth 80 where it stands against a metric that is declared in percent."""
+    if not any(unit in PERCENT_UNITS for unit in units.values()):
+        return tree
+    return _with_units(tree, units)
+
+
+def _with_units(node: Node, units: Mapping[str, str]) -> Node:
+    parts = [_with_units(child, units) for child in children(node)]
+    match node:
+        case Comparison() | Relation() | Arithmetic(operator="+" | "-"):
+            metric = [_is_percent_metric(part, units) for part in parts]
+            beside = [any(metric[max(0, place - 1) : place + 2]) for place in range(len(parts))]
+            parts = [_scaled(part) if scale else part for part, scale in zip(parts, beside, strict=True)]
+    return rebuilt(node, parts)
+
+
+def _is_percent_metric(node: Node, units: Mapping[str, str]) -> bool:
+    match node:
+        case Name(parts):
+            return units.get(path_text(parts)) in PERCENT_UNITS
+        case Call(arguments=(first, *_)):
+            return _is_percent_metric(first, units)
+        case Negative(operand):
+            return _is_percent_metric(operand, units)
+        case Arithmetic(operator, left, right):
+            one, other = _is_percent_metric(left, units), _is_percent_metric(right, units)
+            if operator in "+-":
+                return one or other
+            # A percent times a factor is a percent; one by another is a plain number.
+            return one is not other if operator == "*" else one and not other
+        case _:
+            return False
+
+
+def _scaled(node: Node) -> Node:
+    """The percents of a sum, not those of a product: `50% * limit` is half the limit in any unit."""
+    match node:
+        case Number(text) if node.percent:
+            return Number(text, parse_number(text[:-1], node.column), node.column)
+        case Negative() | ListOf() | Arithmetic(operator="+" | "-"):
+            return rebuilt(node, map(_scaled, children(node)))
+        case _:
+            return node
+
+
+# --- which events can make it true ----------------------------------------------------------------------------------
+
+_EVENT_TYPE = Name(("event", "type"))
+_Types: TypeAlias = frozenset[str] | None
+
+
+def event_types(tree: Node) -> _Types:
+    """The values of `event.type` without which the tree cannot be true; None if it could be true with any."""
+    return _types(tree, True)
+
+
+def _types(node: Node, wanted: bool) -> _Types:
+    match node:
+        case Not(operand):
+            return _types(operand, not wanted)
+        case And(operands) | Or(operands):
+            all_needed = isinstance(node, And) is wanted
+            return (_all if all_needed else _any)(_types(operand, wanted) for operand in operands)
+        case Comparison():
+            pairs = (_pair_types(operator, left, right, wanted) for operator, left, right in node.pairs)
+            return (_all if wanted else _any)(pairs)
+        case Relation("IN" | "NOT IN" as operator, left, ListOf(items)) if left == _EVENT_TYPE:
+            if (operator == "IN") is wanted and all(isinstance(item, Literal) for item in items):
+                return frozenset(
+                    item.value for item in items if isinstance(item, Literal) and isinstance(item.value, str)
+                )
+    return None
+
+
+def _pair_types(operator: str, left: Node, right: Node, wanted: bool) -> _Types:
+    if operator != ("==" if wanted else "!="):
+        return None
+    if right == _EVENT_TYPE:
+        left, right = right, left
+    if left == _EVENT_TYPE and isinstance(right, Literal) and isinstance(right.value, str):
+        return frozenset((right.value,))
+    return None
+
+
+def _all(parts: Iterable[_Types]) -> _Types:
+    """All must hold: what is possible for each."""
+    found = [part for part in parts if part is not None]
+    return reduce(frozenset.intersection, found) if found else None
+
+
+def _any(parts: Iterable[_Types]) -> _Types:
+    """One must hold: what is possible for one, unless one is possible with anything."""
+    found: list[frozenset[str]] = []
+    for part in parts:
+        if part is None:
+            return None
+        found.append(part)
+    union: Callable[[frozenset[str], frozenset[str]], frozenset[str]] = frozenset.union
+    return reduce(union, found)

@@ -1,0 +1,392 @@
+"""Every setting once: its name, type, default and help. The only reader of the environment.
+
+Precedence: keyword or command line > environment > `automation.yaml` > default. A setting `section.key` is
+`AUTOMATION_SECTION__KEY` in the environment; with `_FILE` behind it, the value is read from that file.
+`DATABASE_URL` is read where `AUTOMATION_DATABASE_URL` is not set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, cast, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from automation.errors import ConfigurationError
+from automation.model.workflow import AutomationLevel
+from automation.plugins import validation_problems
+
+PREFIX = "AUTOMATION_"
+
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "automation_admin": (
+        "workflows:create",
+        "workflows:execute",
+        "workflows:delete",
+        "actions:execute_critical",
+        "system:admin",
+    ),
+    "automation_operator": (
+        "workflows:execute",
+        "workflows:view",
+        "actions:execute_standard",
+        "alerts:acknowledge",
+        "alerts:view",
+        "metrics:view",
+        "events:publish",
+        "events:view",
+    ),
+    "automation_viewer": ("workflows:view", "metrics:view", "alerts:view", "events:view"),
+    "automation_source": ("events:publish",),
+}
+"""The roles that exist without configuration: those of the specification, with what their work needs beside it
+(events are named nowhere in it), and one for senders of events such as Alertmanager."""
+
+AuditKind = Literal[
+    "workflow_execution",
+    "action_execution",
+    "configuration_change",
+    "access_attempt",
+    "data_access",
+    "system_modification",
+]
+AUDITABLE: tuple[AuditKind, ...] = get_args(AuditKind)
+
+
+class Section(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Api(Section):
+    """The HTTP server."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """The port to listen on; 0 takes a free one."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 1_048_576
+    """The largest request body accepted, in bytes; a larger one is answered with 413."""
+    max_body_depth: Annotated[int, Field(ge=2, le=500)] = 64
+    """How deeply a JSON body may be nested; a deeper one is answered with 400."""
+    open_metrics_on_loopback: bool = True
+    """Whether `/metrics` and `/webhooks/test` answer without a token when asked from this machine."""
+
+
+class Role(Section):
+    """One role."""
+
+    permissions: tuple[str, ...]
+    """What it may do, such as `workflows:execute`."""
+
+
+class Security(Section):
+    """Who may do what."""
+
+    roles: dict[str, Role] = Field(default_factory=dict)
+    """Roles beside, or instead of, the built-in ones, by name."""
+    failed_attempts: Annotated[int, Field(ge=1)] = 10
+    """How many wrong tokens an address may send within a minute before it is answered with 429."""
+    session_hours: Annotated[float, Field(gt=0)] = 12.0
+    """How long a browser stays signed in to the console, in hours."""
+
+    def permissions(self, roles: tuple[str, ...]) -> frozenset[str]:
+        """All that these roles may do together; an unknown role may do nothing."""
+        granted: set[str] = set()
+        for role in roles:
+            if role in self.roles:
+                granted.update(self.roles[role].permissions)
+            else:
+                granted.update(ROLES.get(role, ()))
+        return frozenset(granted)
+
+    @property
+    def role_names(self) -> tuple[str, ...]:
+        """All roles, the built-in ones first."""
+        return tuple(dict.fromkeys((*ROLES, *self.roles)))
+
+
+class Audit(Section):
+    """The audit chain."""
+
+    enabled: bool = True
+    """Whether audit rows are written."""
+    events_to_audit: tuple[AuditKind, ...] = AUDITABLE
+    """Which kinds of rows are written."""
+
+
+class Events(Section):
+    """What is kept of events."""
+
+    retain: Literal["all", "matched", "none"] = "all"
+    """Which events are kept for explaining: all, those that started something, or none.
+
+    What the engine needs to recognise duplicates is kept for the events that started something in any case."""
+
+
+class Slack(Section):
+    """Slack, by an incoming webhook."""
+
+    webhook_url: SecretStr | None = None
+    """The address of the incoming webhook."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    """The limit for one delivery."""
+
+
+class Notifications(Section):
+    """How people are told."""
+
+    slack: Slack = Slack()
+    """The `slack` channel."""
+
+
+class Http(Section):
+    """Outgoing HTTP of actions."""
+
+    allow_private_addresses: bool = True
+    """Whether actions may call loopback and private addresses; link-local ones (cloud metadata) are always refused."""
+
+
+class Store(Section):
+    """How the database is used."""
+
+    lease_seconds: Annotated[float, Field(ge=2)] = 15.0
+    """After how long without a heartbeat another node takes over the work of a silent one."""
+    busy_timeout_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """How long to wait for a locked SQLite file."""
+    max_pending: Annotated[int, Field(ge=100)] = 20_000
+    """How many writes may wait for the writer before callers are held back."""
+
+
+class Logs(Section):
+    """The engine's own log."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is written."""
+    format: Literal["text", "json"] = "text"
+    """One line of text or one JSON object a record."""
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """`AUTOMATION_<SECTION>__<KEY>`, `*_FILE`, and `DATABASE_URL`; an unknown `AUTOMATION_` name is refused."""
+
+    ignored = frozenset({"AUTOMATION_URL", "AUTOMATION_TOKEN", "AUTOMATION_TOKEN_FILE", "AUTOMATION_CONFIG"})
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # pragma: no cover
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        if "DATABASE_URL" in os.environ:
+            values["database_url"] = os.environ["DATABASE_URL"]
+        for name, text in sorted(os.environ.items()):
+            if not name.startswith(PREFIX) or name in self.ignored:
+                continue
+            key = name.removeprefix(PREFIX).lower()
+            if key.endswith("_file"):
+                key = key.removesuffix("_file")
+                try:
+                    text = Path(text).read_text(encoding="utf-8").strip()
+                except OSError as error:
+                    raise ConfigurationError(f"{name}: cannot read {text}: {error.strerror}") from None
+            *sections, last = key.split("__")
+            place = values
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[last] = _plain(text)
+        return values
+
+
+def _plain(text: str) -> Any:
+    # Lists and mappings come as JSON; everything else stays text, which pydantic reads as the field's type.
+    if text[:1] in "[{":
+        import json
+
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+class AutomationConfig(BaseSettings):
+    """The settings of one engine. Keywords win over the environment; `load(path)` reads a file as well."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=False
+    )
+
+    level: AutomationLevel = AutomationLevel.INTELLIGENT
+    """How much is done without asking; `manual` only proposes what triggers would have started."""
+    max_concurrent_actions: Annotated[int, Field(ge=1)] = 10
+    """How many actions run at the same time."""
+    retry_attempts: Annotated[int, Field(ge=1, le=100)] = 3
+    """How often a failing action is tried in all, where its definition does not say."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 300
+    """The limit for one attempt of an action, where its definition does not say."""
+    monitoring_interval: Annotated[float, Field(gt=0)] = 30
+    """Seconds between two rounds of health checks and metric collection."""
+    enable_predictive_scaling: bool = True
+    """Accepted so that configurations of the specification load; nothing in this version predicts yet."""
+    enable_ml_optimization: bool = True
+    """Accepted so that configurations of the specification load; nothing in this version optimises yet."""
+    database_url: str | None = None
+    """`sqlite:///path` (three slashes relative, four absolute); by default `automation.db` in `data_dir`."""
+    data_dir: Path = Path("automation-data")
+    """Where the database, tokens, logs of processes and their records are kept; made when first needed."""
+    definitions: Path | None = None
+    """A folder of YAML definitions; by default `automation.d` beside the configuration file."""
+    api: Api = Api()
+    """The HTTP server."""
+    security: Security = Security()
+    """Who may do what."""
+    audit: Audit = Audit()
+    """The audit chain."""
+    events: Events = Events()
+    """What is kept of events."""
+    notifications: Notifications = Notifications()
+    """How people are told."""
+    http: Http = Http()
+    """Outgoing HTTP of actions."""
+    store: Store = Store()
+    """How the database is used."""
+    logs: Logs = Logs()
+    """The engine's own log."""
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problems = validation_problems(error)
+            raise ConfigurationError(
+                "the configuration is not valid:\n" + "\n".join(f"  {problem}" for problem in problems),
+                problems=tuple(problems),
+            ) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Keywords, then the environment. A file is read by `load`, which puts it below both."""
+        return init_settings, _Environment(settings_cls)
+
+    @classmethod
+    def load(cls, path: Path | str | None = None, **overrides: Any) -> Self:
+        """Read `path` (YAML; `${VAR}` is replaced from the environment) below environment and keywords.
+
+        Without a path, `AUTOMATION_CONFIG` or `automation.yaml` in the working directory is read if it is there.
+        Raises ConfigurationError with every problem and its full path.
+        """
+        file = config_file(path)
+        if file is None:
+            return cls(**overrides)
+        values = _read_yaml(file)
+        for key in set(values) & DEFINITION_KEYS:
+            del values[key]
+        if "definitions" not in values and (file.parent / "automation.d").is_dir():
+            values["definitions"] = str(file.parent / "automation.d")
+        environment = _Environment(cls)()
+        merged = _merge(_merge(values, environment), overrides)
+        try:
+            return cls(**merged)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{file}: {error.message}", problems=error.details.get("problems", ())) from None
+
+    @property
+    def database(self) -> str:
+        """The database's URL, with the default filled in."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'automation.db'}"
+
+
+def config_file(path: Path | str | None = None) -> Path | None:
+    """The file that `load(path)` reads, or None where there is none; raises ConfigurationError if a named one is
+    missing."""
+    chosen = path or os.environ.get("AUTOMATION_CONFIG")
+    file = Path(chosen) if chosen else Path("automation.yaml")
+    if file.exists():
+        return file
+    if chosen:
+        raise ConfigurationError(f"{file}: there is no such file")
+    return None
+
+
+def server_from_environment() -> tuple[str, str | None] | None:
+    """The server that the command line talks to: `AUTOMATION_URL`, and the token of `AUTOMATION_TOKEN` or
+    `AUTOMATION_TOKEN_FILE`. None where no server is named; raises ConfigurationError."""
+    url = os.environ.get("AUTOMATION_URL")
+    if not url:
+        return None
+    if not re.fullmatch(r"https?://[^\s/]+.*", url):
+        raise ConfigurationError(f"AUTOMATION_URL: {url!r} is not an http:// or https:// address")
+    token, file = os.environ.get("AUTOMATION_TOKEN"), os.environ.get("AUTOMATION_TOKEN_FILE")
+    if not token and file:
+        try:
+            token = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ConfigurationError(f"AUTOMATION_TOKEN_FILE: cannot read {file}: {reason}") from None
+    return url.rstrip("/"), token or None
+
+
+DEFINITION_KEYS = frozenset({"workflows", "alerts", "schedules", "services", "sources", "monitors"})
+"""Top-level lists of definitions, which may also stand in `automation.yaml`."""
+
+_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::-([^}]*))?\}")
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{file}:{mark.line + 1}" if mark else str(file)
+        raise ConfigurationError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{file}: cannot be read: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{file}: must be a mapping of settings, not {type(content).__name__}")
+    lists = {key: value for key, value in content.items() if key in DEFINITION_KEYS}
+    rest = {key: value for key, value in content.items() if key not in DEFINITION_KEYS}
+    return {**cast(dict[str, Any], _substitute(rest, str(file))), **lists}
+
+
+def _substitute(value: Any, path: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _substitute(item, f"{path}: {key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [_substitute(item, path) for item in value]
+    if isinstance(value, str):
+
+        def replace(match: re.Match[str]) -> str:
+            name, default = match.groups()
+            text = os.environ.get(name, default)
+            if text is None:
+                raise ConfigurationError(f"{path}: the environment variable {name} is not set")
+            return text
+
+        return _VARIABLE.sub(replace, value)
+    return value
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value)
+        elif value is not None:
+            merged[key] = value
+    return merged

@@ -1,0 +1,118 @@
+"""What the page of an execution shows of its actions and its journal. Pure: facts in, rows out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from automation.console.drawing import operation_of
+from automation.console.graph import needs_of
+from automation.console.words import brief, duration, failure
+from automation.model.execution import ActionRun, ActionStatus, JournalEntry
+from automation.queries import ExecutionDetail
+
+MOST_ENTRIES = 500
+"""How many entries of a journal a page shows: the last ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRow:
+    """One action in the table."""
+
+    name: str
+    operation: str
+    description: str
+    status: str
+    attempt: int
+    took: str
+    needs: tuple[str, ...]
+    reason: str
+    error: dict[str, Any] | None
+    wake_at: float | None
+    parameters: Any
+    outputs: Any
+    asks: bool
+    """Whether it waits for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """One fact of an execution, with the time since its start."""
+
+    seq: int
+    at: float
+    offset: str
+    kind: str
+    action: str | None
+    text: str
+    body: dict[str, Any]
+
+
+def actions_of(detail: ExecutionDetail, now: float) -> list[ActionRow]:
+    """All actions in the order of the definition."""
+    defined = {action.name: action for action in detail.definition.actions}
+    needs = needs_of(detail.definition)
+    rendered = {
+        entry.action: entry.body["parameters"]
+        for entry in detail.journal
+        if entry.kind == "action_started" and "parameters" in entry.body
+    }
+    rows = []
+    for run in detail.actions:
+        action = defined.get(run.name)
+        took = ""
+        if run.started_at is not None:
+            took = duration((run.finished_at or now) - run.started_at)
+        rows.append(
+            ActionRow(
+                name=run.name,
+                operation=run.operation or (operation_of(action) if action else ""),
+                description=action.description if action else "",
+                status=run.status.value,
+                attempt=run.attempt,
+                took=took,
+                needs=needs.get(run.name, ()),
+                reason=run.reason or "",
+                error=run.error,
+                wake_at=run.wake_at if run.status is ActionStatus.WAITING else None,
+                parameters=rendered.get(run.name, action.parameters if action else None),
+                outputs=run.outputs,
+                asks=not detail.execution.status.finished and waits_for_person(run),
+            )
+        )
+    return rows
+
+
+def waits_for_person(run: ActionRun) -> bool:
+    """Whether an action waits for approval, and not for a time."""
+    return run.status is ActionStatus.WAITING and run.wake_at is None
+
+
+def journal_of(detail: ExecutionDetail) -> list[JournalRow]:
+    """The last facts of an execution, in their order."""
+    began = detail.journal[0].at if detail.journal else 0.0
+    return [
+        JournalRow(
+            seq=entry.seq,
+            at=entry.at,
+            offset=f"+{duration(entry.at - began)}",
+            kind=entry.kind,
+            action=entry.action,
+            text=_text(entry),
+            body=entry.body,
+        )
+        for entry in detail.journal[-MOST_ENTRIES:]
+    ]
+
+
+def _text(entry: JournalEntry) -> str:
+    body = entry.body
+    error = body.get("error")
+    if isinstance(error, dict):
+        return brief(failure(error), 160)
+    if entry.kind == "finished":
+        return str(body.get("status", ""))
+    if entry.kind == "action_started" and body.get("attempt", 1) > 1:
+        return f"attempt {body['attempt']}"
+    said = [body[key] for key in ("actor", "reason") if body.get(key)]
+    return brief(": ".join(str(part) for part in said), 160)

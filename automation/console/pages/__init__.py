@@ -1,0 +1,1 @@
+"""The pages, one subject a file; each file's `router` is picked up by its place."""

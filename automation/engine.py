@@ -1,0 +1,300 @@
+"""The engine: the one composition root. It builds the parts, joins them, starts and stops them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from automation.actions.builtin.notification import Notifier as NotifierProtocol
+from automation.actions.context import Resources
+from automation.actions.executor import Executor
+from automation.alerts.book import AlertBook
+from automation.catalogue import Catalogue
+from automation.clock import Clock, RealClock
+from automation.config import AutomationConfig
+from automation.definitions import Definitions
+from automation.errors import Conflict, EngineStopped
+from automation.infrastructure.outgoing import HttpLimits
+from automation.infrastructure.services import Services
+from automation.model.alert import AlertRule
+from automation.model.event import Event, EventReceipt
+from automation.model.execution import ExecutionContext, ExecutionResult, WorkflowStatus
+from automation.model.metric import Sample
+from automation.model.workflow import AutomationLevel, WorkflowDefinition
+from automation.monitoring.metrics import MetricStore
+from automation.notifications.notifier import Notifier
+from automation.queries import Queries
+from automation.security.secrets import Secrets
+from automation.security.tokens import Tokens
+from automation.store import executions
+from automation.store.store import Store
+from automation.telemetry.changes import Changes
+from automation.telemetry.metrics import Metrics
+from automation.triggers.dispatcher import Dispatcher
+from automation.triggers.rules import Rule
+from automation.watching import Watching
+from automation.workflows.manager import WorkflowManager
+from automation.workflows.plan import Plan
+from automation.workflows.recovery import Recovery
+from automation.workflows.run import Run
+from automation.workflows.runner import Runner
+from automation.workflows.starts import Cause, Starter
+from automation.workflows.state import Scope, State
+from automation.workflows.steps import Defaults, Surroundings
+
+log = logging.getLogger("automation")
+
+
+class AutomationEngine:
+    """Watches, decides and acts. Use it as `async with AutomationEngine(config) as engine`."""
+
+    def __init__(self, config: AutomationConfig | None = None, *, clock: Clock | None = None) -> None:
+        self.config = config = config or AutomationConfig()
+        self.clock = clock = clock or RealClock()
+        self.metrics = Metrics()
+        self.changes = Changes()
+        self.resources = Resources()
+        self.store = Store(config.database, config.store, config.audit)
+        self.metrics.watch_store(lambda: self.store.commits, lambda: self.store.pending)
+        self.queries = Queries(self.store)
+        self.secrets = Secrets(config.data_dir / "secrets")
+        self.tokens = Tokens(self.store, config.security, clock)
+        self.services = Services(config.data_dir / "services", clock)
+        self.metric_store = MetricStore()
+        self._executor = Executor(self.metrics, config.max_concurrent_actions)
+        surroundings = Surroundings(
+            self.store, self._executor, clock, self.metrics, self.changes, self.resources, self.secrets
+        )
+        defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds)
+        self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._interrupt)
+        self._runner = Runner(surroundings, defaults, self._recovery.poke)
+        self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)
+        self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
+        self._dispatcher.retain = config.events.retain
+        self._dispatcher.proposes = config.level is AutomationLevel.MANUAL
+        self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
+        self.alerts.latest = self._latest
+        self._dispatcher.companions.append(self.alerts.external)
+        self.catalogue = Catalogue(self.store, clock, self._dispatcher.index, self.alerts, self.services)
+        self.watching = Watching(
+            self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
+        )
+        limits = HttpLimits(config.http.allow_private_addresses)
+        self.notifier = Notifier(self.store, config.notifications, clock, limits, self._count_notification)
+        self.resources.provide(Services, self.services)
+        self.resources.provide(HttpLimits, limits)
+        self.resources.provide(NotifierProtocol, self.notifier)
+        self.metrics.before_render.append(self._refresh_metrics)
+        self._exit: AsyncExitStack | None = None
+
+    @property
+    def hindrances(self) -> list[str]:
+        """Why it is not ready to serve, each in a sentence; empty when it is ready."""
+        if self._exit is None:
+            return ["the engine is not started"]
+        found = [] if self._recovery.recovered else ["recovery has not looked at all unfinished executions yet"]
+        failure = self.store.writable
+        return found if failure is None else [*found, failure]
+
+    @property
+    def workflow_manager(self) -> WorkflowManager:
+        """The registered workflows."""
+        return self.catalogue.workflows
+
+    async def start(self, *, watch: bool = True) -> None:
+        """Open the database, take up what an earlier engine left, begin to watch. Raises StoreError.
+
+        Without `watch`, monitors, sources and schedules stay off: for running single workflows beside a service.
+        """
+        if self._exit is not None:
+            raise Conflict("the engine is running already")
+        if self.config.database_url is None:
+            # The default place is ours to make; a folder that somebody named must be there.
+            self.config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        async with AsyncExitStack() as stack:
+            await self.store.open()
+            stack.push_async_callback(self.store.close)
+            stack.callback(self._executor.close)
+            await self._recovery.start()
+            stack.push_async_callback(self._recovery.stop)
+            stack.push_async_callback(self._runner.stop, 5.0)
+            await self.alerts.start()
+            stack.push_async_callback(self.alerts.stop)
+            stack.push_async_callback(self.tokens.close)
+            await self.catalogue.restore()
+            await self.catalogue.save()
+            self._recovery.work()
+            if watch:
+                await self.watching.follow_schedules(self.catalogue.schedules)
+                await self.watching.start()
+                stack.push_async_callback(self.watching.stop)
+            self._exit = stack.pop_all()
+
+    async def stop(self) -> None:
+        """Stop: running actions get a few seconds to end; what does not end is taken up by the next start."""
+        if self._exit is not None:
+            stack, self._exit = self._exit, None
+            await stack.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def register_workflow(self, workflow: WorkflowDefinition) -> bool:
+        """Register a workflow and store its version. True, or raises DefinitionError with every problem at once."""
+        self.workflow_manager.register_workflow(workflow)
+        await self._save()
+        return True
+
+    def register_alert_workflow(self, alert_config: Mapping[str, Any] | AlertRule) -> None:
+        """Register an alert rule with its actions; raises DefinitionError with every problem at once."""
+        self.catalogue.add_alert(alert_config)
+
+    async def apply(self, definitions: Definitions, *, actor: str = "local") -> None:
+        """Put the definitions of files in force, in the place of those applied before.
+
+        Raises DefinitionError, and changes nothing, if any is wrong.
+        """
+        self.catalogue.apply(definitions)
+        await self.watching.follow(definitions.sources, definitions.monitors)
+        await self._save(actor)
+
+    async def save(self, *, actor: str = "local", keep: bool = False) -> None:
+        """Store what was registered or removed through `workflow_manager` and `catalogue`, as done by this actor.
+
+        With `keep`, it is registered again when the engine is started next.
+        """
+        await self._save(actor, keep)
+
+    async def execute_workflow(self, workflow_name: str, context: ExecutionContext | None = None) -> ExecutionResult:
+        """Start a workflow and wait for its end. Raises NotFound, InputError, Conflict."""
+        plan, variables, cause = await self._order(workflow_name, context, None)
+        return await self._starter.execute(plan, variables, cause)
+
+    async def start_workflow(
+        self, workflow_name: str, context: ExecutionContext | None = None, *, idempotency_key: str | None = None
+    ) -> str:
+        """Start a workflow; returns the execution's id once the start is on disk.
+
+        The same key again gives the same execution; with other inputs it raises DuplicateKey.
+        """
+        plan, variables, cause = await self._order(workflow_name, context, idempotency_key)
+        return await self._starter.start(plan, variables, cause)
+
+    async def wait_for(self, execution_id: str) -> ExecutionResult:
+        """Wait for the end of an execution."""
+        self._running()
+        return await self._starter.result(execution_id)
+
+    async def get_workflow_status(self, execution_id: str) -> WorkflowStatus:
+        """Where an execution is in its life; raises NotFound."""
+        self._running()
+        return (await self.queries.execution(execution_id)).status
+
+    async def cancel(self, execution_id: str, reason: str = "", *, actor: str = "local") -> None:
+        """End an execution: running handlers are cancelled, cleanup runs. Raises NotFound, Conflict if it has ended."""
+        self._running()
+        await self._starter.cancel(execution_id, reason, actor)
+
+    async def decide(
+        self, execution_id: str, action: str | None, agreed: bool, *, reason: str = "", actor: str = "local"
+    ) -> None:
+        """Approve or deny a proposed execution, or an action that waits for approval. Raises NotFound, Conflict."""
+        self._running()
+        await self._starter.decide(execution_id, action, agreed, reason, actor)
+
+    async def publish(self, event: Event) -> EventReceipt:
+        """Take an event in. Returns when it and all it starts are on disk; raises InputError."""
+        await self._save()
+        return await self._dispatcher.publish(event)
+
+    def explain(self, event: Event) -> list[tuple[Rule, str | None]]:
+        """Every rule that would be considered for the event now, with why it does not start its workflow, or None."""
+        return self._dispatcher.explain(event)
+
+    async def observe(
+        self,
+        name: str,
+        value: float,
+        *,
+        subject: str = "",
+        labels: Mapping[str, str] | None = None,
+        time: float | None = None,
+    ) -> None:
+        """Take in one sample of a metric: recent windows keep it, alert rules that name it are evaluated."""
+        await self._save()
+        at = self.clock.now() if time is None else time
+        await self._observe(Sample(name=name, value=value, subject=subject, labels=dict(labels or {}), time=at))
+
+    async def drain(self, timeout: float = 60.0) -> None:
+        """Return when nothing is left to run; waits for timers and people are not counted. Raises TimeoutError."""
+        self._running()
+        end = self.clock.monotonic() + timeout
+        while True:
+            if not self._runner.runs and self._recovery.recovered:
+                left = await executions.unfinished_count(self.store) - len(self._recovery.blocked)
+                if left <= 0:
+                    return
+            if self.clock.monotonic() >= end:
+                raise TimeoutError(f"{len(self._runner.runs)} executions are still running after {timeout:g} s")
+            await self.clock.sleep(0.02)
+
+    async def _observe(self, sample: Sample) -> None:
+        self.metrics.samples.inc()
+        if self.metric_store.record(sample):
+            await self.alerts.observe(sample)
+        else:
+            self.metrics.samples_refused.labels("not accepted").inc()
+
+    def _latest(self, name: str, subject: str) -> float | None:
+        sample = self.metric_store.latest(name, subject)
+        return sample.value if sample else None
+
+    async def _order(
+        self, name: str, context: ExecutionContext | None, key: str | None
+    ) -> tuple[Plan, Mapping[str, Any], Cause]:
+        await self._save()
+        context = context or ExecutionContext()
+        plan = self._plan(name)
+        state = State(())
+        state.variables, state.event = dict(context.variables), context.event
+        for condition in plan.conditions:
+            # What is unknown here speaks of events, and nobody has to invent one to start a workflow by hand.
+            if condition.evaluate(Scope(state)) is False:
+                raise Conflict(f"workflow {name!r} does not start: its condition {condition.text!r} is false")
+        return plan, context.variables, Cause(context.actor, "asked for", context.event, key)
+
+    async def _save(self, actor: str = "local", keep: bool = False) -> None:
+        self._running()
+        if self.catalogue.unsaved:
+            await self.catalogue.save(actor, keep=keep)
+            await self.watching.follow_schedules(self.catalogue.schedules)
+            self._recovery.poke()
+            self.changes.tell("definitions", "")
+
+    def _refresh_metrics(self) -> None:
+        for service, percent in self.watching.monitor.availability().items():
+            self.metrics.availability.labels(service).set(percent)
+
+    def _count_notification(self, channel: str, status: str) -> None:
+        self.metrics.notifications_sent.labels(channel, status).inc()
+
+    def _running(self) -> None:
+        if self._exit is None:
+            raise EngineStopped()
+
+    def _plan(self, name: str) -> Plan:
+        return self.catalogue.workflows.plan(name)
+
+    def _interrupt(self, execution_id: str, reason: str) -> None:
+        run = self._runner.runs.get(execution_id)
+        if run is not None:
+            run.interrupt(WorkflowStatus.CANCELLED, reason)
+
+    def _launch(self, run: Run) -> None:
+        self._runner.launch(run)

@@ -1,0 +1,1 @@
+"""What actions act on: services, and the platforms that run them."""

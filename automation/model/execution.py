@@ -1,0 +1,134 @@
+"""One run of a workflow: its states, its result, its journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+
+class WorkflowStatus(Enum):
+    """Where an execution is in its life."""
+
+    PROPOSED = "proposed"
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+
+    @property
+    def finished(self) -> bool:
+        """Whether this is final: nothing more will happen."""
+        return self in _FINISHED
+
+
+_FINISHED = frozenset(
+    {
+        WorkflowStatus.SUCCEEDED,
+        WorkflowStatus.FAILED,
+        WorkflowStatus.TIMED_OUT,
+        WorkflowStatus.CANCELLED,
+        WorkflowStatus.ROLLED_BACK,
+    }
+)
+
+
+class ActionStatus(Enum):
+    """Where an action of an execution is in its life."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        """Whether this action will not run again by itself."""
+        return self in _ACTION_FINISHED
+
+
+_ACTION_FINISHED = frozenset(
+    {ActionStatus.SUCCEEDED, ActionStatus.FAILED, ActionStatus.SKIPPED, ActionStatus.CANCELLED}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionContext:
+    """What one start is given: the variables that `${...}` and conditions can name, and who asked."""
+
+    variables: dict[str, Any] = field(default_factory=dict)
+    event: dict[str, Any] | None = None
+    actor: str = "local"
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRun:
+    """One action of one execution, as the journal tells it."""
+
+    name: str
+    operation: str
+    status: ActionStatus
+    attempt: int = 0
+    outputs: Any = None
+    error: dict[str, Any] | None = None
+    reason: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    wake_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One run of a workflow: the summary row."""
+
+    id: str
+    workflow: str
+    definition_id: str
+    status: WorkflowStatus
+    priority: int
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    event_source: str | None = None
+    event_id: str | None = None
+    reason: str = ""
+    actor: str = "local"
+    idempotency_key: str | None = None
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResult:
+    """How an execution ended."""
+
+    execution_id: str
+    workflow: str
+    status: WorkflowStatus
+    outputs: dict[str, Any]
+    """What each action returned, by the action's name."""
+    error: str | None = None
+    actions: tuple[ActionRun, ...] = ()
+    duration_seconds: float = 0.0
+
+
+class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact of an execution. An execution is the fold over its entries, in the order of `seq`."""
+
+    execution_id: str
+    seq: int
+    at: float
+    kind: str
+    action: str | None = None
+    body: dict[str, Any] = msgspec.field(default_factory=dict)

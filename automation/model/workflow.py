@@ -1,0 +1,199 @@
+"""Workflows and their actions, as users define them."""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+from automation.model.base import Definition, Name
+
+
+class AutomationLevel(Enum):
+    """How much the engine does without asking."""
+
+    MANUAL = "manual"
+    ASSISTED = "assisted"
+    INTELLIGENT = "intelligent"
+    AUTONOMOUS = "autonomous"
+
+
+class Priority(IntEnum):
+    """Which execution goes first when both cannot run; a higher value goes first."""
+
+    LOW = 1
+    NORMAL = 2
+    MEDIUM = 2
+    HIGH = 3
+    CRITICAL = 4
+
+
+def _priority(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return Priority[value.upper()]
+        except KeyError:
+            raise ValueError(f"priority is one of {', '.join(Priority.__members__).lower()}, not {value!r}") from None
+    return value
+
+
+PriorityField = Annotated[
+    Priority,
+    BeforeValidator(_priority),
+    PlainSerializer(lambda value: value.name.lower(), return_type=str),
+    WithJsonSchema({"title": "Priority", "type": "string", "enum": [name.lower() for name in Priority.__members__]}),
+]
+
+
+class RetryPolicy(Definition):
+    """When a failed attempt is tried again: exponential back-off with full jitter.
+
+    The waits follow "Exponential Backoff And Jitter" (M. Brooker, AWS Architecture Blog, 2015).
+    """
+
+    attempts: Annotated[int, Field(ge=1, le=100)] | None = None
+    """How often it is tried in all; by default `retry_attempts` of the action, else of the configuration."""
+    initial_seconds: Annotated[float, Field(gt=0, le=3600)] = 0.5
+    factor: Annotated[float, Field(ge=1, le=10)] = 2.0
+    max_seconds: Annotated[float, Field(gt=0, le=86400)] = 60.0
+    jitter: bool = True
+    on: tuple[str, ...] = ()
+    """Names of error types that are retried; empty means all that say they are retryable."""
+
+
+class UndoDefinition(Definition):
+    """What takes an action back, where the operation's own undo is missing or not what is wanted."""
+
+    action_type: Name
+    """The full name of an operation, such as `http.request`."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Its parameters; `${actions.<name>.<key>}` is what an action returned."""
+    timeout_seconds: Annotated[float, Field(gt=0)] | None = None
+
+
+class RollbackStrategy(Definition):
+    """When the completed actions of a workflow are undone, in reverse order."""
+
+    enabled: bool = True
+    triggers: tuple[str, ...] = ("action_failure", "timeout", "cancelled")
+    """`action_failure`, `<family>_failure` such as `deployment_failure`, `timeout`, `cancelled`, or a condition."""
+    max_rollback_time: Annotated[float, Field(gt=0)] = 300.0
+    """Seconds for all undos together."""
+
+
+def _for_each(value: Any) -> Any:
+    return {"items": value} if isinstance(value, str | list | tuple) else value
+
+
+class ForEach(Definition):
+    """Runs an action once for each item of a list; `item` and `index` are names of its parameters' expressions."""
+
+    items: str | tuple[Any, ...]
+    """The list, or an expression for it such as `${hosts}`."""
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 10
+    """How many items at the same time, at most."""
+
+
+class ActionDefinition(Definition):
+    """One step of a workflow: an operation, its parameters, and how it is run."""
+
+    name: Name
+    action_type: Name
+    """The operation's family (`infrastructure`; the operation is then `infrastructure.<name>`) or its full name."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Its parameters; `${...}` in any text is an expression over inputs, outputs and the event."""
+    timeout_seconds: Annotated[float, Field(gt=0)] | None = None
+    """The limit for one attempt; by default that of the configuration."""
+    retry_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
+    """How often it is tried in all; by default that of the configuration."""
+    retry: RetryPolicy | None = None
+    conditions: tuple[str, ...] = ()
+    """All must hold, else the action is skipped; what depends on it still runs."""
+    depends_on: tuple[str, ...] | None = None
+    """Actions that must have ended first; by default the one before it in the list."""
+    on_failure: Literal["fail", "continue"] = "fail"
+    """Whether its failure fails the workflow."""
+    always: bool = False
+    """Run even when an action before it has failed or the workflow is cancelled: cleanup."""
+    on_interrupt: Literal["retry", "fail"] | None = None
+    """What to do when the engine died while it ran; by default retry if the operation is idempotent, else fail."""
+    for_each: Annotated[ForEach, BeforeValidator(_for_each)] | None = None
+    """Run it once for each item of a list."""
+    rollback: UndoDefinition | None = None
+    """What undoes it; by default the operation's own undo."""
+    description: str = ""
+
+
+class EventTrigger(Definition):
+    """Start on an event of this type for which the condition holds."""
+
+    type: Literal["event"] = "event"
+    event: Annotated[str, Field(min_length=1, max_length=200)]
+    condition: str | None = None
+
+
+class AlertTrigger(Definition):
+    """Start when an alert of this name changes to this state."""
+
+    type: Literal["alert"] = "alert"
+    alert: Annotated[str, Field(min_length=1, max_length=200)]
+    state: Literal["firing", "resolved"] = "firing"
+    condition: str | None = None
+
+
+class WebhookTrigger(Definition):
+    """Start on a request to `/webhooks/<webhook>`."""
+
+    type: Literal["webhook"] = "webhook"
+    webhook: Name
+    condition: str | None = None
+
+
+class ScheduleTrigger(Definition):
+    """Start at the times of a cron expression (five fields), in a time zone."""
+
+    type: Literal["schedule"] = "schedule"
+    cron: str
+    timezone: str = "UTC"
+
+
+class ManualTrigger(Definition):
+    """Start only when a person or a program asks for it."""
+
+    type: Literal["manual"] = "manual"
+
+
+Trigger = Annotated[
+    EventTrigger | AlertTrigger | WebhookTrigger | ScheduleTrigger | ManualTrigger, Field(discriminator="type")
+]
+
+
+class InputDefinition(Definition):
+    """One declared input of a workflow."""
+
+    type: Literal["string", "number", "integer", "boolean", "list", "mapping", "any"] = "any"
+    default: Any = None
+    required: bool = False
+    description: str = ""
+
+
+class WorkflowDefinition(Definition):
+    """What to do, step by step, and what starts it."""
+
+    name: Name
+    description: str = ""
+    actions: Annotated[tuple[ActionDefinition, ...], Field(min_length=1, max_length=1000)]
+    conditions: tuple[str, ...] = ()
+    """All must hold for it to start. Without triggers, any event that makes them true starts it."""
+    triggers: tuple[Trigger, ...] = ()
+    inputs: dict[str, InputDefinition] | None = None
+    """Declared inputs; when given, an undeclared name in an expression is refused at registration."""
+    priority: PriorityField = Priority.NORMAL
+    rollback_strategy: RollbackStrategy | None = None
+    """When what was done is undone; never by default."""
+    timeout_seconds: Annotated[float, Field(gt=0)] | None = None
+    """The limit for a whole execution; none by default."""
+    enabled: bool = True
+    """Whether triggers start it; a person still can."""
+    labels: dict[str, str] = Field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""What is measured and probed: collectors, recent metrics, health checks and availability."""

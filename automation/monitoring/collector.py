@@ -1,0 +1,63 @@
+"""What a collector is given, and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from automation.clock import Clock
+from automation.infrastructure.services import Services
+from automation.model.metric import Sample
+
+
+@dataclass(slots=True)
+class Probe:
+    """What a collector is given each round."""
+
+    services: Services
+    clock: Clock
+    interval_seconds: float
+    """Time from one round to the next."""
+    previous: dict[str, Any] = field(default_factory=dict)
+    """The collector's own notes from round to round; empty when the engine has started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """How many results in a row change what is held true."""
+
+    failures: int = 2
+    successes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """How one check of one target came out."""
+
+    check: str
+    """Such as `service_health`."""
+    subject: str
+    """The service (or host) that it says something of."""
+    target: str
+    """What was asked: the id of a replica, or a URL."""
+    ok: bool
+    time: float
+    """When, in seconds since the epoch."""
+    detail: str = ""
+    latency_seconds: float | None = None
+    address: str = ""
+    thresholds: Thresholds = Thresholds()
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """What one round of a collector has found."""
+
+    samples: list[Sample] = field(default_factory=list)
+    checks: list[CheckResult] = field(default_factory=list)
+    covered: list[tuple[str, str]] = field(default_factory=list)
+    """Each (check, subject) of which this round asked all targets: a target not among `checks` is no more."""
+    problems: list[str] = field(default_factory=list)
+    """What could not be found out, where the rest could."""
+    next_seconds: float | None = None
+    """When to be called again, if sooner than after the interval."""

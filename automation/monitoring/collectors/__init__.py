@@ -1,0 +1,1 @@
+"""Collectors, one a file: what is measured and probed each round."""

@@ -1,0 +1,257 @@
+"""The one registry: a plug-in is one typed function (or, for a platform, one class) in one file.
+
+Built-ins are the modules of a few packages, imported when their kind is first looked up; third parties add theirs
+by entry points of the group `automation.<kind>s`. The first parameter of a plug-in is its settings: a pydantic model,
+read with unknown keys refused, so that a typo fails when a definition is registered and not when it runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import threading
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from automation.errors import DefinitionError, NotFound, Problem
+
+Effect = Literal["read", "standard", "critical"]
+Kind = Literal["action", "undo", "source", "channel", "platform", "collector"]
+F = TypeVar("F", bound=Callable[..., Any])
+
+_HOMES: Mapping[Kind, str] = {
+    "action": "automation.actions.builtin",
+    "undo": "automation.actions.builtin",
+    "source": "automation.sources",
+    "channel": "automation.notifications.channels",
+    "platform": "automation.infrastructure.platforms",
+    "collector": "automation.monitoring.collectors",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One registered plug-in."""
+
+    kind: Kind
+    name: str
+    function: Callable[..., Any]
+    settings: type[BaseModel]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def home(self) -> tuple[str, str]:
+        """Where it was written: module and qualified name."""
+        return self.function.__module__, self.function.__qualname__
+
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+
+
+class Registry:
+    """All plug-ins of one process, by kind and name."""
+
+    def __init__(self) -> None:
+        self._plugins: dict[Kind, dict[str, Plugin]] = {kind: {} for kind in _HOMES}
+        self._last_parts: dict[str, set[str]] = {}
+        self._loaded: set[str] = set()
+        self.version = 0
+        """Grows with each registration: what was made from plug-ins before may be out of date."""
+        # Re-entrant: importing a home package registers plug-ins while it is being loaded.
+        self._lock = threading.RLock()
+
+    def add(self, plugin: Plugin) -> None:
+        """Register; a name that something else already has is refused with a DefinitionError.
+
+        The same function of the same module replaces itself, so that reloading a module works.
+        """
+        with self._lock:
+            known = self._plugins[plugin.kind].get(plugin.name)
+            if known is not None and known.home != plugin.home:
+                place = ".".join(known.home)
+                problem = Problem(plugin.name, f"there is already a {plugin.kind} of this name: {place}")
+                raise DefinitionError([problem], what=plugin.kind)
+            self._plugins[plugin.kind][plugin.name] = plugin
+            self.version += 1
+            if plugin.kind == "action":
+                self._last_parts.setdefault(plugin.name.rpartition(".")[2], set()).add(plugin.name)
+
+    def find(self, kind: Kind, name: str) -> Plugin | None:
+        """The plug-in, or None. An action is also known by the last part of its name where that is unique."""
+        self._load(kind)
+        found = self._plugins[kind].get(name)
+        if found is None and kind == "action":
+            full = self._last_parts.get(name, set())
+            if len(full) == 1:
+                return self._plugins["action"][next(iter(full))]
+        return found
+
+    def get(self, kind: Kind, name: str) -> Plugin:
+        """The plug-in; raises NotFound with the names that come near."""
+        found = self.find(kind, name)
+        if found is None:
+            raise NotFound(self.unknown(kind, name), kind=kind, name=name)
+        return found
+
+    def unknown(self, kind: Kind, name: str) -> str:
+        """A sentence that says the name is unknown and what was perhaps meant."""
+        import difflib
+
+        names = self.names(kind)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+        near = near or [known for known in names if known.rpartition(".")[2] == name.rpartition(".")[2]]
+        hint = f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(names)}"
+        return f"there is no {kind} {name!r}{hint}"
+
+    def names(self, kind: Kind) -> list[str]:
+        """The names of all plug-ins of a kind, sorted."""
+        self._load(kind)
+        return sorted(self._plugins[kind])
+
+    def all(self, kind: Kind) -> list[Plugin]:
+        """All plug-ins of a kind, by name."""
+        return [self._plugins[kind][name] for name in self.names(kind)]
+
+    def _load(self, kind: Kind) -> None:
+        home = _HOMES[kind]
+        if home in self._loaded:
+            return
+        with self._lock:
+            if home in self._loaded:
+                return
+            self._loaded.add(home)
+            package = importlib.import_module(home)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{home}.{module.name}")
+            for other in [other for other, place in _HOMES.items() if place == home]:
+                for entry in entry_points(group=f"automation.{other}s"):
+                    entry.load()
+
+
+registry = Registry()
+
+
+class NoSettings(BaseModel):
+    """For plug-ins that take no settings."""
+
+
+def settings_model(function: Callable[..., Any]) -> type[BaseModel]:
+    """The pydantic model that a plug-in's first parameter is annotated with."""
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters:
+        return NoSettings
+    hints = typing.get_type_hints(function) if "<locals>" not in function.__qualname__ else _local_hints(function)
+    model = hints.get(parameters[0].name)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise TypeError(
+            f"{function.__module__}.{function.__qualname__}: its first parameter {parameters[0].name!r} "
+            f"must be annotated with a pydantic model (its settings), not {model!r}"
+        )
+    return model
+
+
+def _local_hints(function: Callable[..., Any]) -> dict[str, Any]:
+    # A function defined inside another one names types that only its closure or the caller's frame knows.
+    frame = inspect.currentframe()
+    names: dict[str, Any] = {}
+    while frame is not None:
+        names = {**frame.f_locals, **names}
+        frame = frame.f_back
+    hints: dict[str, Any] = {}
+    for name, annotation in function.__annotations__.items():
+        if isinstance(annotation, str):
+            try:
+                annotation = eval(annotation, function.__globals__, names)  # noqa: S307 - the plug-in's own source text
+            except NameError:
+                continue
+        hints[name] = annotation
+    return hints
+
+
+def read_settings(model: type[BaseModel], values: Mapping[str, Any], path: str = "") -> BaseModel:
+    """Validate settings with unknown keys refused whatever the model says; raises DefinitionError with all problems."""
+    try:
+        return model.model_validate(dict(values), extra="forbid")
+    except ValidationError as error:
+        raise DefinitionError(validation_problems(error, path), what=path or model.__name__) from None
+
+
+def validation_problems(error: ValidationError, path: str = "") -> list[Problem]:
+    """Each error of pydantic as a Problem with its path: `actions[0].timeout_seconds`."""
+    problems = []
+    for item in error.errors(include_url=False, include_context=False):
+        place = path
+        for part in item["loc"]:
+            if isinstance(part, int):
+                place += f"[{part}]"
+            else:
+                place += f".{part}" if place else str(part)
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = "unknown key"
+        elif item["type"] == "missing":
+            message = "is required"
+        problems.append(Problem(place, message))
+    return problems
+
+
+def plugin(kind: Kind, name: str, **options: Any) -> Callable[[F], F]:
+    """Register the decorated function as a plug-in of this kind."""
+
+    def register(function: F) -> F:
+        registry.add(Plugin(kind, name, function, settings_model(function), options))
+        return function
+
+    return register
+
+
+def action(
+    name: str, *, idempotent: bool = False, effect: Effect = "standard", cpu_bound: bool = False
+) -> Callable[[F], F]:
+    """Register a handler for an operation: `async def f(params: Model, context: ActionContext) -> result`.
+
+    A plain function runs in a thread; with `cpu_bound=True`, in a process. `effect` says what it does to the world
+    (`read`, `standard`, `critical`); `idempotent` that running it twice with one idempotency key is as running it once.
+    """
+    return plugin("action", name, idempotent=idempotent, effect=effect, cpu_bound=cpu_bound)
+
+
+def undo(name: str) -> Callable[[F], F]:
+    """Register what takes an operation back: called with its parameters, its recorded result and a context."""
+    return plugin("undo", name)
+
+
+def source(name: str) -> Callable[[F], F]:
+    """Register a source: `async def f(settings: Model, ...) -> AsyncIterator[Event]`."""
+    return plugin("source", name)
+
+
+def channel(name: str) -> Callable[[F], F]:
+    """Register a channel: `async def f(settings: Model, message: Message) -> None`, raising TryLater or Refused."""
+    return plugin("channel", name)
+
+
+def collector(name: str) -> Callable[[F], F]:
+    """Register a collector: `async def f(settings: Model, probe: Probe) -> Observations`, called every interval."""
+    return plugin("collector", name)
+
+
+C = TypeVar("C", bound=type[Any])
+
+
+def platform(name: str, settings: type[BaseModel]) -> Callable[[C], C]:
+    """Register a class of the `Platform` protocol; `settings` is the model of a service's `settings` on it."""
+
+    def register(cls: C) -> C:
+        registry.add(Plugin("platform", name, cls, settings))
+        return cls
+
+    return register

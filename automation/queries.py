@@ -1,0 +1,135 @@
+"""What the faces may read: one page of methods over the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from automation.errors import NotFound, Problem
+from automation.model.alert import Alert, AlertState
+from automation.model.execution import ActionRun, Execution, JournalEntry, WorkflowStatus
+from automation.model.workflow import WorkflowDefinition
+from automation.store import alerts, events, executions, records
+from automation.store.alerts import Notification
+from automation.store.events import Decision, StoredEvent
+from automation.store.executions import Node
+from automation.store.pages import LIMIT, Page
+from automation.store.records import AuditRow
+from automation.store.store import Store
+from automation.workflows.starts import fold_stored
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionDetail:
+    """All that is known of one execution."""
+
+    execution: Execution
+    definition: WorkflowDefinition
+    actions: tuple[ActionRun, ...]
+    variables: dict[str, Any]
+    event: dict[str, Any] | None
+    journal: tuple[JournalEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EventDetail:
+    """An event, what it started, and what it did not start with the reasons."""
+
+    stored: StoredEvent
+    executions: tuple[Execution, ...]
+    decisions: tuple[Decision, ...]
+
+
+class Queries:
+    """Answers questions about what is stored. What does not exist raises NotFound."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def execution(self, execution_id: str) -> Execution:
+        """The summary of one execution."""
+        found = await executions.get(self._store, execution_id)
+        if found is None:
+            raise NotFound(kind="execution", name=execution_id)
+        return found
+
+    async def execution_detail(self, execution_id: str) -> ExecutionDetail:
+        """All that is known of one execution."""
+        stored = await executions.load(self._store, execution_id)
+        if stored is None:
+            raise NotFound(kind="execution", name=execution_id)
+        state = fold_stored(stored)
+        definition = WorkflowDefinition.model_validate_json(stored.definition)
+        return ExecutionDetail(stored.execution, definition, state.runs(), state.variables, state.event, stored.entries)
+
+    async def executions(
+        self,
+        *,
+        workflow: str | None = None,
+        status: WorkflowStatus | None = None,
+        cursor: str | None = None,
+        limit: int = LIMIT,
+    ) -> Page[Execution]:
+        """Executions, newest first."""
+        return await executions.page(self._store, workflow=workflow, status=status, cursor=cursor, limit=limit)
+
+    async def execution_counts(self) -> dict[WorkflowStatus, int]:
+        """How many executions there are in each status."""
+        return await executions.counts(self._store)
+
+    async def event(self, event_id: str, source: str | None = None) -> EventDetail:
+        """An event and what became of it."""
+        stored = await events.get(self._store, event_id, source)
+        if stored is None:
+            raise NotFound(kind="event", name=event_id)
+        origin = stored.event.source
+        return EventDetail(
+            stored,
+            await executions.by_event(self._store, origin, event_id),
+            await events.decisions_of(self._store, origin, event_id),
+        )
+
+    async def events(
+        self, *, type: str | None = None, cursor: str | None = None, limit: int = LIMIT
+    ) -> Page[StoredEvent]:
+        """Events, newest first."""
+        return await events.page(self._store, type=type, cursor=cursor, limit=limit)
+
+    async def decisions(
+        self, *, kind: str | None = None, cursor: str | None = None, limit: int = LIMIT
+    ) -> Page[Decision]:
+        """What was decided and why, newest first."""
+        return await events.decision_page(self._store, kind=kind, cursor=cursor, limit=limit)
+
+    async def alerts(
+        self, *, state: AlertState | None = None, cursor: str | None = None, limit: int = LIMIT
+    ) -> Page[Alert]:
+        """Alerts, the last changed first."""
+        return await alerts.page(self._store, state=state, cursor=cursor, limit=limit)
+
+    async def alert(self, fingerprint: str) -> Alert:
+        """One alert."""
+        found = await alerts.get(self._store, fingerprint)
+        if found is None:
+            raise NotFound(kind="alert", name=fingerprint)
+        return found
+
+    async def alert_counts(self) -> dict[AlertState, int]:
+        """How many alerts there are in each state."""
+        return await alerts.counts(self._store)
+
+    async def nodes(self) -> list[Node]:
+        """The processes that run executions on this database, and how long their leases last."""
+        return await executions.all_nodes(self._store)
+
+    async def notifications(self, limit: int = LIMIT) -> tuple[Notification, ...]:
+        """The newest messages to people, and what became of them."""
+        return await alerts.newest_notifications(self._store, limit)
+
+    async def audit(self, *, kind: str | None = None, cursor: str | None = None, limit: int = LIMIT) -> Page[AuditRow]:
+        """Audit rows, newest first."""
+        return await records.audit_page(self._store, kind=kind, cursor=cursor, limit=limit)
+
+    async def verify_audit(self) -> tuple[int, list[Problem]]:
+        """Check every row of the audit chain: how many there are, and what does not fit."""
+        return await records.verify_audit(self._store)

@@ -1,0 +1,326 @@
+"""Follows a file that others append lines to, through rotation and truncation, and knows its place after a restart.
+
+A place is a file (its inode), a generation and an offset. Inodes are used again, and a truncated file begins again at
+0, so the generation counts the files that were followed: together the three name a line once and for all.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+CHUNK = 262_144
+_MARK = 64
+_EXCERPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the next line begins. `mark` is a hash of the `marked` bytes before, to recognise the file by."""
+
+    inode: int | None
+    generation: int
+    offset: int
+    marked: int = 0
+    mark: str = ""
+
+    def as_position(self, path: Path) -> dict[str, Any]:
+        """What is stored of it."""
+        return {
+            "path": str(path),
+            "inode": self.inode,
+            "generation": self.generation,
+            "offset": self.offset,
+            "marked": self.marked,
+            "mark": self.mark,
+        }
+
+    @classmethod
+    def of_position(cls, position: Any, path: Path) -> Place | None:
+        """What was stored, if it is a place in this file."""
+        if not isinstance(position, Mapping) or position.get("path") != str(path):
+            return None
+        try:
+            return cls(
+                position["inode"], position["generation"], position["offset"], position["marked"], position["mark"]
+            )
+        except KeyError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line, without what ends it."""
+
+    raw: bytes
+    inode: int
+    generation: int
+    start: int
+    end: int
+    problem: str | None = None
+    """Why it is not a line at all."""
+
+    @property
+    def id(self) -> str:
+        """What names it."""
+        return f"{self.inode}:{self.generation}:{self.start}"
+
+    @property
+    def place_after(self) -> Place:
+        """Where the next line begins."""
+        if self.problem is not None:
+            return Place(self.inode, self.generation, self.end)
+        tail = (self.raw + b"\n")[-_MARK:] if self.end - self.start > len(self.raw) else self.raw[-_MARK:]
+        return Place(self.inode, self.generation, self.end, len(tail), _hash(tail))
+
+
+def _hash(data: bytes) -> str:
+    return sha256(data).hexdigest()[:16]
+
+
+class Follower:
+    """Reads the lines of a file. Its methods block; call them in a thread."""
+
+    def __init__(self, path: Path, max_line_bytes: int, place: Place | None, from_start: bool) -> None:
+        self._path = path
+        self._max_line = max_line_bytes
+        self._from_start = from_start
+        self._wanted = place
+        self._generation = place.generation if place else 0
+        self._fd: int | None = None
+        self._inode = 0
+        self._start = 0
+        """Where the line begins that is being read."""
+        self._next = 0
+        """Where the next chunk begins."""
+        self._partial = b""
+        self._overlong = False
+        self._seen = b""
+        """The bytes before the next chunk, to notice that the file was written anew."""
+        self._told = (place.inode, place.generation) if place else None
+        self._ending = False
+        self._lock = threading.Lock()
+
+    def begin(self) -> Place:
+        """Where to begin; to be stored, so that a restart begins there too."""
+        with self._lock:
+            if self._wanted is None and not self._from_start and self._open(self._path):
+                self._jump(_last_line_break(self._descriptor))
+                self._seen = self._before(self._start, min(_MARK, self._start))
+                self._told = (self._inode, self._generation)
+                return Place(self._inode, self._generation, self._start, len(self._seen), _hash(self._seen))
+            return self._wanted or Place(None, self._generation, 0)
+
+    def lines(self) -> list[Line]:
+        """The next lines; none where there is nothing new. Raises OSError."""
+        with self._lock:
+            if self._fd is None:
+                lost = self._resume()
+                if lost is not None:
+                    return [lost]
+            while self._fd is not None and not self._ending:
+                if self._was_replaced():
+                    left = self._anew()
+                else:
+                    # Looked for before the read: what is appended before there is a successor is still read here.
+                    successor = self._successor()
+                    chunk = os.pread(self._fd, CHUNK, self._next)
+                    if chunk:
+                        left = self._split(chunk)
+                    elif successor is None:
+                        return []
+                    else:
+                        left = self._leave(successor)
+                if left:
+                    return left
+            return []
+
+    def new_place(self) -> Place | None:
+        """Where it stands, once for each file that it comes to before it gives a line of it; to be stored too."""
+        with self._lock:
+            if self._fd is None or self._told == (self._inode, self._generation):
+                return None
+            self._told = (self._inode, self._generation)
+            return Place(self._inode, self._generation, self._start)
+
+    def close(self) -> None:
+        """Close the file; ends what goes on in another thread."""
+        self._ending = True
+        with self._lock:
+            self._close()
+
+    @property
+    def _descriptor(self) -> int:
+        assert self._fd is not None
+        return self._fd
+
+    def _open(self, path: Path) -> bool:
+        try:
+            # Not blocking: to open a pipe without a writer would never return.
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return False
+        found = os.fstat(self._fd)
+        if not stat.S_ISREG(found.st_mode):
+            self._close()
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        self._inode = found.st_ino
+        self._jump(0)
+        return True
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _jump(self, offset: int) -> None:
+        self._start = self._next = offset
+        self._partial = self._seen = b""
+        self._overlong = False
+
+    def _resume(self) -> Line | None:
+        """Open what is to be read now. A line that tells of a loss, where what was read last is gone."""
+        wanted = self._wanted
+        if wanted is None or wanted.inode is None:
+            if self._open(self._path):
+                self._wanted = None
+            return None
+        for path in (self._path, *_same_file(self._path, wanted.inode)):
+            if not self._open(path):
+                continue
+            if self._inode == wanted.inode and self._fits(wanted):
+                self._jump(wanted.offset)
+                self._seen = self._before(wanted.offset, wanted.marked)
+                self._wanted = None
+                return None
+            self._close()
+        if not self._open(self._path):
+            return None
+        self._wanted = None
+        self._generation += 1
+        problem = (
+            f"the file was rotated away or written anew while it was not followed: lines after byte {wanted.offset} "
+            "of the one before, if there were any, were not read"
+        )
+        return Line(b"", self._inode, self._generation, 0, 0, problem)
+
+    def _fits(self, place: Place) -> bool:
+        if os.fstat(self._descriptor).st_size < place.offset:
+            return False
+        return place.marked == 0 or _hash(self._before(place.offset, place.marked)) == place.mark
+
+    def _before(self, offset: int, size: int) -> bytes:
+        return os.pread(self._descriptor, size, offset - size)
+
+    def _was_replaced(self) -> bool:
+        if os.fstat(self._descriptor).st_size < self._next:
+            return True
+        return self._before(self._next, len(self._seen)) != self._seen
+
+    def _anew(self) -> list[Line]:
+        left = self._rest()
+        self._jump(0)
+        self._generation += 1
+        return left
+
+    def _successor(self) -> Path | None:
+        """The file that is to be read after this one: it has content already, so nobody writes to this one any more."""
+        mine = os.fstat(self._descriptor)
+        found = _stat(self._path)
+        if found is not None and found.st_ino == mine.st_ino:
+            return None
+        # Rotated more than once since the last look: those between are read too, in the order they were written.
+        between = [
+            (other.st_mtime_ns, path)
+            for path in _rotated(self._path)
+            if (other := _stat(path)) is not None and other.st_ino != mine.st_ino and other.st_size > 0
+        ]
+        between = [entry for entry in between if entry[0] > mine.st_mtime_ns]
+        if between:
+            return min(between)[1]
+        return self._path if found is not None and found.st_size > 0 else None
+
+    def _leave(self, successor: Path) -> list[Line]:
+        left = self._rest()
+        self._close()
+        self._generation += 1
+        if not self._open(successor):
+            self._open(self._path)
+        return left
+
+    def _rest(self) -> list[Line]:
+        # What was last written to a file that is no longer written to is a line, whether or not it was ended.
+        return [self._line(b"", self._next)] if self._next > self._start else []
+
+    def _split(self, chunk: bytes) -> list[Line]:
+        begin = 0
+        found = []
+        while (end := chunk.find(b"\n", begin)) >= 0:
+            found.append(self._line(chunk[begin:end], self._next + end + 1))
+            begin = end + 1
+        self._partial += chunk[begin:]
+        if len(self._partial) > self._max_line:
+            # Kept no longer, but for its beginning, to show; its end is waited for.
+            self._overlong = True
+            self._partial = self._partial[:_EXCERPT]
+        self._next += len(chunk)
+        self._seen = (self._seen + chunk)[-_MARK:]
+        return found
+
+    def _line(self, piece: bytes, end: int) -> Line:
+        raw = self._partial + piece
+        problem = None
+        if self._overlong or len(raw) > self._max_line:
+            problem = f"the line is longer than {self._max_line} bytes"
+            raw = raw[:_EXCERPT]
+        start = self._start
+        self._start, self._partial, self._overlong = end, b"", False
+        self._told = (self._inode, self._generation)
+        return Line(raw, self._inode, self._generation, start, end, problem)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _rotated(path: Path) -> list[Path]:
+    """What `path` was renamed to by rotations: `app.jsonl.1`, `app.jsonl-20261123`."""
+    pattern = re.compile(re.escape(path.name) + r"[._-]\d[\dT._-]*")
+    try:
+        with os.scandir(path.parent) as entries:
+            return [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]
+    except OSError:
+        return []
+
+
+def _same_file(path: Path, inode: int) -> list[Path]:
+    """The files beside `path` with this inode: what it was renamed to."""
+    try:
+        with os.scandir(path.parent) as entries:
+            return [Path(entry.path) for entry in entries if entry.inode() == inode and entry.is_file()]
+    except OSError:
+        return []
+
+
+def _last_line_break(descriptor: int) -> int:
+    """Where the last line begins that is not ended yet; the size, where all are."""
+    size = os.fstat(descriptor).st_size
+    end = size
+    while end > 0:
+        begin = max(0, end - CHUNK)
+        found = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return 0

@@ -1,0 +1,268 @@
+"""Runs the sources that are defined, each for itself: one that dies is started again and touches no other."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel
+
+from automation.clock import Clock
+from automation.errors import AutomationError, DefinitionError, InputError, NotFound, Problem
+from automation.model.event import Event, EventReceipt
+from automation.model.schedule import SourceDefinition
+from automation.plugins import Plugin, read_settings, registry
+from automation.sources.source import Delivery, Item, Rejected, SourceContext
+from automation.store.events import Decision
+from automation.store.records import save_position
+from automation.store.statements import Op
+
+log = logging.getLogger("automation.sources")
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+HEALTHY_AFTER = 60.0
+"""Seconds: the pause before a restart doubles from the first to the longest, and begins anew after that long a run."""
+
+POSITION_PREFIX = "source."
+_RAW_KEPT = 10_000
+
+Status = Literal["starting", "running", "failed", "stopped"]
+
+
+class Publish(Protocol):
+    """Publishes events."""
+
+    def __call__(self, event: Event, *, also: Sequence[Op] = ()) -> Awaitable[EventReceipt]:
+        """Return when the event's effects and the writes in `also` are on disk, together; of a duplicate, neither.
+        Raises InputError for an event that cannot be accepted."""
+        ...
+
+
+Positions = Callable[[str], Awaitable[Mapping[str, Any]]]
+"""All stored positions whose name begins so, without that beginning."""
+
+Commit = Callable[[Sequence[Op]], Awaitable[object]]
+"""Returns when the writes are on disk, together."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How a source is doing."""
+
+    name: str
+    type: str
+    status: Status = "stopped"
+    restarts: int = 0
+    last_error: str | None = None
+    last_event_at: float | None = None
+    events: int = 0
+    rejected: int = 0
+
+
+@dataclass(slots=True)
+class _Running:
+    definition: SourceDefinition
+    plugin: Plugin
+    settings: BaseModel
+    state: SourceState
+    position: Any = None
+    positioned: bool = False
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    def note(self, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+
+
+def check_source(definition: SourceDefinition) -> tuple[Plugin, BaseModel]:
+    """The plug-in of a source and its settings; raises DefinitionError with all that is wrong with them."""
+    plugin = registry.find("source", definition.type)
+    if plugin is None:
+        unknown = registry.unknown("source", definition.type)
+        raise DefinitionError([Problem("type", unknown)], what=f"source {definition.name!r}")
+    return plugin, read_settings(plugin.settings, definition.settings, "settings")
+
+
+class SourceSupervisor:
+    """Runs sources as tasks, and publishes what they give."""
+
+    def __init__(self, clock: Clock, publish: Publish, positions: Positions, commit: Commit) -> None:
+        self._clock = clock
+        self._publish = publish
+        self._positions = positions
+        self._commit = commit
+        self._sources: dict[str, _Running] = {}
+        self._started = False
+
+    @property
+    def states(self) -> dict[str, SourceState]:
+        """How each source is doing, by name."""
+        return {name: running.state for name, running in self._sources.items()}
+
+    @property
+    def definitions(self) -> dict[str, SourceDefinition]:
+        """What each source is, by name."""
+        return {name: running.definition for name, running in self._sources.items()}
+
+    async def add(self, definition: SourceDefinition) -> None:
+        """Run this source, in the place of one of the same name; raises DefinitionError."""
+        plugin, settings = check_source(definition)
+        known = self._sources.get(definition.name)
+        if known is not None:
+            if known.definition == definition:
+                return
+            await _end(known)
+        running = _Running(definition, plugin, settings, SourceState(definition.name, definition.type))
+        self._sources[definition.name] = running
+        if self._started:
+            self._launch(running)
+
+    async def remove(self, name: str) -> None:
+        """Stop this source and forget it, but for its position; raises NotFound."""
+        running = self._sources.pop(name, None)
+        if running is None:
+            raise NotFound(kind="source", name=name)
+        await _end(running)
+
+    async def start(self) -> None:
+        """Run all sources."""
+        self._started = True
+        for running in self._sources.values():
+            if running.task is None:
+                self._launch(running)
+
+    async def stop(self) -> None:
+        """Stop all sources. What they were giving and was not stored is given again after the next start."""
+        self._started = False
+        await asyncio.gather(*(_end(running) for running in self._sources.values()))
+
+    def _launch(self, running: _Running) -> None:
+        running.note(status="starting")
+        name = f"source-{running.definition.name}"
+        running.task = asyncio.get_running_loop().create_task(self._supervise(running), name=name)
+
+    async def _supervise(self, running: _Running) -> None:
+        pause = FIRST_PAUSE
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self._run(running)
+            except Exception as error:
+                # Whatever a source raises must not touch the others.
+                text = f"{type(error).__name__}: {error}"
+                log.warning("source %s failed: %s", running.definition.name, text, exc_info=error)
+                running.note(status="failed", last_error=text)
+            else:
+                running.note(status="stopped")
+                return
+            if self._clock.monotonic() - began >= HEALTHY_AFTER:
+                pause = FIRST_PAUSE
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+            running.note(status="starting", restarts=running.state.restarts + 1)
+
+    async def _run(self, running: _Running) -> None:
+        if not running.positioned:
+            stored = await self._positions(POSITION_PREFIX)
+            running.position = stored.get(running.definition.name)
+            running.positioned = True
+        context = SourceContext(running.definition.name, self._clock, running.position)
+        items = _called(running.plugin, running.settings, context)
+        running.note(status="running")
+        try:
+            async for item in items:
+                await self._take(running, item)
+        finally:
+            # A generator is closed now, not whenever it is collected: it may hold files and connections.
+            if inspect.isasyncgen(items):
+                await items.aclose()
+
+    async def _take(self, running: _Running, item: Item) -> None:
+        if isinstance(item, Event):
+            item = Delivery((item,))
+        position = None
+        if item.position is not None:
+            name = POSITION_PREFIX + running.definition.name
+            position = save_position(name, item.position, self._clock.now())
+        if isinstance(item, Rejected):
+            await self._reject(running, item, position)
+        elif item.events:
+            await self._deliver(running, item.events, position)
+        elif position is not None:
+            await self._patiently(running, lambda: self._commit([position]))
+        if item.position is not None:
+            running.position = item.position
+
+    async def _deliver(self, running: _Running, events: Sequence[Event], position: Op | None) -> None:
+        # The position goes with the last one, when all others are on disk.
+        *others, last = events
+        found = await asyncio.gather(*(self._pass_on(running, event, None) for event in others), return_exceptions=True)
+        for failure in found:
+            if failure is not None:
+                raise failure
+        await self._pass_on(running, last, position)
+
+    async def _pass_on(self, running: _Running, event: Event, position: Op | None) -> None:
+        also = () if position is None else (position,)
+
+        async def write() -> None:
+            receipt = await self._publish(event, also=also)
+            if receipt.duplicate and also:
+                await self._commit(also)
+
+        try:
+            await self._patiently(running, write)
+        except InputError as error:
+            await self._reject(running, Rejected(repr(event), error.message), position, event)
+        else:
+            running.note(events=running.state.events + 1, last_event_at=self._clock.now())
+
+    async def _reject(
+        self, running: _Running, rejected: Rejected, position: Op | None, event: Event | None = None
+    ) -> None:
+        name = running.definition.name
+        log.warning("source %s: not an event: %s", name, rejected.error)
+        dead_letter = Decision(
+            at=self._clock.now(),
+            kind="source",
+            subject=name,
+            outcome="dead_letter",
+            reason=f"{rejected.error}: {rejected.raw[:_RAW_KEPT]}",
+            event_source=event.source if event else None,
+            event_id=event.id if event else None,
+        )
+        ops = [dead_letter.op()] if position is None else [dead_letter.op(), position]
+        await self._patiently(running, lambda: self._commit(ops))
+        running.note(rejected=running.state.rejected + 1, last_error=rejected.error)
+
+    async def _patiently(self, running: _Running, write: Callable[[], Awaitable[object]]) -> None:
+        # While the database cannot be written, the source is held back: it goes on where it stands.
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await write()
+                return
+            except AutomationError as error:
+                if not error.retryable:
+                    raise
+                running.note(last_error=error.message)
+            await self._clock.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def _called(plugin: Plugin, settings: BaseModel, context: SourceContext) -> AsyncIterator[Item]:
+    takes_context = len(inspect.signature(plugin.function).parameters) > 1
+    found: AsyncIterator[Item] = plugin.function(settings, context) if takes_context else plugin.function(settings)
+    return found
+
+
+async def _end(running: _Running) -> None:
+    if running.task is not None:
+        running.task.cancel()
+        await asyncio.wait([running.task])
+        running.task = None
+    running.note(status="stopped")

@@ -1,0 +1,1 @@
+"""The store: the only truth, and the only place with SQL."""

@@ -1,0 +1,128 @@
+"""Events and decisions, as stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.engine import Row
+
+from automation.model.event import Event
+from automation.store import statements
+from automation.store.pages import LIMIT, Page, limited, number
+from automation.store.statements import Op
+from automation.store.store import Store, decode, to_json
+from automation.store.tables import decisions, events
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event with when it was received and whether it started anything."""
+
+    event: Event
+    received_at: float
+    matched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something that was decided, with its reason: why an event did not start what it could have."""
+
+    at: float
+    kind: str
+    subject: str
+    outcome: str
+    reason: str
+    event_source: str | None = None
+    event_id: str | None = None
+
+    def op(self) -> Op:
+        """The write that stores it."""
+        return statements.DECISION(
+            at=self.at,
+            kind=self.kind,
+            subject=self.subject,
+            outcome=self.outcome,
+            reason=self.reason,
+            event_source=self.event_source,
+            event_id=self.event_id,
+        )
+
+
+def insert(event: Event, received_at: float, matched: bool) -> Op:
+    """The write that stores an event; refused if `(source, id)` is there."""
+    return statements.EVENT(
+        source=event.source,
+        id=event.id,
+        type=event.type,
+        subject=event.subject,
+        severity=event.severity,
+        time=event.time,
+        received_at=received_at,
+        data=to_json(event.data),
+        labels=to_json(event.labels),
+        matched=matched,
+    )
+
+
+def _from_row(row: Row[Any]) -> StoredEvent:
+    event = Event(
+        type=row.type,
+        subject=row.subject,
+        data=decode(row.data),
+        source=row.source,
+        severity=row.severity,
+        labels=decode(row.labels),
+        id=row.id,
+        time=row.time,
+    )
+    return StoredEvent(event, row.received_at, bool(row.matched))
+
+
+async def get(store: Store, event_id: str, source: str | None = None) -> StoredEvent | None:
+    """The event with this id (of this source, or the newest of any)."""
+    query = select(events).where(events.c.id == event_id).order_by(events.c.seq.desc()).limit(1)
+    if source is not None:
+        query = query.where(events.c.source == source)
+    row = await store.first(query)
+    return _from_row(row) if row else None
+
+
+async def page(
+    store: Store, *, type: str | None = None, cursor: str | None = None, limit: int = LIMIT
+) -> Page[StoredEvent]:
+    """Events, newest first."""
+    query = select(events).order_by(events.c.seq.desc()).limit(limited(limit) + 1)
+    if type is not None:
+        query = query.where(events.c.type == type)
+    before = number(cursor)
+    if before is not None:
+        query = query.where(events.c.seq < before)
+    rows = await store.fetch(query)
+    next_cursor = str(rows[limit - 1].seq) if len(rows) > limit else None
+    return Page(tuple(_from_row(row) for row in rows[:limit]), next_cursor)
+
+
+def _decision(row: Row[Any]) -> Decision:
+    return Decision(row.at, row.kind, row.subject, row.outcome, row.reason, row.event_source, row.event_id)
+
+
+async def decisions_of(store: Store, source: str, event_id: str) -> tuple[Decision, ...]:
+    """What was decided about an event."""
+    query = select(decisions).where(decisions.c.event_source == source, decisions.c.event_id == event_id)
+    return tuple(_decision(row) for row in await store.fetch(query.order_by(decisions.c.seq)))
+
+
+async def decision_page(
+    store: Store, *, kind: str | None = None, cursor: str | None = None, limit: int = LIMIT
+) -> Page[Decision]:
+    """Decisions, newest first."""
+    query = select(decisions).order_by(decisions.c.seq.desc()).limit(limited(limit) + 1)
+    if kind is not None:
+        query = query.where(decisions.c.kind == kind)
+    before = number(cursor)
+    if before is not None:
+        query = query.where(decisions.c.seq < before)
+    rows = await store.fetch(query)
+    return Page(tuple(_decision(row) for row in rows[:limit]), str(rows[limit - 1].seq) if len(rows) > limit else None)

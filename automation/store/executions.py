@@ -1,0 +1,181 @@
+"""Executions and their journals, as stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy.engine import Row
+
+from automation.model.execution import Execution, JournalEntry, WorkflowStatus
+from automation.store.pages import LIMIT, Page, limited
+from automation.store.store import Store, decode
+from automation.store.tables import definitions, executions, journal, nodes
+
+_WAITING = (WorkflowStatus.WAITING.value, WorkflowStatus.PROPOSED.value, WorkflowStatus.PAUSED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An execution with all that is needed to run it on."""
+
+    execution: Execution
+    definition: str
+    node: str | None
+    cancel_reason: str | None
+    entries: tuple[JournalEntry, ...]
+
+
+def from_row(row: Row[Any]) -> Execution:
+    """The execution of a row of its table."""
+    return Execution(
+        id=row.id,
+        workflow=row.workflow,
+        definition_id=row.definition_id,
+        status=WorkflowStatus(row.status),
+        priority=row.priority,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        event_source=row.event_source,
+        event_id=row.event_id,
+        reason=row.reason,
+        actor=row.actor,
+        idempotency_key=row.idempotency_key,
+        error=decode(row.error) if row.error else None,
+    )
+
+
+async def get(store: Store, execution_id: str) -> Execution | None:
+    """The summary row, or None."""
+    row = await store.first(select(executions).where(executions.c.id == execution_id))
+    return from_row(row) if row else None
+
+
+async def by_key(store: Store, key: str) -> tuple[Execution, str | None] | None:
+    """The execution that was started with this idempotency key, and the hash of its inputs."""
+    row = await store.first(select(executions).where(executions.c.idempotency_key == key))
+    return (from_row(row), row.request_hash) if row else None
+
+
+async def by_event(store: Store, source: str, event_id: str) -> tuple[Execution, ...]:
+    """The executions that an event started, oldest first."""
+    query = select(executions).where(executions.c.event_source == source, executions.c.event_id == event_id)
+    return tuple(from_row(row) for row in await store.fetch(query.order_by(executions.c.id)))
+
+
+async def entries(store: Store, execution_id: str) -> tuple[JournalEntry, ...]:
+    """The journal of an execution, in order."""
+    query = select(journal).where(journal.c.execution_id == execution_id).order_by(journal.c.seq)
+    return tuple(_entry(row) for row in await store.fetch(query))
+
+
+async def load(store: Store, execution_id: str) -> Stored | None:
+    """An execution with its definition and journal, or None."""
+    row = await store.first(
+        select(executions, definitions.c.body)
+        .join(definitions, definitions.c.id == executions.c.definition_id)
+        .where(executions.c.id == execution_id)
+    )
+    if row is None:
+        return None
+    return Stored(from_row(row), row.body, row.node, row.cancel_reason, await entries(store, execution_id))
+
+
+async def page(
+    store: Store,
+    *,
+    workflow: str | None = None,
+    status: WorkflowStatus | None = None,
+    cursor: str | None = None,
+    limit: int = LIMIT,
+) -> Page[Execution]:
+    """Executions, newest first."""
+    query = select(executions).order_by(executions.c.id.desc()).limit(limited(limit) + 1)
+    if workflow is not None:
+        query = query.where(executions.c.workflow == workflow)
+    if status is not None:
+        query = query.where(executions.c.status == status.value)
+    if cursor is not None:
+        query = query.where(executions.c.id < cursor)
+    found = [from_row(row) for row in await store.fetch(query)]
+    return Page(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
+
+
+async def counts(store: Store) -> dict[WorkflowStatus, int]:
+    """How many executions there are in each status."""
+    query = select(executions.c.status, func.count().label("total")).group_by(executions.c.status)
+    return {WorkflowStatus(row.status): row.total for row in await store.fetch(query)}
+
+
+def _unfinished() -> Select[Any]:
+    return select(executions.c.id, executions.c.node, executions.c.workflow).where(executions.c.finished_at.is_(None))
+
+
+async def orphans(store: Store, node: str, now: float, limit: int = 500) -> list[tuple[str, str | None, str]]:
+    """Unfinished executions that are due and that no living node holds: (id, former node, workflow)."""
+    dead = ~executions.c.node.in_(select(nodes.c.id).where(or_(nodes.c.lease_until > now, nodes.c.id == node)))
+    # One that waits without a time waits for a person, who will bring it back.
+    active = and_(executions.c.wake_at.is_(None), executions.c.status.not_in(_WAITING))
+    # One that is to be cancelled may have been parked just as that was asked: it is due whatever it waits for.
+    due = or_(active, executions.c.wake_at <= now, executions.c.cancel_reason.is_not(None))
+    query = _unfinished().where(and_(or_(executions.c.node.is_(None), dead), due))
+    rows = await store.fetch(query.order_by(executions.c.priority.desc(), executions.c.id).limit(limit))
+    return [(row.id, row.node, row.workflow) for row in rows]
+
+
+async def to_cancel(store: Store, node: str) -> list[tuple[str, str]]:
+    """Executions of this node that somebody has asked to cancel, perhaps by way of another node: (id, reason)."""
+    query = select(executions.c.id, executions.c.cancel_reason).where(
+        executions.c.node == node, executions.c.finished_at.is_(None), executions.c.cancel_reason.is_not(None)
+    )
+    return [(row.id, row.cancel_reason) for row in await store.fetch(query)]
+
+
+async def next_wake(store: Store) -> float | None:
+    """When the next waiting execution is due."""
+    query = select(func.min(executions.c.wake_at)).where(
+        executions.c.finished_at.is_(None), executions.c.node.is_(None)
+    )
+    row = await store.first(query)
+    return row[0] if row else None
+
+
+async def unfinished_count(store: Store) -> int:
+    """How many executions have work left that is due: those that wait for a time or a person are not counted."""
+    query = (
+        select(func.count())
+        .select_from(executions)
+        .where(executions.c.finished_at.is_(None), executions.c.status.not_in(_WAITING))
+    )
+    row = await store.first(query)
+    return int(row[0]) if row else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A process that runs executions."""
+
+    id: str
+    host: str
+    pid: int
+    process_started: float
+    lease_until: float
+
+
+async def all_nodes(store: Store) -> list[Node]:
+    """All nodes that have not signed off."""
+    rows = await store.fetch(select(nodes))
+    return [Node(row.id, row.host, row.pid, row.process_started, row.lease_until) for row in rows]
+
+
+def _entry(row: Row[Any]) -> JournalEntry:
+    return JournalEntry(
+        execution_id=row.execution_id,
+        seq=row.seq,
+        at=row.at,
+        kind=row.kind,
+        action=row.action,
+        body=decode(row.body),
+    )

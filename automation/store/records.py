@@ -1,0 +1,153 @@
+"""The small tables: definitions, positions, tokens, and the reading of the audit chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import Connection, Row
+
+from automation.errors import Problem
+from automation.store import audit as chain
+from automation.store import statements
+from automation.store.pages import LIMIT, Page, limited, number
+from automation.store.statements import Op
+from automation.store.store import Store, decode, to_json
+from automation.store.tables import audit, audit_heads, definitions, positions, tokens
+
+
+def definition(kind: str, name: str, body: str, now: float) -> tuple[str, Op]:
+    """The id of a version of a definition (a hash of its content), and the write that stores it once."""
+    digest = sha256(f"{kind}\0{name}\0{body}".encode()).hexdigest()[:32]
+    return digest, statements.DEFINITION(id=digest, kind=kind, name=name, body=body, created_at=now)
+
+
+async def definition_body(store: Store, definition_id: str) -> str | None:
+    """The stored text of a version of a definition."""
+    row = await store.first(select(definitions.c.body).where(definitions.c.id == definition_id))
+    return row.body if row else None
+
+
+def save_position(name: str, body: Any, now: float) -> Op:
+    """The write that stores where something stands: a source's offset, a check's state, a schedule's last time."""
+    return statements.POSITION(name=name, body=to_json(body), updated_at=now)
+
+
+async def all_positions(store: Store, prefix: str) -> dict[str, Any]:
+    """All stored positions whose name begins so, without that beginning."""
+    query = select(positions).where(positions.c.name.startswith(prefix, autoescape=True))
+    return {row.name.removeprefix(prefix): decode(row.body) for row in await store.fetch(query)}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as stored: its hash, never itself."""
+
+    id: str
+    kind: str
+    name: str
+    hash: str
+    roles: tuple[str, ...]
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+
+    def op(self) -> Op:
+        """The write that stores it."""
+        return statements.TOKEN(
+            id=self.id,
+            kind=self.kind,
+            name=self.name,
+            hash=self.hash,
+            roles=to_json(self.roles),
+            created_at=self.created_at,
+            expires_at=self.expires_at,
+            revoked_at=self.revoked_at,
+        )
+
+
+def _token(row: Row[Any]) -> Token:
+    return Token(
+        row.id, row.kind, row.name, row.hash, tuple(decode(row.roles)), row.created_at, row.expires_at, row.revoked_at
+    )
+
+
+async def token_by_hash(store: Store, digest: str) -> Token | None:
+    """The token with this hash, or None."""
+    row = await store.first(select(tokens).where(tokens.c.hash == digest))
+    return _token(row) if row else None
+
+
+async def all_tokens(store: Store, kind: str = "api") -> list[Token]:
+    """All tokens of a kind, oldest first."""
+    rows = await store.fetch(select(tokens).where(tokens.c.kind == kind).order_by(tokens.c.created_at))
+    return [_token(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One sealed row of the audit chain."""
+
+    chain: str
+    seq: int
+    at: float
+    kind: str
+    actor: str
+    act: str
+    subject: str
+    outcome: str
+    detail: Any
+    hash: str
+
+
+async def audit_page(
+    store: Store, *, kind: str | None = None, cursor: str | None = None, limit: int = LIMIT
+) -> Page[AuditRow]:
+    """Audit rows of the main chain, newest first."""
+    query = select(audit).order_by(audit.c.seq.desc()).limit(limited(limit) + 1)
+    if kind is not None:
+        query = query.where(audit.c.kind == kind)
+    before = number(cursor)
+    if before is not None:
+        query = query.where(audit.c.seq < before)
+    rows = await store.fetch(query)
+    items = tuple(
+        AuditRow(
+            row.chain,
+            row.seq,
+            row.at,
+            row.kind,
+            row.actor,
+            row.act,
+            row.subject,
+            row.outcome,
+            decode(row.detail),
+            row.hash,
+        )
+        for row in rows[:limit]
+    )
+    return Page(items, str(rows[limit - 1].seq) if len(rows) > limit else None)
+
+
+async def verify_audit(store: Store) -> tuple[int, list[Problem]]:
+    """Check every row of every chain: how many there are, and what was changed, is missing or was moved."""
+
+    def walk(connection: Connection) -> tuple[int, list[Problem]]:
+        heads = {row.chain: (row.seq, row.hash) for row in connection.execute(select(audit_heads))}
+        query = select(audit).order_by(audit.c.chain, audit.c.seq).execution_options(yield_per=5_000)
+        return chain.verify(_rows(connection, query), heads)
+
+    return await store.read(walk)
+
+
+def _rows(connection: Connection, query: Any) -> Iterator[Any]:
+    yield from connection.execute(query)
+
+
+async def audit_count(store: Store) -> int:
+    """How many audit rows there are."""
+    row = await store.first(select(func.count()).select_from(audit))
+    return int(row[0]) if row else 0

@@ -1,0 +1,264 @@
+"""SQLite: one writer thread on one connection, the standard library's driver, readers beside it (WAL)."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Executable, create_engine, event
+from sqlalchemy.dialects.sqlite import pysqlite
+from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from automation.errors import StoreError, StoreUnavailable
+from automation.store import statements
+from automation.store.audit import Chain
+from automation.store.statements import Statement, Unexpected
+from automation.store.writer import Unit
+
+T = TypeVar("T")
+
+CHAIN = "main"
+
+
+class Sqlite:
+    """A database in one file. Opening it refuses, in one line, what would fail later."""
+
+    def __init__(self, location: str, busy_timeout: float = 5.0) -> None:
+        self._private = location in ("", ":memory:")
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self.path = Path(location)
+        self._busy_timeout = busy_timeout
+        self._chain = Chain(CHAIN)
+        self._compiled: dict[Statement, tuple[str, tuple[int, ...] | None]] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="automation-writer")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="automation-reader")
+        self._connection: sqlite3.Connection | None = None
+        self.engine: Engine | None = None
+
+    async def open(self) -> None:
+        """Connect; raises StoreUnavailable with what to do about it."""
+        if self._private:
+            # A file of its own: readers and the writer have separate connections, which memory does not allow.
+            self._temporary = tempfile.TemporaryDirectory(prefix="automation-")
+            self.path = Path(self._temporary.name) / "automation.db"
+        folder = self.path.parent
+        if not folder.is_dir():
+            raise StoreUnavailable(
+                f"cannot open the database {self.path}: the folder {folder} does not exist; create it"
+            )
+        try:
+            self._connection = await self._in_writer(self._connect)
+        except sqlite3.Error as error:
+            await self.close()
+            raise StoreUnavailable(f"cannot open the database {self.path}: {_reason(error)}") from None
+        self.engine = create_engine(
+            f"sqlite:///{self.path}",
+            connect_args={"timeout": self._busy_timeout, "check_same_thread": False},
+            pool_size=2,
+            max_overflow=0,
+        )
+
+        @event.listens_for(self.engine, "connect")
+        def _read_only(connection: Any, _record: object) -> None:
+            connection.execute("PRAGMA query_only=1")
+
+    async def close(self) -> None:
+        """Disconnect and, for a private database, remove it."""
+        if self.engine is not None:
+            self.engine.dispose()
+            self.engine = None
+        if self._connection is not None:
+            await self._in_writer(self._connection.close)
+            self._connection = None
+        self._thread.shutdown()
+        self._readers.shutdown()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    async def fetch(self, query: Executable) -> list[Row[Any]]:
+        """The rows of a query, read beside the writer."""
+        return await self.read(lambda connection: list(connection.execute(query)))
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, called in a reader thread with a read-only connection."""
+
+        def run() -> T:
+            assert self.engine is not None
+            try:
+                with self.engine.connect() as connection:
+                    return work(connection)
+            except OperationalError as error:
+                raise StoreUnavailable(f"cannot read the database {self.path}: {_reason(error.orig)}") from None
+            except DBAPIError as error:
+                raise StoreError(f"the database {self.path} refused: {error.orig}") from None
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    async def change(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, called with a writing connection while nothing else writes: for migrations."""
+
+        def run() -> T:
+            engine = create_engine(f"sqlite:///{self.path}", connect_args={"timeout": self._busy_timeout})
+            try:
+                with engine.begin() as connection:
+                    return work(connection)
+            except OperationalError as error:
+                raise StoreUnavailable(f"cannot write the database {self.path}: {_reason(error.orig)}") from None
+            finally:
+                engine.dispose()
+
+        return await self._in_writer(run)
+
+    async def write(self, units: list[Unit]) -> None:
+        """Commit all units in one transaction; see `writer.Backend`."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, units)
+
+    async def _in_writer(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, isolation_level=None, timeout=self._busy_timeout, check_same_thread=False, cached_statements=256
+        )
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA journal_size_limit=67108864")
+            connection.execute("PRAGMA temp_store=MEMORY")
+            connection.execute("PRAGMA cache_size=-16384")
+            # A write now, so that a read-only file is refused here and not at the first event.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _sql(self, statement: Statement) -> tuple[str, tuple[int, ...] | None]:
+        """The statement's text, and the order of its parameters where it differs from that of its keys."""
+        known = self._compiled.get(statement)
+        if known is None:
+            dialect = pysqlite.dialect(paramstyle="qmark")
+            compiled = cast(SQLCompiler, statement.query.compile(dialect=dialect))
+            wanted = tuple(compiled.positiontup or ())
+            order = None if wanted == statement.keys else tuple(statement.keys.index(key) for key in wanted)
+            known = self._compiled[statement] = (str(compiled), order)
+        return known
+
+    def _write(self, units: list[Unit]) -> None:
+        connection = self._connection
+        assert connection is not None
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._load_head(connection)
+                plain = [unit for unit in units if not unit.guarded]
+                written = self._write_plain(connection, plain)
+                for unit in units:
+                    if unit.guarded or not written:
+                        self._write_alone(connection, unit)
+                self._write_audit(connection, [unit for unit in units if unit.error is None])
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"cannot write the database {self.path}: {_reason(error)}") from None
+
+    def _write_plain(self, connection: sqlite3.Connection, units: list[Unit]) -> bool:
+        """All rows of all units, statement by statement. False, and nothing written, if one of them was refused."""
+        if not units:
+            return True
+        groups: dict[Statement, list[tuple[Any, ...]]] = {}
+        for unit in units:
+            for statement, values in unit.ops:
+                group = groups.get(statement)
+                if group is None:
+                    groups[statement] = [values]
+                else:
+                    group.append(values)
+        connection.execute("SAVEPOINT plain")
+        try:
+            for statement in sorted(groups, key=_order):
+                sql, order = self._sql(statement)
+                rows = groups[statement]
+                connection.executemany(sql, rows if order is None else [_reorder(row, order) for row in rows])
+        except (
+            sqlite3.IntegrityError,
+            sqlite3.DataError,
+            sqlite3.InterfaceError,
+            sqlite3.ProgrammingError,
+            OverflowError,
+        ):
+            connection.execute("ROLLBACK TO plain")
+            connection.execute("RELEASE plain")
+            return False
+        connection.execute("RELEASE plain")
+        return True
+
+    def _write_alone(self, connection: sqlite3.Connection, unit: Unit) -> None:
+        connection.execute("SAVEPOINT alone")
+        try:
+            for statement, values in unit.ops:
+                sql, order = self._sql(statement)
+                cursor = connection.execute(sql, values if order is None else _reorder(values, order))
+                if statement.expect is not None and cursor.rowcount != statement.expect:
+                    raise Unexpected(statement.name)
+        except Unexpected as error:
+            unit.error = error
+        except sqlite3.IntegrityError as error:
+            guarded = next((statement.name for statement, _ in unit.ops if statement.expect is not None), None)
+            unit.error = Unexpected(guarded) if guarded else StoreError(f"the database refused: {error}")
+        except (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError) as error:
+            unit.error = StoreError(f"the database refused: {error}")
+        else:
+            connection.execute("RELEASE alone")
+            return
+        connection.execute("ROLLBACK TO alone")
+        connection.execute("RELEASE alone")
+
+    def _load_head(self, connection: sqlite3.Connection) -> None:
+        # Another process may have written to the same file since: the chain goes on from its end.
+        row = connection.execute("SELECT seq, hash FROM audit_heads WHERE chain = ?", (CHAIN,)).fetchone()
+        self._chain = Chain(CHAIN, *row) if row else Chain(CHAIN)
+
+    def _write_audit(self, connection: sqlite3.Connection, units: list[Unit]) -> None:
+        facts = [fact for unit in units for fact in unit.facts]
+        if not facts:
+            return
+        connection.executemany(self._sql(statements.AUDIT)[0], self._chain.seal(facts))
+        statement, values = self._chain.head()
+        connection.execute(self._sql(statement)[0], values)
+
+
+def _order(statement: Statement) -> int:
+    return statement.order
+
+
+def _reorder(values: tuple[Any, ...], order: tuple[int, ...]) -> tuple[Any, ...]:
+    return tuple(values[index] for index in order)
+
+
+def _reason(error: BaseException | None) -> str:
+    """The driver's error in words that say what to do."""
+    text = str(error)
+    if "locked" in text:
+        return "it is locked by another process; stop that one, or wait"
+    if "disk is full" in text or "No space left" in text:
+        return "the disk is full; make room"
+    if "readonly" in text or "read-only" in text:
+        return "it is read-only; check the permissions of the file and its folder"
+    if "not a database" in text:
+        return "the file is not a SQLite database"
+    if "unable to open" in text:
+        return "it cannot be opened; check the permissions of the file and its folder"
+    return text

@@ -1,0 +1,147 @@
+"""Durable writes, as named statements over the tables: said once, compiled for each dialect.
+
+A write is an `Op`: a statement and the values of its parameters, in the order of `keys`. What belongs together goes to
+the writer in one list and is committed together, or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ClauseElement, bindparam, delete, insert, null, update
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.dml import Update
+
+from automation.store import tables
+
+Op = tuple["Statement", tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement:
+    """One kind of write. `order` says which goes first within a transaction: lower first."""
+
+    name: str
+    query: ClauseElement
+    keys: tuple[str, ...]
+    order: int
+    expect: int | None = None
+    """How many rows it must change; otherwise the whole list it came in is undone and `Unexpected` raised."""
+
+    def __call__(self, **values: Any) -> Op:
+        """The write with these values; a missing or unknown key raises."""
+        if len(values) != len(self.keys):
+            raise TypeError(f"{self.name} takes {self.keys}, not {tuple(values)}")
+        return self, tuple(values[key] for key in self.keys)
+
+
+class Unexpected(Exception):
+    """A statement changed another number of rows than it must; its transaction was undone."""
+
+    def __init__(self, statement: str) -> None:
+        super().__init__(statement)
+        self.statement = statement
+
+
+def _insert(name: str, table: Any, order: int, *, expect: int | None = None, omit: tuple[str, ...] = ()) -> Statement:
+    keys = tuple(column.name for column in table.columns if column.name not in omit)
+    return Statement(name, insert(table).values({key: bindparam(key) for key in keys}), keys, order, expect)
+
+
+def _upsert(name: str, table: Any, order: int, key: str) -> Statement:
+    # Both dialects have ON CONFLICT with the same words, so the SQLite construct serves for either.
+    keys = tuple(column.name for column in table.columns)
+    query = sqlite.insert(table).values({name: bindparam(name) for name in keys})
+    changed = {name: query.excluded[name] for name in keys if name != key}
+    return Statement(name, query.on_conflict_do_update(index_elements=[key], set_=changed), keys, order)
+
+
+def _change(
+    name: str, table: Any, order: int, *, sets: tuple[str, ...], where: tuple[str, ...], expect: int | None = None
+) -> Statement:
+    query: Update = update(table).values({key: bindparam(key) for key in sets})
+    for key in where:
+        query = query.where(table.c[key] == bindparam(f"where_{key}"))
+    return Statement(name, query, (*sets, *(f"where_{key}" for key in where)), order, expect)
+
+
+EVENT = _insert("event", tables.events, 0, expect=1, omit=("seq",))
+DEFINITION = Statement(
+    "definition",
+    sqlite.insert(tables.definitions)
+    .values({column.name: bindparam(column.name) for column in tables.definitions.columns})
+    .on_conflict_do_nothing(index_elements=["id"]),
+    tuple(column.name for column in tables.definitions.columns),
+    1,
+)
+EXECUTION = _insert("execution", tables.executions, 2)
+EXECUTION_KEYED = _insert("execution_keyed", tables.executions, 2, expect=1)
+JOURNAL = _insert("journal", tables.journal, 3)
+EXECUTION_STATUS = _change("execution_status", tables.executions, 4, sets=("status", "wake_at", "node"), where=("id",))
+EXECUTION_END = _change(
+    "execution_end",
+    tables.executions,
+    5,
+    sets=("status", "finished_at", "error", "node", "wake_at"),
+    where=("id",),
+)
+EXECUTION_CANCEL = Statement(
+    "execution_cancel",
+    update(tables.executions)
+    .values(cancel_reason=bindparam("cancel_reason"))
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.finished_at.is_(None)),
+    ("cancel_reason", "where_id"),
+    4,
+    expect=1,
+)
+EXECUTION_CLAIM = Statement(
+    "execution_claim",
+    update(tables.executions)
+    .values(node=bindparam("node"), status=bindparam("status"), wake_at=null())
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.finished_at.is_(None))
+    .where(tables.executions.c.node.is_not_distinct_from(bindparam("where_node"))),
+    ("node", "status", "where_id", "where_node"),
+    4,
+    expect=1,
+)
+EXECUTIONS_RELEASE = Statement(
+    "executions_release",
+    update(tables.executions)
+    .values(node=null())
+    .where(tables.executions.c.node == bindparam("where_node"))
+    .where(tables.executions.c.finished_at.is_(None)),
+    ("where_node",),
+    6,
+)
+DECISION = _insert("decision", tables.decisions, 7, omit=("seq",))
+ALERT = _upsert("alert", tables.alerts, 8, "fingerprint")
+NOTIFICATION = _upsert("notification", tables.notifications, 9, "id")
+POSITION = _upsert("position", tables.positions, 10, "name")
+POSITION_DELETE = Statement(
+    "position_delete",
+    delete(tables.positions).where(tables.positions.c.name == bindparam("where_name")),
+    ("where_name",),
+    10,
+)
+TOKEN = _insert("token", tables.tokens, 11)
+TOKEN_REVOKE = Statement(
+    "token_revoke",
+    update(tables.tokens)
+    .values(revoked_at=bindparam("revoked_at"))
+    .where(tables.tokens.c.id == bindparam("where_id"))
+    .where(tables.tokens.c.revoked_at.is_(None)),
+    ("revoked_at", "where_id"),
+    11,
+    expect=1,
+)
+NODE = _upsert("node", tables.nodes, 12, "id")
+NODE_DELETE = Statement(
+    "node_delete", delete(tables.nodes).where(tables.nodes.c.id == bindparam("where_id")), ("where_id",), 13
+)
+AUDIT = _insert("audit", tables.audit, 90)
+AUDIT_HEAD = _upsert("audit_head", tables.audit_heads, 91, "chain")
+
+ALL: tuple[Statement, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Statement))

@@ -1,0 +1,229 @@
+"""The schema, once, for every dialect. Migrations bring a database here; a test holds the two together.
+
+Times are seconds since the epoch (double precision); JSON is kept as text, as it was written.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only where the key's type is exactly INTEGER.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("host", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("process_started", Double, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("lease_until", Double, nullable=False),
+)
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index(None, "kind", "name", "created_at"),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("workflow", String, nullable=False),
+    Column("definition_id", String, ForeignKey("definitions.id"), nullable=False),
+    Column("status", String, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("wake_at", Double),
+    Column("node", String),
+    Column("event_source", String),
+    Column("event_id", String),
+    Column("reason", Text, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("idempotency_key", String),
+    Column("request_hash", String),
+    Column("cancel_reason", Text),
+    Column("error", Text),
+    Index(
+        "ix_executions_key",
+        "idempotency_key",
+        unique=True,
+        sqlite_where=text("idempotency_key IS NOT NULL"),
+    ),
+    Index(None, "workflow", "id"),
+    Index(None, "status", "id"),
+    Index(
+        "ix_executions_event",
+        "event_source",
+        "event_id",
+        sqlite_where=text("event_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_executions_unfinished",
+        "node",
+        "wake_at",
+        sqlite_where=text("finished_at IS NULL"),
+    ),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("action", String),
+    Column("body", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("source", String, nullable=False),
+    Column("id", String, nullable=False),
+    Column("type", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("severity", String),
+    Column("time", Double, nullable=False),
+    Column("received_at", Double, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("matched", Boolean, nullable=False),
+    UniqueConstraint("source", "id"),
+    Index(None, "type", "seq"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("at", Double, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("event_source", String),
+    Column("event_id", String),
+    Index(None, "event_source", "event_id"),
+    Index(None, "kind", "seq"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("fingerprint", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("annotations", Text, nullable=False),
+    Column("starts_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("fired_at", Double),
+    Column("resolved_at", Double),
+    Column("value", Double),
+    Column("since", Text, nullable=False),
+    Column("cooldown_until", Double),
+    Column("reason", Text, nullable=False),
+    Index(None, "state", "updated_at"),
+    Index(None, "updated_at", "fingerprint"),
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("channel", String, nullable=False),
+    Column("recipient", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("status", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("created_at", Double, nullable=False),
+    Column("sent_at", Double),
+    Index(None, "created_at"),
+)
+
+positions = Table(
+    "positions",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("updated_at", Double, nullable=False),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("hash", String, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    UniqueConstraint("hash"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("chain", String, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("act", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("previous", String, nullable=False),
+    Column("hash", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("chain", String, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", String, nullable=False),
+)

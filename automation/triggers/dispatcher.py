@@ -1,0 +1,179 @@
+"""Takes events in: decides what each starts, writes event, starts and decisions in one transaction, then lets go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from automation.clock import Clock
+from automation.errors import InputError, NotFound
+from automation.model.event import Event, EventReceipt
+from automation.store import events
+from automation.store.audit import Fact
+from automation.store.events import Decision
+from automation.store.statements import Op, Unexpected
+from automation.store.store import Store, encode
+from automation.telemetry.changes import Changes
+from automation.telemetry.metrics import Metrics
+from automation.triggers.rules import EventScope, Index, Rule, as_mapping
+
+
+class Prepared(Protocol):
+    """An execution that is ready to be written and launched."""
+
+    id: str
+    ops: list[Op]
+    facts: list[Fact]
+
+
+P = TypeVar("P", bound=Prepared)
+
+
+class Workflows(Protocol[P]):
+    """What the dispatcher needs of the workflows room."""
+
+    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str, proposed: bool) -> P:
+        """A new execution, not yet written; raises NotFound, InputError when its inputs do not fit."""
+        ...
+
+    def launch(self, run: P, /) -> None:
+        """Run it, now that it is written."""
+        ...
+
+
+Companion = Callable[[Event], Iterable[Op]]
+"""Writes that belong to an event and are committed with it."""
+
+Retain = Literal["all", "matched", "none"]
+
+
+@dataclass(slots=True)
+class Verdict(Generic[P]):
+    """What an event leads to, before anything is written."""
+
+    starts: list[P]
+    decisions: list[Decision]
+
+
+class Dispatcher(Generic[P]):
+    """Publishes events. An event is acknowledged when its effects are on disk."""
+
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics, changes: Changes, workflows: Workflows[P]) -> None:
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._changes = changes
+        self._workflows = workflows
+        self.index = Index()
+        self.companions: list[Companion] = []
+        self.retain: Retain = "all"
+        self.proposes = False
+        """Whether triggers only propose executions, for a person to approve."""
+
+    async def publish(
+        self, event: Event, *, also: Sequence[Op] = (), hold: Mapping[str, str] | None = None
+    ) -> EventReceipt:
+        """Take an event in. Returns when it and all it starts are on disk; a duplicate starts nothing.
+
+        `also` is committed with it; `hold` names workflows that must not start now, with the reason.
+        """
+        check(event)
+        self._metrics.events_received.labels(event.source).inc()
+        verdict = self._decide(event, hold or {})
+        ops: list[Op] = []
+        matched = bool(verdict.starts)
+        if matched or self.retain == "all" or (verdict.decisions and self.retain == "matched"):
+            ops.append(events.insert(event, self._clock.now(), matched))
+        ops += also
+        for companion in self.companions:
+            ops += companion(event)
+        facts: list[Fact] = []
+        for prepared in verdict.starts:
+            ops += prepared.ops
+            facts += prepared.facts
+            prepared.ops, prepared.facts = [], []
+        ops += [decision.op() for decision in verdict.decisions]
+        try:
+            if ops:
+                await self._store.commit(ops, facts)
+        except Unexpected as error:
+            if error.statement != "event":
+                raise
+            return await self._duplicate(event)
+        for prepared in verdict.starts:
+            if self.proposes:
+                self._changes.tell("execution", prepared.id, "proposed")
+            else:
+                self._workflows.launch(prepared)
+        self._changes.tell("event", event.id)
+        return EventReceipt(
+            event_id=event.id,
+            executions=tuple(prepared.id for prepared in verdict.starts),
+            skipped=tuple(f"{decision.subject}: {decision.reason}" for decision in verdict.decisions),
+        )
+
+    def explain(self, event: Event) -> list[tuple[Rule, str | None]]:
+        """Every rule that was considered for the event, with why it does not start its workflow, or None."""
+        scope = EventScope(as_mapping(event))
+        return [(rule, rule.refuses(event, scope)) for rule in self.index.candidates(event)]
+
+    def _decide(self, event: Event, hold: Mapping[str, str]) -> Verdict[P]:
+        verdict: Verdict[P] = Verdict([], [])
+        candidates = self.index.candidates(event)
+        if not candidates:
+            return verdict
+        seen = as_mapping(event)
+        scope = EventScope(seen)
+        started: set[str] = set()
+        for rule in candidates:
+            if rule.workflow in started or rule.refuses(event, scope) is not None:
+                continue
+            started.add(rule.workflow)
+            outcome, reason = self._gate(rule, hold)
+            if outcome is None:
+                try:
+                    why = f"{rule.about}: event {event.type} of {event.source}"
+                    verdict.starts.append(self._workflows.prepare(rule.workflow, seen, why, self.proposes))
+                    continue
+                except (InputError, NotFound) as error:
+                    outcome, reason = "refused", error.message
+            self._metrics.events_not_started.labels(outcome).inc()
+            verdict.decisions.append(
+                Decision(self._clock.now(), "start", rule.workflow, outcome, reason, event.source, event.id)
+            )
+        return verdict
+
+    def _gate(self, rule: Rule, hold: Mapping[str, str]) -> tuple[str | None, str]:
+        if rule.workflow in hold:
+            return "cooldown", hold[rule.workflow]
+        if not rule.enabled:
+            return "disabled", "the workflow is disabled"
+        return None, ""
+
+    async def _duplicate(self, event: Event) -> EventReceipt:
+        reason = f"({event.source}, {event.id}) was published before"
+        self._metrics.events_not_started.labels("duplicate").inc()
+        decision = Decision(self._clock.now(), "event", event.type, "duplicate", reason, event.source, event.id)
+        await self._store.commit([decision.op()])
+        return EventReceipt(event_id=event.id, duplicate=True)
+
+
+def check(event: Event) -> None:
+    """Refuse an event that could not be stored; raises InputError."""
+    for name, value, limit in (
+        ("type", event.type, 200),
+        ("source", event.source, 200),
+        ("id", event.id, 500),
+        ("subject", event.subject, 500),
+    ):
+        if not isinstance(value, str) or len(value) > limit:
+            raise InputError(f"event.{name}: must be text of at most {limit} characters")
+    if not event.type or not event.source or not event.id:
+        raise InputError("event: type, source and id must not be empty")
+    if not isinstance(event.data, dict):
+        raise InputError(f"event.data: must be a mapping, not {type(event.data).__name__}")
+    try:
+        encode(event.data)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"event.data: cannot be stored as JSON: {error}") from None

@@ -1,0 +1,1 @@
+"""Workflows: definitions checked and compiled, executions run so that nothing is lost."""

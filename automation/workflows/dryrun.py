@@ -1,0 +1,159 @@
+"""What a start would do, without doing it: the steps in order, their conditions and their parameters as far as known.
+
+Pure: a plan and variables go in, and nothing is touched. What an earlier action will return is not known before it has
+run: a condition that hangs on it is unknown, and a parameter that needs it stays as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from automation.conditions import Condition
+from automation.errors import InputError
+from automation.model.workflow import AutomationLevel
+from automation.workflows.plan import Plan, Step
+from automation.workflows.run import needs_approval
+from automation.workflows.starts import checked_inputs
+from automation.workflows.state import Scope, State
+
+Verdict = Literal["true", "false", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeseenCondition:
+    """A condition, and its value as far as it can be known now."""
+
+    text: str
+    value: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class ForeseenStep:
+    """What would become of one action."""
+
+    name: str
+    operation: str
+    effect: str
+    layer: int
+    """Steps of one layer can run at the same time; a layer begins with what the layers before it have let go."""
+    depends_on: tuple[str, ...]
+    runs: Verdict
+    """Whether all its conditions hold; if not, it is skipped."""
+    conditions: tuple[ForeseenCondition, ...]
+    parameters: dict[str, Any]
+    """Rendered, or as they are written where `unknown` names what is missing."""
+    unknown: tuple[str, ...]
+    needs_approval: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a start of a workflow would do."""
+
+    workflow: str
+    starts: Verdict
+    """Whether the workflow's own conditions let it start. Unknown does not hinder a start by hand."""
+    conditions: tuple[ForeseenCondition, ...]
+    variables: dict[str, Any]
+    """What was given, with defaults filled in."""
+    steps: tuple[ForeseenStep, ...]
+
+
+def foresee(
+    plan: Plan,
+    variables: Mapping[str, Any],
+    event: Mapping[str, Any] | None = None,
+    level: AutomationLevel = AutomationLevel.AUTONOMOUS,
+) -> Foreseen:
+    """What starting the plan with these variables would do; raises InputError for inputs that a start would refuse."""
+    given = checked_inputs(plan, variables, event)
+    state = State(step.name for step in plan.steps)
+    state.variables, state.event = given, dict(event) if event else None
+    scope = Scope(state, {"attempt": 1})
+    gates = tuple(ForeseenCondition(gate.text, _word(gate.evaluate(scope))) for gate in plan.conditions)
+    steps = tuple(
+        _step(step, layer, scope, needs_approval(level, step))
+        for layer, steps in enumerate(plan.layers())
+        for step in steps
+    )
+    return Foreseen(plan.name, _all(gates), gates, given, steps)
+
+
+def _step(step: Step, layer: int, scope: Scope, approval: bool) -> ForeseenStep:
+    conditions = tuple(
+        ForeseenCondition(condition.text, _word(_value(condition, step, scope))) for condition in step.conditions
+    )
+    parameters, unknown = _parameters(step, scope)
+    return ForeseenStep(
+        name=step.name,
+        operation=step.plugin.name,
+        effect=step.effect,
+        layer=layer,
+        depends_on=step.depends_on,
+        runs=_all(conditions),
+        conditions=conditions,
+        parameters=parameters,
+        unknown=unknown,
+        needs_approval=approval,
+    )
+
+
+def _parameters(step: Step, scope: Scope) -> tuple[dict[str, Any], tuple[str, ...]]:
+    try:
+        rendered: dict[str, Any] = step.parameters.render(scope)
+    except InputError as error:
+        return step.definition.parameters, tuple(dict.fromkeys(name for _, name in error.missing))
+    return rendered, ()
+
+
+def _value(condition: Condition, step: Step, scope: Scope) -> bool | None:
+    value = condition.evaluate(scope)
+    if value is None or not step.depends_on:
+        return value
+    # An earlier action may yet return what is missing. What holds without it and with it holds.
+    return value if condition.evaluate(_Later(scope)) is value else None
+
+
+class _Later:
+    """The names of a scope, in which every name without a value has one that nobody knows."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a root name, or something that is not null and does not compare."""
+        if name == "actions":
+            return _SOMETHING
+        value = self._scope.get(name)
+        return _SOMETHING if value is None and name != "event" else value
+
+
+class _Something(Mapping[str, Any]):
+    """A value with every key, each of which has such a value."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Such a value."""
+        return self
+
+    def __getitem__(self, key: str) -> Any:
+        return self
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+_SOMETHING = _Something()
+
+
+def _word(value: bool | None) -> Verdict:
+    return "unknown" if value is None else "true" if value else "false"
+
+
+def _all(conditions: Sequence[ForeseenCondition]) -> Verdict:
+    values = {condition.value for condition in conditions}
+    return "false" if "false" in values else "unknown" if "unknown" in values else "true"

@@ -1,0 +1,181 @@
+"""Undoing: what an execution has done is taken back, the last first, within a time limit.
+
+Begun, it is finished: also after a crash, when an undo that was under way is run again. What could not be undone is
+stored with its reason, counted, and published as the event `rollback_incomplete`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from automation.actions.call import Call
+from automation.actions.context import ActionContext
+from automation.conditions import compile_condition
+from automation.errors import ActionTimeout, AutomationError, Refused
+from automation.model.execution import WorkflowStatus
+from automation.store import statements
+from automation.store.events import Decision
+from automation.workflows.plan import FAILURES, Step
+from automation.workflows.run import Run
+from automation.workflows.state import Rollback, Scope
+from automation.workflows.steps import Surroundings
+
+log = logging.getLogger("automation.workflows")
+
+Ending = tuple[WorkflowStatus, dict[str, Any] | None]
+
+
+def trigger_of(run: Run, status: WorkflowStatus) -> str | None:
+    """Which trigger of the workflow's strategy fits the way it ends, or None."""
+    strategy = run.plan.definition.rollback_strategy
+    if strategy is None or not strategy.enabled:
+        return None
+    facts: set[str] = set()
+    if status is WorkflowStatus.TIMED_OUT:
+        facts.add("timeout")
+    elif status is WorkflowStatus.CANCELLED:
+        facts.add("cancelled")
+    elif run.failed is not None:
+        step = run.plan.by_name[run.failed]
+        families = {step.plugin.name.partition(".")[0], step.definition.action_type.partition(".")[0]}
+        facts |= {"action_failure", *(f"{family}_failure" for family in families)}
+    for trigger in strategy.triggers:
+        if trigger in facts:
+            return trigger
+        if trigger not in FAILURES and compile_condition(trigger).evaluate(Scope(run.state)) is True:
+            return trigger
+    return None
+
+
+class Undoing:
+    """Undoes what executions have done."""
+
+    def __init__(self, surroundings: Surroundings, flush: Callable[[Run], Awaitable[None]], limit: float) -> None:
+        self._executor = surroundings.executor
+        self._clock = surroundings.clock
+        self._metrics = surroundings.metrics
+        self._changes = surroundings.changes
+        self._resources = surroundings.resources
+        self._secrets = surroundings.secrets
+        self._flush = flush
+        self._limit = limit
+
+    async def finish(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> Ending:
+        """How the execution ends, after undoing what must be undone."""
+        rollback = run.state.rollback
+        if rollback is None:
+            reason = trigger_of(run, status)
+            if reason is None:
+                return status, error
+            rollback = self._begin(run, reason, status, error)
+        for key in [key for key in rollback.order if key not in rollback.undone and key not in rollback.failed]:
+            await self._undo(run, rollback, key)
+        return self._ending(run, rollback)
+
+    def _begin(self, run: Run, reason: str, status: WorkflowStatus, error: dict[str, Any] | None) -> Rollback:
+        strategy = run.plan.definition.rollback_strategy
+        assert strategy is not None
+        done = [(key, run.step_of(key)) for key in reversed(run.state.completed)]
+        now = self._clock.now()
+        body = {
+            "reason": reason,
+            "order": [key for key, step in done if step.undo is not None],
+            "without_undo": [key for key, step in done if step.undo is None and step.effect != "read"],
+            "until": now + strategy.max_rollback_time,
+            "status": status.value,
+            "error": error,
+        }
+        run.note(now, "rollback_started", None, body)
+        run.write(
+            statements.EXECUTION_STATUS(
+                status=WorkflowStatus.ROLLING_BACK.value, wake_at=None, node=run.node, where_id=run.id
+            )
+        )
+        run.fact(now, "workflow_execution", "rollback", reason, {"workflow": run.plan.name, "order": body["order"]})
+        self._changes.tell("execution", run.id, WorkflowStatus.ROLLING_BACK.value)
+        assert run.state.rollback is not None
+        return run.state.rollback
+
+    async def _undo(self, run: Run, rollback: Rollback, key: str) -> None:
+        step = run.step_of(key)
+        now = self._clock.now()
+        run.note(now, "undo_started", key, {})
+        await self._flush(run)
+        outcome = "succeeded"
+        try:
+            if rollback.until <= now:
+                raise ActionTimeout("max_rollback_time was over before its turn came")
+            await self._executor.execute(self._call(run, step, key, rollback.until - now))
+            run.note(self._clock.now(), "undo_completed", key, {})
+        except AutomationError as error:
+            outcome = "failed"
+            told = {"type": type(error).__name__, "message": self._secrets.redactor.redact(error.message)}
+            run.note(self._clock.now(), "undo_failed", key, {"error": told})
+            log.error("execution %s: %s could not be undone: %s", run.id, key, told["message"])
+        except asyncio.CancelledError:
+            # The engine stops: the next one runs this undo again.
+            raise
+        run.fact(self._clock.now(), "action_execution", f"undo {step.plugin.name}", outcome, {"action": key})
+
+    def _call(self, run: Run, step: Step, key: str, left: float) -> Call:
+        undo = step.undo
+        assert undo is not None
+        state = run.state.actions[key]
+        if undo.parameters is not None:
+            parameters = undo.parameters.render(Scope(run.state, _item(run, step, key)), self._secrets.get)
+        elif step.parameters.secrets:
+            parameters = self._with_secrets(run, step, key)
+        else:
+            parameters = state.parameters
+        context = ActionContext(
+            execution_id=run.id,
+            workflow=run.plan.name,
+            action=f"{key}.undo",
+            operation=undo.plugin.name,
+            started_at=self._clock.now(),
+            timeout_seconds=min(undo.timeout_seconds or step.definition.timeout_seconds or self._limit, left),
+            event=run.state.event or {},
+            clock=self._clock,
+            resources=self._resources,
+            secret=self._secrets.get,
+        )
+        return Call(undo.plugin, parameters, context, run.priority, result=state.outputs)
+
+    def _with_secrets(self, run: Run, step: Step, key: str) -> Any:
+        """The parameters that the action was given, secrets included.
+
+        The journal has them without. They are never compiled again: event data in them may look like an expression.
+        """
+        scope = Scope(run.state, {"attempt": run.state.actions[key].attempt, **_item(run, step, key)})
+        if step.parameters.render(scope) != run.state.actions[key].parameters:
+            raise Refused("its parameters cannot be had again: what they were made from has changed since it ran")
+        return step.parameters.render(scope, self._secrets.get)
+
+    def _ending(self, run: Run, rollback: Rollback) -> Ending:
+        told = {
+            "reason": rollback.reason,
+            "undone": rollback.undone,
+            "not_undone": rollback.failed,
+            "without_undo": rollback.without_undo,
+        }
+        error = {**(rollback.error or {"type": "RolledBack", "message": rollback.reason}), "rollback": told}
+        if not rollback.failed:
+            return WorkflowStatus.ROLLED_BACK, error
+        names = ", ".join(rollback.failed)
+        reason = f"not undone after {rollback.reason}: {names}"
+        run.write(Decision(self._clock.now(), "rollback", run.plan.name, "incomplete", f"{run.id}: {reason}").op())
+        self._metrics.rollbacks_incomplete.labels(run.plan.name).inc()
+        error["message"] = f"{error['message']}; {reason}"
+        status = rollback.status if rollback.status is not WorkflowStatus.SUCCEEDED else WorkflowStatus.FAILED
+        return status, error
+
+
+def _item(run: Run, step: Step, key: str) -> dict[str, Any]:
+    items = run.state.actions[step.name].items
+    if items is None or key == step.name:
+        return {}
+    index = int(key[len(step.name) + 1 : -1])
+    return {"item": items[index], "index": index}

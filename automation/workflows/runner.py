@@ -1,0 +1,275 @@
+"""Runs executions: decides what comes next, journals it before it happens, and lets go of what only waits.
+
+First run, retry, resume and recovery all enter by `launch`. An action is run only when its start is on disk, and the
+next one only when its end is (DESIGN.md §6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from automation.errors import AutomationError, EngineStopped
+from automation.model.execution import ActionStatus, ExecutionResult, WorkflowStatus
+from automation.store import statements
+from automation.store.store import encode
+from automation.workflows.rollback import Undoing
+from automation.workflows.run import Run, advance, outcome
+from automation.workflows.steps import Defaults, Steps, Surroundings
+
+log = logging.getLogger("automation.workflows")
+
+SHORT_WAIT = 1.0
+"""Seconds. A wait up to this long is sat out; for a longer one the execution leaves memory."""
+
+
+class Runner:
+    """Runs executions in this process."""
+
+    def __init__(self, surroundings: Surroundings, defaults: Defaults, parked: Callable[[float | None], None]) -> None:
+        self._store = surroundings.store
+        self._clock = surroundings.clock
+        self._metrics = surroundings.metrics
+        self._changes = surroundings.changes
+        self._steps = Steps(surroundings, defaults, self.flush)
+        self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
+        self._parked = parked
+        self._stopping = False
+        self._waiters: dict[str, list[asyncio.Future[ExecutionResult]]] = {}
+        self.runs: dict[str, Run] = {}
+        """What runs here now, by execution."""
+
+    def launch(self, run: Run) -> None:
+        """Run an execution that this node holds the lease of."""
+        self.runs[run.id] = run
+        self._metrics.active_workflows.set(len(self.runs))
+        run.task = asyncio.get_running_loop().create_task(self._supervise(run), name=f"execution-{run.id}")
+
+    async def stop(self, grace: float) -> None:
+        """Start nothing further, let what runs end within `grace` seconds, then leave it to whoever recovers it."""
+        self._stopping = self._steps.stopping = True
+        for run in self.runs.values():
+            run.woken.set()
+        tasks = {run.task for run in self.runs.values() if run.task is not None}
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=grace)
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left)
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.cancel()
+
+    def finished(self, execution_id: str) -> asyncio.Future[ExecutionResult]:
+        """Done when the execution has ended here."""
+        future: asyncio.Future[ExecutionResult] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(execution_id, []).append(future)
+        return future
+
+    def forget(self, execution_id: str, future: asyncio.Future[ExecutionResult]) -> None:
+        """Nobody waits for this future any more."""
+        waiters = self._waiters.get(execution_id, [])
+        if future in waiters:
+            waiters.remove(future)
+        if not waiters:
+            self._waiters.pop(execution_id, None)
+
+    async def flush(self, run: Run) -> None:
+        """Return when all that was noted so far is on disk.
+
+        One commit at a time, so that the journal has no gaps; all that is noted meanwhile goes with the next.
+        """
+        wanted = run.noted
+        while run.stored < wanted:
+            if run.flight is not None:
+                await asyncio.shield(run.flight)
+            else:
+                await self._commit(run)
+
+    async def _commit(self, run: Run) -> None:
+        flight = run.flight = asyncio.get_running_loop().create_future()
+        upto = run.noted
+        begun = run.begun
+        ops, facts = run.taken()
+        try:
+            # A start that cannot be written is refused; later facts have happened and must be kept.
+            await (self._store.commit_patiently(ops, facts) if begun else self._store.commit(ops, facts))
+        except BaseException as error:
+            flight.set_exception(error if isinstance(error, AutomationError) else EngineStopped())
+            flight.exception()
+            raise
+        else:
+            run.stored = upto
+            flight.set_result(None)
+        finally:
+            run.flight = None
+        if self._changes:
+            self._changes.tell("execution", run.id, run.state.status.value)
+
+    async def _supervise(self, run: Run) -> None:
+        deadline = self._watch_deadline(run)
+        try:
+            await self._drive(run)
+        except asyncio.CancelledError:
+            log.info("execution %s is left for recovery", run.id)
+        except AutomationError as error:
+            if not self._stopping:
+                log.error("execution %s stops here: %s", run.id, error.message)
+            for waiter in self._waiters.pop(run.id, ()):
+                waiter.set_exception(error)
+        except Exception as error:
+            # A fault of ours ends this execution, and no other.
+            log.exception("execution %s fails by a fault of the engine", run.id)
+            await self._end(run, WorkflowStatus.FAILED, {"type": "InternalError", "message": repr(error)})
+        finally:
+            if deadline is not None:
+                deadline.cancel()
+            for task in run.tasks.values():
+                task.cancel()
+            if run.tasks:
+                await asyncio.wait(run.tasks.values())
+            self.runs.pop(run.id, None)
+            self._metrics.active_workflows.set(len(self.runs))
+
+    def _watch_deadline(self, run: Run) -> asyncio.Task[None] | None:
+        limit = run.plan.definition.timeout_seconds
+        if limit is None:
+            return None
+
+        async def watch() -> None:
+            await self._clock.sleep(run.state.started_at + limit - self._clock.now())
+            run.interrupt(WorkflowStatus.TIMED_OUT, f"took longer than its limit of {limit:g} s")
+
+        return asyncio.get_running_loop().create_task(watch())
+
+    async def _drive(self, run: Run) -> None:
+        if run.state.rollback is not None:
+            await self._end(run, *await self._undoing.finish(run, run.state.rollback.status, run.state.rollback.error))
+            return
+        for step in run.plan.steps:
+            self._steps.settle(run, step, step.name)
+        while not self._stopping:
+            ready = advance(run, self._clock.now())
+            if len(ready) == 1 and not run.tasks:
+                await self._steps.run(run, ready[0])
+                continue
+            for step in ready:
+                task = asyncio.get_running_loop().create_task(self._steps.run(run, step), name=f"{run.id}-{step.name}")
+                run.tasks[step.name] = task
+            if run.tasks:
+                await self.flush(run)
+                await self._await_any(run)
+            elif run.waiting:
+                if not await self._wait(run):
+                    return
+            else:
+                await self._finish(run)
+                return
+        await self._await_all(run)
+        await self.flush(run)
+
+    async def _await_any(self, run: Run) -> None:
+        """Wait until an action has ended, or one that waits may go on."""
+        others = self._wakers(run, self._wake_at(run)) if run.waiting else []
+        try:
+            done, _ = await asyncio.wait({*run.tasks.values(), *others}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for other in others:
+                other.cancel()
+        for name in [name for name, task in run.tasks.items() if task in done]:
+            run.tasks.pop(name).result()
+
+    def _wakers(self, run: Run, wake_at: float | None) -> list[asyncio.Future[Any]]:
+        run.woken.clear()
+        wakers: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.woken.wait())]
+        if wake_at is not None:
+            wakers.append(asyncio.ensure_future(self._clock.sleep(max(wake_at - self._clock.now(), 0.0))))
+        return wakers
+
+    def _wake_at(self, run: Run) -> float | None:
+        """When the first waiting action, or the limit of the whole, is due."""
+        times = [run.state.actions[name].wake_at for name in run.waiting]
+        limit = run.plan.definition.timeout_seconds
+        times.append(None if limit is None else run.state.started_at + limit)
+        return min((moment for moment in times if moment is not None), default=None)
+
+    async def _await_all(self, run: Run) -> None:
+        while run.tasks:
+            await self._await_any(run)
+
+    async def _wait(self, run: Run) -> bool:
+        """Wait for the next waiting action; False if the execution left memory for it."""
+        wake_at = self._wake_at(run)
+        if wake_at is not None and wake_at - self._clock.now() <= SHORT_WAIT:
+            await self.flush(run)
+            wakers = self._wakers(run, wake_at)
+            await asyncio.wait(wakers, return_when=asyncio.FIRST_COMPLETED)
+            for waker in wakers:
+                waker.cancel()
+            return True
+        run.write(
+            statements.EXECUTION_STATUS(
+                status=WorkflowStatus.WAITING.value, wake_at=wake_at, node=None, where_id=run.id
+            )
+        )
+        # From here on another claim of it may come at any moment, so it must be gone from memory.
+        self.runs.pop(run.id, None)
+        await self.flush(run)
+        self._changes.tell("execution", run.id, WorkflowStatus.WAITING.value)
+        self._parked(wake_at)
+        return False
+
+    async def _finish(self, run: Run) -> None:
+        await self._end(run, *await self._undoing.finish(run, *outcome(run)))
+
+    async def _end(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> None:
+        now = self._clock.now()
+        body: dict[str, Any] = {"status": status.value}
+        if error:
+            body["error"] = error
+        run.note(now, "finished", None, body)
+        run.write(
+            statements.EXECUTION_END(
+                status=status.value,
+                finished_at=now,
+                error=encode(error).decode() if error else None,
+                node=None,
+                wake_at=None,
+                where_id=run.id,
+            )
+        )
+        run.fact(now, "workflow_execution", "end", status.value, {"workflow": run.plan.name})
+        await self.flush(run)
+        succeeded = status is WorkflowStatus.SUCCEEDED
+        self._metrics.workflow_finished(run.plan.name, succeeded, now - run.state.started_at)
+        self._changes.tell("execution", run.id, status.value)
+        waiters = self._waiters.pop(run.id, None)
+        if waiters:
+            result = result_of(run.id, run.plan.name, run.state)
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(result)
+
+
+def result_of(execution_id: str, workflow: str, state: Any) -> ExecutionResult:
+    """How an execution ended, from its folded state."""
+    error = state.error or {}
+    text = error.get("message")
+    if text and error.get("action"):
+        text = f"{error['action']}: {error.get('type', 'error')}: {text}"
+    return ExecutionResult(
+        execution_id=execution_id,
+        workflow=workflow,
+        status=state.status,
+        outputs={
+            name: action.outputs
+            for name, action in state.actions.items()
+            if action.status is ActionStatus.SUCCEEDED and name in state.names
+        },
+        error=text,
+        actions=state.runs(),
+        duration_seconds=(state.finished_at or state.started_at) - state.started_at,
+    )

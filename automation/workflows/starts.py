@@ -1,0 +1,275 @@
+"""Starting executions, and what people may ask of them: cancel, approve, deny."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from automation.errors import Conflict, DuplicateKey, InputError, NotFound
+from automation.model.execution import ExecutionResult, WorkflowStatus
+from automation.model.ids import new_id
+from automation.store import executions, records, statements
+from automation.store.audit import Fact
+from automation.store.statements import Op, Unexpected
+from automation.store.store import decode, encode, to_json
+from automation.workflows.plan import Plan
+from automation.workflows.recovery import Recovery
+from automation.workflows.run import Run
+from automation.workflows.runner import Runner, result_of
+from automation.workflows.state import Scope, State, fold
+from automation.workflows.steps import Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why an execution starts: who or what asked for it."""
+
+    actor: str = "local"
+    reason: str = ""
+    event: Mapping[str, Any] | None = None
+    idempotency_key: str | None = None
+    proposed: bool = False
+
+
+class Starter:
+    """Starts executions in this process."""
+
+    def __init__(
+        self, surroundings: Surroundings, runner: Runner, recovery: Recovery, plan_of: Callable[[str], Plan]
+    ) -> None:
+        self._store = surroundings.store
+        self._clock = surroundings.clock
+        self._metrics = surroundings.metrics
+        self._plan_of = plan_of
+        self._runner = runner
+        self._recovery = recovery
+        self._stored: set[str] = set()
+
+    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str, proposed: bool) -> Run:
+        """What an event starts: an execution that is not yet written; raises NotFound, InputError."""
+        return self.new_run(self._plan_of(workflow), {}, Cause(event["source"], reason, event, proposed=proposed))
+
+    def launch(self, run: Run) -> None:
+        """Run what was prepared, now that it is written."""
+        self._stored.add(run.plan.id)
+        run.stored = run.noted
+        self._runner.launch(run)
+
+    def new_run(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> Run:
+        """A new execution whose writes wait in `run.ops`; raises InputError for inputs that do not fit."""
+        given = checked_inputs(plan, variables, cause.event)
+        now = self._clock.now()
+        priority = int(plan.definition.priority)
+        run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=self._recovery.node)
+        if plan.id not in self._stored:
+            run.write(records.definition("workflow", plan.name, plan.body, now)[1])
+        insert = statements.EXECUTION_KEYED if cause.idempotency_key else statements.EXECUTION
+        run.write(_row(insert, run, plan, cause, now, _hash(given)))
+        run.note(now, "started", None, {"variables": given, "event": cause.event, "reason": cause.reason})
+        act = "propose" if cause.proposed else "start"
+        run.fact(now, "workflow_execution", act, "ok", {"workflow": plan.name, "reason": cause.reason})
+        self._metrics.workflow_counter(plan.name).inc()
+        return run
+
+    async def start(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> str:
+        """Start; returns the id once that is on disk. With a key that was used before: the id it had then."""
+        run = self.new_run(plan, variables, cause)
+        if cause.idempotency_key is None:
+            await self._commit_new(run)
+        else:
+            known = await self._commit_keyed(run, cause.idempotency_key, variables)
+            if known is not None:
+                return known
+        self.launch(run)
+        return run.id
+
+    async def execute(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> ExecutionResult:
+        """Start and wait for the end."""
+        if cause.idempotency_key is not None:
+            return await self.result(await self.start(plan, variables, cause))
+        run = self.new_run(plan, variables, cause)
+        future = self._runner.finished(run.id)
+        # Its start is written together with that of its first action: one commit less.
+        self._runner.launch(run)
+        result = await self._await(run.id, future)
+        self._stored.add(plan.id)
+        return result
+
+    async def result(self, execution_id: str) -> ExecutionResult:
+        """Wait for the end of an execution, wherever it runs."""
+        future = self._runner.finished(execution_id)
+        return await self._await(execution_id, future)
+
+    async def _await(self, execution_id: str, future: asyncio.Future[ExecutionResult]) -> ExecutionResult:
+        try:
+            while True:
+                if execution_id not in self._runner.runs and not future.done():
+                    stored = await executions.load(self._store, execution_id)
+                    if stored is None:
+                        raise NotFound(kind="execution", name=execution_id)
+                    if stored.execution.status.finished:
+                        return result_of(execution_id, stored.execution.workflow, fold_stored(stored))
+                # Another node may end it, which only the store tells.
+                await asyncio.wait({future}, timeout=1.0)
+                if future.done():
+                    return future.result()
+        finally:
+            self._runner.forget(execution_id, future)
+
+    async def cancel(self, execution_id: str, reason: str, actor: str) -> None:
+        """Ask for the end of an execution; on disk when this returns. Raises NotFound, Conflict if it has ended."""
+        execution = await executions.get(self._store, execution_id)
+        if execution is None:
+            raise NotFound(kind="execution", name=execution_id)
+        text = reason or f"cancelled by {actor}"
+        try:
+            op = statements.EXECUTION_CANCEL(cancel_reason=text, where_id=execution_id)
+            await self._store.commit([op], self._fact(actor, "cancel", execution_id, reason=text))
+        except Unexpected:
+            raise Conflict(f"execution {execution_id} has already ended") from None
+        run = self._runner.runs.get(execution_id)
+        if run is None and (run := await self._recovery.take(execution_id)) is not None:
+            self._runner.launch(run)
+        if run is not None:
+            run.interrupt(WorkflowStatus.CANCELLED, text)
+        else:
+            self._recovery.poke()
+
+    async def decide(self, execution_id: str, action: str | None, agreed: bool, reason: str, actor: str) -> None:
+        """Approve or deny a proposed execution (`action` is None) or an action that waits for approval."""
+        execution = await executions.get(self._store, execution_id)
+        if execution is None:
+            raise NotFound(kind="execution", name=execution_id)
+        act = "approve" if agreed else "deny"
+        if execution.status is WorkflowStatus.PROPOSED and not agreed:
+            await self.cancel(execution_id, reason or f"denied by {actor}", actor)
+            return
+        if execution.status is not WorkflowStatus.PROPOSED and action is None:
+            raise Conflict(f"execution {execution_id} is {execution.status.value}, not proposed; name an action")
+        run = self._runner.runs.get(execution_id) or await self._recovery.take(execution_id)
+        if run is None:
+            raise Conflict(f"execution {execution_id} is held by another node now; try again")
+        now = self._clock.now()
+        state = run.state.actions.get(action) if action else None
+        waits = (
+            state is not None and state.status.value == "waiting" and state.wake_at is None and state.approved is None
+        )
+        if action is not None and waits:
+            run.note(now, "approved" if agreed else "denied", action, {"actor": actor, "reason": reason})
+            run.facts += self._fact(actor, act, execution_id, action=action, reason=reason)
+        await self._runner.flush(run)
+        if run.id not in self._runner.runs:
+            self._runner.launch(run)
+        run.woken.set()
+        if action is not None and not waits:
+            raise Conflict(f"action {action!r} of execution {execution_id} does not wait for approval")
+
+    def _fact(self, actor: str, act: str, subject: str, **detail: Any) -> list[Fact]:
+        return [Fact(self._clock.now(), "workflow_execution", actor, act, subject, "ok", to_json(detail))]
+
+    async def _commit_new(self, run: Run) -> None:
+        upto = run.noted
+        await self._store.commit(*run.taken())
+        run.stored = upto
+
+    async def _commit_keyed(self, run: Run, key: str, variables: Mapping[str, Any]) -> str | None:
+        try:
+            await self._commit_new(run)
+        except Unexpected:
+            found = await executions.by_key(self._store, key)
+            if found is None:
+                raise
+            execution, digest = found
+            if execution.workflow != run.plan.name or digest != _hash(run.state.variables):
+                raise DuplicateKey(key=key, execution_id=execution.id) from None
+            return execution.id
+        return None
+
+
+def fold_stored(stored: executions.Stored) -> State:
+    """The state of an execution read from the store."""
+    names = [action["name"] for action in decode(stored.definition)["actions"]]
+    return fold(names, stored.entries)
+
+
+def _row(insert: statements.Statement, run: Run, plan: Plan, cause: Cause, now: float, digest: str) -> Op:
+    event = cause.event or {}
+    return insert(
+        id=run.id,
+        workflow=plan.name,
+        definition_id=plan.id,
+        status=WorkflowStatus.PROPOSED.value if cause.proposed else WorkflowStatus.RUNNING.value,
+        priority=run.priority,
+        created_at=now,
+        started_at=None if cause.proposed else now,
+        finished_at=None,
+        wake_at=None,
+        node=None if cause.proposed else run.node,
+        event_source=event.get("source"),
+        event_id=event.get("id"),
+        reason=cause.reason,
+        actor=cause.actor,
+        idempotency_key=cause.idempotency_key,
+        request_hash=digest,
+        cancel_reason=None,
+        error=None,
+    )
+
+
+def _hash(variables: Mapping[str, Any]) -> str:
+    return sha256(encode(dict(sorted(variables.items())))).hexdigest()[:32] if variables else ""
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "number": (int, float),
+    "integer": int,
+    "boolean": bool,
+    "list": list,
+    "mapping": dict,
+}
+
+
+def checked_inputs(plan: Plan, variables: Mapping[str, Any], event: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The variables with defaults filled in; raises InputError that lists all that is wrong."""
+    given = dict(variables)
+    problems = _declared(plan, given) if plan.definition.inputs is not None else []
+    state = State(())
+    state.variables, state.event = given, dict(event) if event else None
+    scope = Scope(state)
+    for name, index in plan.inputs_used:
+        if scope.get(name, _MISSING) is _MISSING:
+            problems.append(f"{name}: is missing (actions[{index}].parameters uses it)")
+    try:
+        encode(given)
+    except (TypeError, ValueError, RecursionError) as error:
+        problems.append(f"the variables cannot be stored as JSON: {error}")
+    if problems:
+        raise InputError(f"workflow {plan.name!r} cannot start: " + "; ".join(dict.fromkeys(problems)))
+    return given
+
+
+_MISSING = object()
+
+
+def _declared(plan: Plan, given: dict[str, Any]) -> list[str]:
+    problems = []
+    inputs = plan.definition.inputs or {}
+    for name, declared in inputs.items():
+        if name not in given:
+            if declared.required:
+                problems.append(f"{name}: is required")
+            else:
+                given[name] = declared.default
+            continue
+        kind = _KINDS.get(declared.type)
+        value = given[name]
+        if kind is not None and (
+            not isinstance(value, kind) or (isinstance(value, bool) and declared.type != "boolean")
+        ):
+            problems.append(f"{name}: must be a {declared.type}, not {type(value).__name__}")
+    problems += [f"{name}: is not an input of this workflow" for name in given if name not in inputs]
+    return problems

@@ -1,0 +1,237 @@
+"""An execution as the fold over its journal. The live run and a recovery use the same `apply`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from automation.model.execution import ActionRun, ActionStatus, JournalEntry, WorkflowStatus
+
+
+class ActionState:
+    """What the journal says of one action."""
+
+    __slots__ = (
+        "approved",
+        "attempt",
+        "error",
+        "finished_at",
+        "items",
+        "operation",
+        "outputs",
+        "parameters",
+        "reason",
+        "started_at",
+        "status",
+        "wake_at",
+    )
+
+    def __init__(self) -> None:
+        self.status = ActionStatus.PENDING
+        self.items: list[Any] | None = None
+        """For `for_each`: the list that it runs over."""
+        self.operation = ""
+        self.parameters: Any = {}
+        """As they were given, with the names of secrets in place of their values."""
+        self.attempt = 0
+        self.outputs: Any = None
+        self.error: dict[str, Any] | None = None
+        self.reason: str | None = None
+        self.started_at: float | None = None
+        self.finished_at: float | None = None
+        self.wake_at: float | None = None
+        self.approved: bool | None = None
+
+    def as_run(self, name: str) -> ActionRun:
+        """The frozen form."""
+        return ActionRun(
+            name=name,
+            operation=self.operation,
+            status=self.status,
+            attempt=self.attempt,
+            outputs=self.outputs,
+            error=self.error,
+            reason=self.reason,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            wake_at=self.wake_at,
+        )
+
+
+class Rollback:
+    """What the journal says of the undoing of an execution."""
+
+    __slots__ = ("error", "failed", "order", "reason", "status", "undone", "until", "without_undo")
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self.reason: str = body["reason"]
+        self.order: list[str] = list(body["order"])
+        """Actions to undo, the last completed first."""
+        self.without_undo: list[str] = list(body["without_undo"])
+        """Actions that have changed something and that nothing can undo."""
+        self.until: float = body["until"]
+        self.status = WorkflowStatus(body["status"])
+        """How the execution would have ended without it."""
+        self.error: dict[str, Any] | None = body.get("error")
+        self.undone: list[str] = []
+        self.failed: dict[str, str] = {}
+
+    def apply(self, kind: str, action: str, body: Mapping[str, Any]) -> None:
+        """Take in one entry."""
+        if kind == "undo_completed":
+            self.undone.append(action)
+        elif kind == "undo_failed":
+            self.failed[action] = body["error"]["message"]
+
+
+class State:
+    """What the journal says of one execution."""
+
+    __slots__ = (
+        "actions",
+        "cancel_reason",
+        "completed",
+        "error",
+        "event",
+        "finished_at",
+        "names",
+        "outputs",
+        "rollback",
+        "seq",
+        "started_at",
+        "status",
+        "variables",
+    )
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.actions: dict[str, ActionState] = {name: ActionState() for name in names}
+        """By the action's name; for an item of `for_each`, by `name[index]`."""
+        self.names = frozenset(self.actions)
+        """The actions of the definition."""
+        self.status = WorkflowStatus.PENDING
+        self.variables: dict[str, Any] = {}
+        self.event: dict[str, Any] | None = None
+        self.outputs: dict[str, Any] = {}
+        """Outputs of all actions by their keys, a later action's over an earlier one's."""
+        self.seq = 0
+        self.started_at = 0.0
+        self.finished_at: float | None = None
+        self.cancel_reason: str | None = None
+        self.error: dict[str, Any] | None = None
+        self.completed: list[str] = []
+        """Actions that succeeded, in the order in which they did."""
+        self.rollback: Rollback | None = None
+
+    def apply(self, kind: str, action: str | None, at: float, body: Mapping[str, Any]) -> None:
+        """Take in one entry; entries come in the order of their numbers."""
+        self.seq += 1
+        if action is not None:
+            self._apply_action(kind, action, at, body)
+        elif kind == "started":
+            self.status = WorkflowStatus.RUNNING
+            self.started_at = at
+            self.variables = body.get("variables") or {}
+            self.event = body.get("event")
+        elif kind == "rollback_started":
+            self.status = WorkflowStatus.ROLLING_BACK
+            self.rollback = Rollback(body)
+        elif kind == "finished":
+            self.status = WorkflowStatus(body["status"])
+            self.error = body.get("error")
+            self.finished_at = at
+
+    def _apply_action(self, kind: str, name: str, at: float, body: Mapping[str, Any]) -> None:
+        state = self.action(name)
+        if kind.startswith("undo_") and self.rollback is not None:
+            self.rollback.apply(kind, name, body)
+            return
+        state.wake_at = None
+        if kind == "action_started":
+            state.status = ActionStatus.RUNNING
+            state.attempt = body["attempt"]
+            state.operation = body["operation"]
+            state.parameters = body.get("parameters") or {}
+            state.items = body.get("items", state.items)
+            if state.started_at is None:
+                state.started_at = at
+            state.reason = None
+            state.error = None
+        elif kind == "action_completed":
+            state.status = ActionStatus.SUCCEEDED
+            state.outputs = body["outputs"]
+            state.finished_at = at
+            state.error = None
+            if state.items is None:
+                self.completed.append(name)
+            if isinstance(state.outputs, dict) and name in self.names:
+                self.outputs.update(state.outputs)
+        elif kind == "action_failed":
+            state.error = body["error"]
+            state.wake_at = body.get("retry_at")
+            state.status = ActionStatus.FAILED if state.wake_at is None else ActionStatus.WAITING
+            state.finished_at = at if state.wake_at is None else None
+        elif kind == "action_waiting":
+            state.status = ActionStatus.WAITING
+            state.wake_at = body.get("until")
+            state.reason = body.get("reason")
+        elif kind == "action_skipped":
+            state.status = ActionStatus.SKIPPED
+            state.reason = body.get("reason")
+            state.finished_at = at
+        elif kind == "action_cancelled":
+            state.status = ActionStatus.CANCELLED
+            state.reason = body.get("reason")
+            state.finished_at = at
+        elif kind in ("approved", "denied"):
+            state.approved = kind == "approved"
+            state.reason = body.get("reason")
+
+    def action(self, key: str) -> ActionState:
+        """The state of an action, or of an item of one."""
+        state = self.actions.get(key)
+        if state is None:
+            state = self.actions[key] = ActionState()
+        return state
+
+    def runs(self) -> tuple[ActionRun, ...]:
+        """All actions, in the order of the definition; what single items did is in the journal."""
+        return tuple(state.as_run(name) for name, state in self.actions.items() if name in self.names)
+
+
+def fold(names: Iterable[str], entries: Iterable[JournalEntry]) -> State:
+    """The state that the entries lead to."""
+    state = State(names)
+    for entry in entries:
+        state.apply(entry.kind, entry.action, entry.at, entry.body)
+    return state
+
+
+class Scope:
+    """The names that an action's conditions and parameters may use, in the order in which they resolve."""
+
+    __slots__ = ("_event_type", "_own", "_state")
+
+    def __init__(self, state: State, own: Mapping[str, Any] | None = None) -> None:
+        self._state = state
+        self._own = own or {}
+        self._event_type = state.event.get("type") if state.event else None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a root name, or `default`."""
+        state = self._state
+        if name == "actions":
+            return {key: state.actions[key].outputs for key in state.names}
+        if name == "event":
+            return state.event if state.event is not None else default
+        if name == "context":
+            return state.variables
+        for place in (self._own, state.outputs, state.variables):
+            if name in place:
+                return place[name]
+        if state.event:
+            data = state.event.get("data") or {}
+            if name in data:
+                return data[name]
+            if name == self._event_type:
+                return True
+        return default

@@ -1,0 +1,32 @@
+"""What durability tests share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.durability import Driver, driver
+
+
+@pytest.fixture
+def folder(tmp_path: Path, empty_database: Path) -> Path:
+    """A folder with an empty database."""
+    shutil.copy(empty_database, tmp_path / "automation.db")
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[Driver]:
+    """Starts engines that can be killed."""
+    with driver() as running:
+        yield running
+
+
+@pytest.fixture
+def other_engines() -> Iterator[Driver]:
+    """Starts further engines, beside those of `engines`."""
+    with driver() as running:
+        yield running

@@ -1,0 +1,56 @@
+"""A transaction that fails as a whole: what was decided within it does not hold."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from typing import Any
+
+import pytest
+
+from automation import AutomationEngine, Event
+from automation.errors import StoreUnavailable
+from automation.store.writer import Unit, Writer
+
+
+async def test_a_duplicate_of_an_event_that_was_not_kept_is_no_duplicate(
+    engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of two equal events is refused by the first one's row, which is then undone with the transaction."""
+    backend: Any = engine.store.backend
+    write_audit = backend._write_audit
+
+    def full(*arguments: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    event = Event(type="thing", id="e-1", source="test")
+    monkeypatch.setattr(backend, "_write_audit", full)
+    outcomes = await asyncio.gather(engine.publish(event), engine.publish(event), return_exceptions=True)
+    monkeypatch.setattr(backend, "_write_audit", write_audit)
+
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable, StoreUnavailable]
+    assert (await engine.queries.events()).items == ()
+    assert (await engine.publish(event)).duplicate is False
+
+
+async def test_writers_that_waited_for_room_go_on_after_a_fault() -> None:
+    class Broken:
+        broken = True
+
+        async def write(self, units: list[Unit]) -> None:
+            if self.broken:
+                raise RuntimeError("a fault")
+
+    backend = Broken()
+    writer = Writer(backend, max_pending=2)
+    writer.start()
+    try:
+        waiting = [asyncio.ensure_future(writer.commit([])) for _ in range(5)]
+        outcomes = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+        assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+        assert writer.failure == "the writer failed: RuntimeError('a fault')"
+        backend.broken = False
+        await asyncio.wait_for(writer.commit([]), 10)
+        assert writer.failure is None
+    finally:
+        await writer.stop()

@@ -1,0 +1,221 @@
+"""What durability tests see from the outside: a driver to kill, the database file, the file of side effects."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from automation.model.execution import ActionStatus, JournalEntry
+from automation.store.audit import verify
+from automation.workflows.state import State, fold
+from tests.support import side_effects
+from tests.support.side_effects import REPEATABLE
+
+
+class Child:
+    """One task of the driver, in a process of its own."""
+
+    def __init__(self, lines: IO[str]) -> None:
+        self._lines = lines
+        self.said: list[dict[str, Any]] = []
+        self.ended: int | None = None
+        self.pid = int(self.hear("pid")["pid"])
+
+    def hear(self, key: str) -> dict[str, Any]:
+        """The next line with this key; all lines before it are in `said`. Fails if the task ends without one."""
+        while self.ended is None:
+            line = json.loads(self._lines.readline())
+            self.said.append(line)
+            if "ended" in line:
+                self.ended = line["ended"]
+            if key in line:
+                return line
+        raise AssertionError(f"the task ended without {key!r}: {self.said[-3:]}")
+
+    def all(self, key: str) -> list[Any]:
+        """What was said under this key so far."""
+        return [line[key] for line in self.said if key in line]
+
+    def kill(self) -> None:
+        """`kill -9`, and hear what it had said before."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.hear("ended")
+
+    def until_killed(self) -> None:
+        """Wait until it was killed by itself."""
+        self.hear("ended")
+        assert self.ended == -signal.SIGKILL, self.said[-3:]
+
+    def done(self) -> None:
+        """Wait until it has done its task."""
+        self.hear("ended")
+        assert self.ended == 0, self.said[-3:]
+
+
+class Driver:
+    """Starts tasks of `durability_driver`, one at a time."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def start(self, task: str, folder: Path, **arguments: Any) -> Child:
+        """Begin a task on the database in the folder; it runs until it is done or killed."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"task": task, "folder": str(folder), **arguments}) + "\n")
+        self._process.stdin.flush()
+        return Child(self._process.stdout)
+
+    def do(self, task: str, folder: Path, **arguments: Any) -> Child:
+        """Begin a task and wait until it is done."""
+        child = self.start(task, folder, **arguments)
+        child.done()
+        return child
+
+
+@contextmanager
+def driver() -> Iterator[Driver]:
+    """A driver; gone on the way out, with what it started."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.durability_driver"],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield Driver(process)
+    finally:
+        # Its own process group: the driver, and a task that a failed test has left behind.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@dataclass(slots=True)
+class Record:
+    """One execution as the database file tells it, and what its actions did to the world."""
+
+    row: dict[str, Any]
+    state: State
+    entries: list[JournalEntry]
+    definition: dict[str, Any]
+    effects: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+
+
+@contextmanager
+def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that reads the folder's database."""
+    with closing(sqlite3.connect(f"file:{folder}/automation.db?mode=ro", uri=True)) as connection:
+        connection.row_factory = sqlite3.Row
+        yield connection
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    """All events, in the order in which they were taken in."""
+    with reading(folder) as connection:
+        return [dict(row) for row in connection.execute("SELECT * FROM events ORDER BY seq")]
+
+
+def records(folder: Path) -> dict[str, Record]:
+    """All executions, by id."""
+    found: dict[str, Record] = {}
+    with reading(folder) as connection:
+        bodies = {row["id"]: json.loads(row["body"]) for row in connection.execute("SELECT id, body FROM definitions")}
+        journal: dict[str, list[JournalEntry]] = defaultdict(list)
+        for row in connection.execute("SELECT * FROM journal ORDER BY execution_id, seq"):
+            entry = JournalEntry(**{**dict(row), "body": json.loads(row["body"])})
+            journal[entry.execution_id].append(entry)
+        for row in connection.execute("SELECT * FROM executions"):
+            definition, entries = bodies[row["definition_id"]], journal.pop(row["id"])
+            names = [action["name"] for action in definition["actions"]]
+            found[row["id"]] = Record(dict(row), fold(names, entries), entries, definition)
+    assert not journal, "there are journals without an execution"
+    for line in side_effects.read(folder / "effects"):
+        found[line["execution"]].effects[line["action"]].append(line)
+    return found
+
+
+def check(record: Record) -> None:
+    """Whether one execution kept all promises."""
+    row, state, entries = record.row, record.state, record.entries
+    assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1)), "the journal has gaps"
+    assert [entry.kind for entry in entries].count("started") == 1
+    assert [entry.kind for entry in entries].count("finished") == 1
+    assert entries[-1].kind == "finished", "something happened after the end"
+    assert row["status"] == state.status.value
+    assert state.status.finished
+    assert row["finished_at"] == state.finished_at
+    assert row["started_at"] == state.started_at
+    assert (json.loads(row["error"]) if row["error"] else None) == state.error
+    assert row["node"] is None
+    assert row["wake_at"] is None
+    for action in record.definition["actions"]:
+        _check_action(record, action)
+
+
+def _check_action(record: Record, action: dict[str, Any]) -> None:
+    name, operation = action["name"], action["action_type"]
+    state, effects = record.state.actions[name], record.effects[name]
+    entries = [entry for entry in record.entries if entry.action == name]
+    began = [line for line in effects if line["what"] == "begin"]
+    assert state.status.finished
+    assert len({line["key"] for line in effects}) <= 1, "the idempotency key changed"
+    started = [entry for entry in entries if entry.kind == "action_started"]
+    for line in began:
+        if operation != "side.look":
+            before = [entry for entry in started if entry.at <= line["at"]]
+            assert line["attempt"] in {entry.body["attempt"] for entry in before}, "it ran before its start was on disk"
+    ended = [entry for entry in entries if entry.kind in ("action_completed", "action_skipped", "action_cancelled")]
+    ended += [entry for entry in entries if entry.kind == "action_failed" and "retry_at" not in entry.body]
+    assert len(ended) == 1, "it ended more than once"
+    assert all(line["at"] <= ended[0].at for line in began), "it ran again after its end was on disk"
+    if state.status is ActionStatus.SUCCEEDED and operation.startswith("side."):
+        assert any(line["what"] == "end" for line in effects), "it is said to have succeeded, and did not run"
+    again = action.get("on_interrupt") or ("retry" if operation in REPEATABLE else "fail")
+    interrupted = (state.error or {}).get("type") == "Interrupted"
+    if again == "retry":
+        assert not interrupted
+    else:
+        attempts = [line["attempt"] for line in began]
+        assert len(attempts) == len(set(attempts)), "an interrupted attempt was run again"
+    if interrupted:
+        assert len({line["pid"] for line in began if line["attempt"] == state.attempt}) <= 1
+
+
+def audited(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The audit rows by subject, in order; fails if the chain does not verify."""
+    with reading(folder) as connection:
+        rows = [tuple(row) for row in connection.execute("SELECT * FROM audit ORDER BY chain, seq")]
+        heads = {name: (seq, digest) for name, seq, digest in connection.execute("SELECT * FROM audit_heads")}
+    count, problems = verify(rows, heads)
+    assert (count, problems) == (len(rows), [])
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    keys = ("chain", "seq", "at", "kind", "actor", "act", "subject", "outcome", "detail")
+    for row in rows:
+        line = dict(zip(keys, row, strict=False))
+        found[line["subject"]].append({**line, "detail": json.loads(line["detail"])})
+    return found
+
+
+def check_audit(record: Record, rows: list[dict[str, Any]]) -> None:
+    """Whether what the journal tells of an execution is audited, each fact once."""
+    workflow = [row["act"] for row in rows if row["kind"] == "workflow_execution"]
+    assert workflow == ["start", "end"]
+    succeeded = [
+        row["detail"]["action"]
+        for row in rows
+        if row["act"].startswith(("side.", "flow.")) and row["outcome"] == "succeeded"
+    ]
+    completed = [entry.action for entry in record.entries if entry.kind == "action_completed"]
+    assert sorted(succeeded) == sorted(str(name) for name in completed)

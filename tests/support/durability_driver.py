@@ -1,0 +1,248 @@
+"""Engines to be killed: `python -m tests.support.durability_driver`.
+
+It imports everything once, then reads a JSON line `{"task": NAME, "folder": ..., ...}` at a time from its input, forks,
+and does the task in the child, which so starts in no time and is a process of its own to kill. Both write JSON lines:
+`pid` when the child is there, what the task tells, `ended` when the child is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from automation import (
+    AutomationConfig,
+    AutomationEngine,
+    AutomationLevel,
+    Event,
+    VirtualClock,
+    WorkflowDefinition,
+)
+from automation.clock import Clock
+from automation.errors import AutomationError
+from tests.support import full_disk
+from tests.support.side_effects import WORKFLOWS
+
+Task = Callable[..., Awaitable[None]]
+
+
+def say(**facts: Any) -> None:
+    """One line, written in one piece."""
+    os.write(1, json.dumps(facts).encode() + b"\n")
+
+
+def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> AutomationEngine:
+    """An engine on the folder's database."""
+    config = AutomationConfig(
+        database_url=f"sqlite:///{folder}/automation.db",
+        data_dir=f"{folder}/data",
+        level=AutomationLevel.AUTONOMOUS,
+        max_concurrent_actions=16,
+        **settings,
+    )
+    return AutomationEngine(config, clock=clock)
+
+
+def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
+    """Be killed `before` or `after` the transaction of this number; nobody has been told of it in either case."""
+    write = engine.store.backend._write
+    left = number
+
+    def counted(units: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0 and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(units)
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    engine.store.backend._write = counted  # type: ignore[method-assign]
+
+
+async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None = None) -> None:
+    """Start one workflow after the other, every other one with a key, until killed."""
+    chance = random.Random(seed)
+    async with new_engine(folder) as engine:
+        for workflow in WORKFLOWS:
+            await engine.register_workflow(workflow)
+        if die is not None:
+            die_at_write(engine, *die)
+        names = [workflow.name for workflow in WORKFLOWS if not workflow.triggers]
+        say(ready=True, cpu=round(time.process_time(), 3))
+        number = first
+        while True:
+            key = f"key-{number}" if number % 2 else None
+            # The same workflow for the same number, whoever asks again.
+            name = random.Random(number).choice(names)
+            execution_id = await engine.start_workflow(name, idempotency_key=key)
+            say(accepted=execution_id, number=number, key=key)
+            number += 1
+            await asyncio.sleep(chance.uniform(0, 0.02))
+
+
+async def keyed(folder: str, key: str, die: tuple[int, str] | None = None) -> None:
+    """Start one workflow with a key, and tell its id."""
+    async with new_engine(folder) as engine:
+        for workflow in WORKFLOWS:
+            await engine.register_workflow(workflow)
+        await engine.drain()
+        if die is not None:
+            die_at_write(engine, *die)
+        say(accepted=await engine.start_workflow("chain", idempotency_key=key), key=key)
+
+
+async def publish(
+    folder: str, first: int, count: int | None = None, at_once: int = 5, die: tuple[int, str] | None = None
+) -> None:
+    """Publish numbered events, a few at a time, until `count` are done or until killed; tell each receipt."""
+
+    async def one(number: int) -> None:
+        kind = "thing" if number % 5 else "nothing"
+        receipt = await engine.publish(Event(type=kind, id=f"e-{number}", source="test", data={"number": number}))
+        say(event=receipt.event_id, duplicate=receipt.duplicate, executions=receipt.executions)
+
+    async with new_engine(folder) as engine:
+        for workflow in WORKFLOWS:
+            await engine.register_workflow(workflow)
+        await engine.drain()
+        if die is not None:
+            die_at_write(engine, *die)
+        say(ready=True, cpu=round(time.process_time(), 3))
+        number = first
+        while count is None or number < first + count:
+            end = number + at_once if count is None else min(number + at_once, first + count)
+            await asyncio.gather(*(one(each) for each in range(number, end)))
+            number = end
+
+
+async def run_one(folder: str, workflow: dict[str, Any]) -> None:
+    """Run one workflow of its own to its end."""
+    async with new_engine(folder) as engine:
+        await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        execution_id = await engine.start_workflow(workflow["name"], idempotency_key="the one")
+        say(accepted=execution_id)
+        result = await engine.wait_for(execution_id)
+        say(status=result.status.value, error=result.error)
+
+
+async def finish(folder: str) -> None:
+    """Run everything to its end, timers too, and stop as one should."""
+    async with new_engine(folder) as engine:
+        for workflow in WORKFLOWS:
+            await engine.register_workflow(workflow)
+        await engine.drain(timeout=120)
+        say(drained=True)
+        while any(not status.finished for status in await engine.queries.execution_counts()):
+            await asyncio.sleep(0.05)
+        count, problems = await engine.queries.verify_audit()
+        say(audit=count, problems=[str(problem) for problem in problems])
+
+
+ALERT = {"name": "busy", "condition": "cpu > 80 AND duration > 5m", "cooldown_period": 3600}
+
+
+async def alert(folder: str, now: float, values: list[float], step: float, die: tuple[int, str] | None = None) -> None:
+    """Observe values, `step` virtual seconds apart, from the virtual time `now` on; tell the alert after each."""
+    clock = VirtualClock(now)
+    async with new_engine(folder, clock) as engine:
+        engine.register_alert_workflow(
+            {**ALERT, "actions": [{"type": "flow.set", "parameters": {"values": {"acted": True}}}]}
+        )
+        await engine.save()
+        if die is not None:
+            die_at_write(engine, *die)
+        for value in values:
+            await engine.observe("cpu", value, subject="a1")
+            (found,) = (await engine.queries.alerts()).items
+            say(state=found.state.value, since=found.since, starts_at=found.starts_at, fired_at=found.fired_at)
+            await clock.advance(step)
+        say(observed=True)
+        await asyncio.Event().wait()
+
+
+async def full(folder: str, how: str) -> None:
+    """Start workflows until the disk is full, then make room; tell what the engine says meanwhile."""
+    async with full_disk.small(folder, how) as (place, disk), new_engine(place) as engine:
+        for workflow in WORKFLOWS:
+            await engine.register_workflow(workflow)
+        await engine.execute_workflow("chain")
+        say(before=engine.hindrances)
+        for name in ("chain", "branches", "wanted", "skips"):
+            say(accepted=await engine.start_workflow(name))
+        # Nothing is awaited in between: these are under way, and what they do next cannot be written.
+        disk.fill()
+        try:
+            while True:
+                say(accepted=await engine.start_workflow("chain"))
+        except AutomationError as error:
+            say(refused=error.message, retryable=error.retryable)
+        try:
+            await engine.publish(Event(type="thing", id="e-1", source="test", data={"number": 1}))
+        except AutomationError as error:
+            say(event_refused=error.message)
+        say(during=engine.hindrances)
+        disk.free()
+        while engine.hindrances:
+            await asyncio.sleep(0.05)
+        await engine.drain(timeout=60)
+        receipt = await engine.publish(Event(type="thing", id="e-1", source="test", data={"number": 1}))
+        say(duplicate=receipt.duplicate)
+        say(accepted=await engine.start_workflow("chain"))
+        await engine.drain(timeout=60)
+
+
+TASKS: dict[str, Task] = {task.__name__: task for task in (load, keyed, publish, run_one, finish, alert, full)}
+
+
+async def warm_up() -> None:
+    """Import all that is imported late; every child then has it from the start."""
+    config = AutomationConfig(database_url="sqlite://")
+    async with AutomationEngine(config) as engine:
+        for workflow in WORKFLOWS:
+            await engine.register_workflow(workflow)
+        values = {"name": "a", "action_type": "flow.set", "parameters": {"values": {"x": "${1 + 1}"}}}
+        await engine.register_workflow(WorkflowDefinition.model_validate({"name": "w", "actions": [values]}))
+        await engine.execute_workflow("w")
+        await engine.queries.execution_counts()
+    gc.freeze()
+
+
+def main() -> None:
+    """Do tasks, each in a process of its own, until the input ends."""
+    asyncio.run(warm_up())
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            os._exit(_child(order))
+        say(pid=pid)
+        say(ended=os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def _child(order: dict[str, Any]) -> int:
+    folder = order["folder"]
+    os.environ["SIDE_EFFECTS"] = f"{folder}/effects"
+    logging.basicConfig(
+        filename=f"{folder}/log", level=logging.INFO, format="%(process)d %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        asyncio.run(TASKS[order.pop("task")](**order))
+    except BaseException:
+        say(crashed=traceback.format_exc())
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    main()

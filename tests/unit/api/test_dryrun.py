@@ -1,0 +1,107 @@
+"""What a start would do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from automation import AutomationLevel, InputError, WorkflowDefinition
+from automation.workflows.dryrun import Foreseen, foresee
+from automation.workflows.plan import compile_workflow
+from tests.support import handlers  # noqa: F401 - registers the operations
+
+
+def plan_of(*actions: dict[str, Any], **more: Any) -> Any:
+    steps = [{"action_type": "test.record", **action} for action in actions]
+    return compile_workflow(WorkflowDefinition.model_validate({"name": "w", "actions": steps, **more}))
+
+
+def conditions(found: Foreseen, step: int = -1) -> list[str]:
+    return [condition.value for condition in found.steps[step].conditions]
+
+
+def test_steps_come_in_layers_with_rendered_parameters() -> None:
+    plan = plan_of(
+        {"name": "a", "depends_on": [], "parameters": {"value": "${replicas * 2}"}},
+        {"name": "b", "depends_on": [], "parameters": {"value": "to ${who}: ${secret:PASSWORD}"}},
+        {"name": "c", "depends_on": ["a", "b"], "parameters": {"value": {"x": "${answer} of ${who}"}}},
+    )
+    found = foresee(plan, {"replicas": 3, "who": "you"})
+    assert [(step.name, step.layer, step.depends_on) for step in found.steps] == [
+        ("a", 0, ()),
+        ("b", 0, ()),
+        ("c", 1, ("a", "b")),
+    ]
+    assert found.steps[0].parameters == {"value": 6}
+    assert found.steps[1].parameters == {"value": "to you: ${secret:PASSWORD}"}
+    assert found.steps[2].parameters == {"value": {"x": "${answer} of ${who}"}}
+    assert found.steps[2].unknown == ("answer",)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("who == 'you'", "true"),
+        ("who == 'me'", "false"),
+        ("later == 5", "unknown"),
+        ("later", "unknown"),
+        ("later IS NULL", "unknown"),
+        ("later IS NOT NULL", "unknown"),
+        ("later.deep IS NULL", "unknown"),
+        ("actions.a.key IS NULL", "unknown"),
+        ("actions.a.key > 5", "unknown"),
+        ("event.data.x IS NULL", "true"),
+        ("later > 5 AND who == 'me'", "false"),
+        ("later > 5 OR who == 'you'", "true"),
+        ("NOT later > 5", "unknown"),
+        ("later == other", "unknown"),
+        ("attempt == 1", "true"),
+    ],
+)
+def test_conditions_are_as_known_as_they_can_be(text: str, value: str) -> None:
+    """Given a condition after another action, then only what that action cannot change is said to be known."""
+    plan = plan_of({"name": "a"}, {"name": "b", "conditions": [text]})
+    found = foresee(plan, {"who": "you"})
+    assert conditions(found) == [value]
+    assert found.steps[1].runs == value
+
+
+def test_nothing_comes_before_the_first_action() -> None:
+    found = foresee(plan_of({"name": "a", "conditions": ["later IS NULL", "later > 5"]}), {})
+    assert conditions(found) == ["true", "unknown"]
+    assert found.steps[0].runs == "unknown"
+
+
+@pytest.mark.parametrize(("variables", "starts"), [({"level": 9}, "true"), ({"level": 1}, "false"), ({}, "unknown")])
+def test_the_workflows_own_conditions(variables: dict[str, Any], starts: str) -> None:
+    found = foresee(plan_of({"name": "a"}, conditions=["level > 5"]), variables)
+    assert found.starts == starts
+    assert found.conditions[0].text == "level > 5"
+
+
+def test_an_event_and_defaults_count() -> None:
+    plan = plan_of(
+        {"name": "a", "parameters": {"value": "${host} ${times} ${event.type}"}},
+        inputs={"times": {"type": "integer", "default": 2}, "host": {}},
+    )
+    event = {"type": "down", "data": {"host": "a1"}, "source": "x", "id": "1"}
+    plain = plan_of({"name": "a", "parameters": {"value": "${host} ${event.type}"}})
+    assert foresee(plain, {}, event).steps[0].parameters == {"value": "a1 down"}
+    assert foresee(plan, {"host": "b"}, event).variables == {"times": 2, "host": "b"}
+
+
+def test_inputs_that_a_start_would_refuse_are_refused() -> None:
+    with pytest.raises(InputError, match="who: is missing"):
+        foresee(plan_of({"name": "a", "parameters": {"value": "${who}"}}), {})
+
+
+def test_what_waits_for_approval() -> None:
+    plan = plan_of(
+        {"name": "a"}, {"name": "b", "action_type": "test.critical"}, {"name": "c", "action_type": "test.read"}
+    )
+    asked = {
+        level: [step.needs_approval for step in foresee(plan, {}, level=level).steps]
+        for level in (AutomationLevel.ASSISTED, AutomationLevel.INTELLIGENT, AutomationLevel.AUTONOMOUS)
+    }
+    assert list(asked.values()) == [[True, True, False], [False, True, False], [False] * 3]

@@ -1,0 +1,140 @@
+"""`check` and `config show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from automation.config import AutomationConfig, server_from_environment
+from automation.errors import ConfigurationError
+from tests.unit.cli.conftest import Invoke
+
+
+class TestCheck:
+    def test_good_definitions(self, folder: Path, invoke: Invoke) -> None:
+        answer = invoke("check")
+        assert answer.code == 0
+        assert answer.out == "2 files, 5 workflows, 1 alerts, 1 services: 0 errors, 0 warnings\n"
+
+    def test_every_problem_with_file_and_line(self, folder: Path, invoke: Invoke) -> None:
+        (folder / "bad.yaml").write_text(
+            "workflows:\n"
+            "  - name: a\n"
+            "    actions:\n"
+            "      - {name: x, action_type: nosuch.thing}\n"
+            "      - {name: restart_service, action_type: infrastructure, parameters: {service_name: nosuch}}\n"
+            "alerts:\n"
+            "  - {name: hot, condition: 'temperature >'}\n"
+            "bogus: 1\n",
+            encoding="utf-8",
+        )
+        answer = invoke("check", "bad.yaml")
+        assert answer.code == 2
+        lines = answer.out.splitlines()
+        assert lines[0].startswith("bad.yaml:4: workflows[0].actions[0].action_type: there is no action 'nosuch.thing'")
+        assert lines[1].startswith("bad.yaml:5: ")
+        assert lines[1].endswith("no service 'nosuch' is defined (warning)")
+        assert lines[2].startswith("bad.yaml:7: alerts[0].condition: column ")
+        assert any(line.startswith("bad.yaml:8: bogus: unknown key") for line in lines)
+        assert lines[-1] == "1 files, 1 workflows, 1 alerts: 3 errors, 1 warnings"
+
+    def test_warnings_alone_are_fine(self, folder: Path, invoke: Invoke) -> None:
+        (folder / "warn.yaml").write_text(
+            "schedules: [{name: nightly, cron: '0 3 * * *', workflow: nosuch}]", encoding="utf-8"
+        )
+        answer = invoke("check", "warn.yaml")
+        assert answer.code == 0
+        assert "warn.yaml:1: schedules[0].workflow: there is no workflow 'nosuch' (warning)" in answer.out
+
+    def test_as_json(self, folder: Path, invoke: Invoke) -> None:
+        (folder / "bad.json").write_text('{"workflows": 3}', encoding="utf-8")
+        answer = invoke("check", "bad.json", "--json")
+        assert answer.code == 2
+        assert answer.document["ok"] is False
+        assert answer.document["files"] == ["bad.json"]
+        assert answer.document["problems"][0]["line"] == 1
+
+    def test_a_missing_file(self, folder: Path, invoke: Invoke) -> None:
+        answer = invoke("check", "nosuch.yaml")
+        assert answer.code == 2
+        assert answer.out.startswith("nosuch.yaml: cannot be read: No such file or directory")
+
+    def test_without_anything_to_check(self, tmp_path: Path, invoke: Invoke) -> None:
+        assert invoke("check").out == "0 files, no definitions: 0 errors, 0 warnings\n"
+
+
+class TestConfig:
+    def test_shows_what_holds_and_no_secrets(
+        self, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "own.yaml").write_text(
+            "notifications: {slack: {webhook_url: 'https://hooks.example/T0PSECRET'}}\n"
+            "security: {roles: {dj: {permissions: ['workflows:view']}}}\n",
+            encoding="utf-8",
+        )
+        monkeypatch.setenv("AUTOMATION_MAX_CONCURRENT_ACTIONS", "77")
+        plain = invoke("config", "show", "--config", "own.yaml")
+        assert plain.code == 0
+        assert "T0PSECRET" not in plain.out
+        assert "notifications.slack.webhook_url      ***" in plain.out
+        assert "max_concurrent_actions               77" in plain.out
+        values = invoke("config", "show", "--config", "own.yaml", "--json").document
+        assert values["notifications"]["slack"]["webhook_url"] == "***"
+        assert values["security"]["roles"] == {"dj": {"permissions": ["workflows:view"]}}
+        assert values["level"] == "intelligent"
+        assert set(values) == set(AutomationConfig.model_fields)
+
+    def test_a_password_in_the_database_url_is_masked(self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@db/x")
+        values = invoke("config", "show", "--json").document
+        assert values["database_url"] == "postgresql://me:***@db/x"
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("levle: manual\n", "levle: unknown key"),
+            ("api: {port: eighty}\n", "api.port: "),
+            ("- a\n", "must be a mapping of settings"),
+            ("a: [\n", "not valid YAML"),
+        ],
+    )
+    def test_a_wrong_one_is_refused(self, tmp_path: Path, invoke: Invoke, text: str, message: str) -> None:
+        (tmp_path / "automation.yaml").write_text(text, encoding="utf-8")
+        answer = invoke("config", "show")
+        assert answer.code == 2
+        assert "automation.yaml" in answer.err
+        assert message in answer.err
+
+    def test_a_missing_one_is_refused(self, invoke: Invoke) -> None:
+        answer = invoke("config", "show", "-c", "nosuch.yaml")
+        assert (answer.code, answer.err) == (2, "error: nosuch.yaml: there is no such file\n")
+
+
+class TestServerFromEnvironment:
+    def test_none_is_named(self) -> None:
+        assert server_from_environment() is None
+
+    def test_with_a_token_or_a_file_of_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AUTOMATION_URL", "http://localhost:8080/")
+        assert server_from_environment() == ("http://localhost:8080", None)
+        (tmp_path / "token").write_text("aut_file\n", encoding="utf-8")
+        monkeypatch.setenv("AUTOMATION_TOKEN_FILE", str(tmp_path / "token"))
+        assert server_from_environment() == ("http://localhost:8080", "aut_file")
+        monkeypatch.setenv("AUTOMATION_TOKEN", "aut_env")
+        assert server_from_environment() == ("http://localhost:8080", "aut_env")
+
+    @pytest.mark.parametrize(
+        ("variables", "message"),
+        [
+            ({"AUTOMATION_URL": "localhost:8080"}, "is not an http:// or https:// address"),
+            ({"AUTOMATION_URL": "http://x", "AUTOMATION_TOKEN_FILE": "/nosuch"}, "cannot read /nosuch: No such file"),
+        ],
+    )
+    def test_what_is_wrong_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], message: str
+    ) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(ConfigurationError, match=message):
+            server_from_environment()

@@ -1,0 +1,382 @@
+"""The commands on a database, without a server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automation.config import AutomationConfig
+from automation.engine import AutomationEngine
+from tests.unit.cli.conftest import Invoke
+
+pytestmark = pytest.mark.usefixtures("folder")
+
+
+def run_hello(invoke: Invoke) -> dict[str, Any]:
+    answer = invoke("run", "hello", "--var", "who=you", "--json")
+    assert answer.code == 0, answer.err
+    document: dict[str, Any] = answer.document
+    return document
+
+
+class TestRun:
+    def test_prints_what_the_workflow_did(self, invoke: Invoke) -> None:
+        answer = invoke("run", "hello", "--var", "who=you")
+        assert answer.code == 0
+        assert "hello you" in answer.out
+        assert "status        succeeded" in answer.out
+        assert answer.err == ""
+
+    def test_prints_one_json_document(self, invoke: Invoke) -> None:
+        detail = run_hello(invoke)
+        assert detail["execution"]["status"] == "succeeded"
+        assert detail["variables"] == {"who": "you"}
+        assert detail["actions"][0]["outputs"] == {"text": "hello you"}
+
+    def test_a_failure_is_exit_code_1(self, invoke: Invoke) -> None:
+        answer = invoke("run", "hopeless")
+        assert answer.code == 1
+        assert answer.err == "error: hopeless failed: no way\n"
+
+    def test_a_failure_is_json_too(self, invoke: Invoke) -> None:
+        answer = invoke("run", "hopeless", "--json")
+        assert answer.code == 1
+        assert answer.document["execution"]["status"] == "failed"
+        assert json.loads(answer.err)["error"]["message"] == "hopeless failed: no way"
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["nosuch"], "there is no workflow 'nosuch'"),
+            (["hello"], "who: is required"),
+            (["hello", "--var", "who=1"], "who: must be a string, not int"),
+            (["hello", "--var", "who"], "--var: 'who' is not NAME=VALUE"),
+            (["hello", "--var", "=x"], "--var: '=x' is not NAME=VALUE"),
+            (["hello", "--var-file", "nosuch.yaml"], "--var-file: cannot read nosuch.yaml: No such file"),
+            (["hello", "--file", "nosuch.yaml"], "nosuch.yaml: cannot be read: No such file"),
+        ],
+    )
+    def test_what_cannot_work_is_exit_code_2(self, invoke: Invoke, arguments: list[str], message: str) -> None:
+        answer = invoke("run", *arguments)
+        assert answer.code == 2
+        assert message in answer.err
+        assert answer.err.startswith("error: ")
+        assert "Traceback" not in answer.err
+
+    def test_takes_variables_of_files_and_json(self, invoke: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "vars.yaml").write_text("who: file\nextra: 1\n", encoding="utf-8")
+        (tmp_path / "more.yaml").write_text(
+            "workflows: [{name: any, actions: [{name: a, action_type: flow.set, "
+            'parameters: {values: {got: "${extra}", n: "${n}"}}}]}]',
+            encoding="utf-8",
+        )
+        answer = invoke(
+            "run", "any", "--file", "more.yaml", "--var-file", "vars.yaml", "--var", 'n={"a": [1, null]}', "--json"
+        )
+        assert answer.code == 0, answer.err
+        assert answer.document["actions"][0]["outputs"] == {"got": 1, "n": {"a": [1, None]}}
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [("[1]", "must be a mapping"), ("1: 2", "must be a mapping"), ("a: [", "bad.yaml:1: not valid YAML")],
+    )
+    def test_a_wrong_file_of_variables_is_refused(
+        self, invoke: Invoke, tmp_path: Path, text: str, message: str
+    ) -> None:
+        (tmp_path / "bad.yaml").write_text(text, encoding="utf-8")
+        answer = invoke("run", "hello", "--var-file", "bad.yaml")
+        assert answer.code == 2
+        assert message in answer.err
+
+    def test_a_timeout_leaves_it_to_a_later_engine(self, invoke: Invoke) -> None:
+        answer = invoke("run", "slow", "--timeout", "0.2")
+        assert answer.code == 1
+        assert "is still waiting after 0.2 s" in answer.err
+        assert invoke("executions", "list", "--json").document["items"][0]["status"] == "waiting"
+
+    def test_the_same_key_gives_the_same_execution(self, invoke: Invoke) -> None:
+        first = invoke("run", "hello", "--var", "who=a", "--idempotency-key", "k", "--json").document
+        again = invoke("run", "hello", "--var", "who=a", "--idempotency-key", "k", "--json").document
+        assert first["execution"]["id"] == again["execution"]["id"]
+        other = invoke("run", "hello", "--var", "who=b", "--idempotency-key", "k")
+        assert other.code == 2
+        assert "was used before with other inputs" in other.err
+
+    def test_a_dry_run_touches_nothing(self, invoke: Invoke, tmp_path: Path) -> None:
+        before = (tmp_path / "automation-data" / "automation.db").read_bytes()
+        answer = invoke("run", "hello", "--var", "who=you", "--dry-run")
+        assert answer.code == 0
+        assert '{"values": {"text": "hello you"}}' in answer.out
+        assert "nothing was touched" in answer.out
+        assert invoke("run", "careful", "--dry-run", "--json").document["steps"][0]["needs_approval"] is True
+        assert (tmp_path / "automation-data" / "automation.db").read_bytes() == before
+
+    def test_wrong_definitions_are_all_said(self, invoke: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "automation.d" / "bad.yaml").write_text("workflows: [{name: x}]\nbogus: 1\n", encoding="utf-8")
+        answer = invoke("run", "hello", "--var", "who=you")
+        assert answer.code == 2
+        assert "bad.yaml:1: workflows[0].actions: is required" in answer.err
+        assert "bad.yaml:2: bogus: unknown key" in answer.err
+
+
+class TestExecutions:
+    def test_are_listed_and_shown(self, invoke: Invoke) -> None:
+        execution = run_hello(invoke)["execution"]
+        listed = invoke("executions", "list")
+        assert listed.code == 0
+        assert listed.out.splitlines()[0].split() == ["ID", "WORKFLOW", "STATUS", "CREATED", "TOOK", "WHY"]
+        assert execution["id"] in listed.out
+        shown = invoke("executions", "show", execution["id"])
+        assert "hello you" in shown.out
+        followed = invoke("executions", "show", execution["id"], "--follow", "--json")
+        assert followed.code == 0
+        assert followed.document["execution"] == execution
+
+    def test_there_are_none_at_first(self, invoke: Invoke) -> None:
+        assert invoke("executions", "list").out == "there are no executions\n"
+        assert invoke("executions", "list", "--json").document == {"items": [], "next_cursor": None}
+
+    def test_are_paged(self, invoke: Invoke) -> None:
+        for _ in range(2):
+            run_hello(invoke)
+        first = invoke("executions", "list", "--limit", "1", "--json").document
+        second = invoke("executions", "list", "--limit", "1", "--cursor", first["next_cursor"], "--json").document
+        assert first["items"][0]["id"] > second["items"][0]["id"]
+        assert f"--cursor {first['next_cursor']}" in invoke("executions", "list", "--limit", "1").out
+
+    def test_an_unknown_status_is_refused(self, invoke: Invoke) -> None:
+        answer = invoke("executions", "list", "--status", "zzz")
+        assert answer.code == 2
+        assert answer.err.startswith("error: --status: 'zzz' is none of proposed, pending, running")
+
+    @pytest.mark.parametrize("command", ["show", "cancel", "approve", "deny"])
+    def test_an_unknown_one_is_exit_code_2(self, invoke: Invoke, command: str) -> None:
+        answer = invoke("executions", command, "nosuch")
+        assert answer.code == 2
+        assert answer.err == "error: there is no execution named 'nosuch'\n"
+
+    def test_one_that_waits_for_approval_is_approved(self, invoke: Invoke) -> None:
+        asked = invoke("run", "careful", "--json")
+        assert asked.code == 1
+        execution = asked.document["execution"]["id"]
+        assert json.loads(asked.err)["error"]["hint"] == f"automation executions approve {execution} --action act"
+        other = invoke("executions", "approve", execution, "--action", "other")
+        assert (other.code, "does not wait for approval" in other.err) == (1, True)
+        approved = invoke("executions", "approve", execution, "--action", "act", "--reason", "fine")
+        assert approved.out == f"approved: {execution} is succeeded now\n"
+        assert '"stdout": "hi\\n"' in invoke("executions", "show", execution).out
+
+    def test_one_that_waits_for_approval_is_denied(self, invoke: Invoke) -> None:
+        execution = invoke("run", "careful", "--json").document["execution"]["id"]
+        assert invoke("executions", "deny", execution, "--action", "act", "--json").document["status"] == "failed"
+        late = invoke("executions", "cancel", execution)
+        assert (late.code, "has already ended" in late.err) == (1, True)
+
+    def test_one_that_waits_is_cancelled(self, invoke: Invoke) -> None:
+        invoke("run", "slow", "--timeout", "0.1")
+        execution = invoke("executions", "list", "--json").document["items"][0]["id"]
+        assert invoke("executions", "cancel", execution, "--reason", "enough").code == 0
+        detail = invoke("executions", "show", execution, "--json").document
+        assert detail["execution"]["status"] == "cancelled"
+
+    async def test_one_of_a_running_engine_is_not_touched_behind_its_back(self, invoke: Invoke) -> None:
+        import asyncio
+
+        async with AutomationEngine(AutomationConfig.load()):
+            answer = await asyncio.to_thread(invoke, "executions", "cancel", "any")
+        assert answer.code == 2
+        assert "an engine works on this database" in answer.err
+        assert "set AUTOMATION_URL" in answer.err
+
+
+class TestEvents:
+    def test_start_what_they_match(self, invoke: Invoke) -> None:
+        receipt = invoke(
+            "events", "publish", "ping", "--subject", "web", "--data", "n=1", "--id", "a", "--json"
+        ).document
+        assert len(receipt["executions"]) == 1
+        detail = invoke("executions", "show", receipt["executions"][0], "--json").document
+        assert detail["execution"]["status"] == "succeeded"
+        again = invoke("events", "publish", "ping", "--id", "a")
+        assert "yes, it was published before" in again.out
+        listed = invoke("events", "list", "--type", "ping", "--json").document["items"]
+        assert [item["event"]["data"] for item in listed] == [{"n": 1}]
+        assert "web" in invoke("events", "list").out
+
+    def test_that_start_nothing_are_kept(self, invoke: Invoke) -> None:
+        assert "started  nothing" in invoke("events", "publish", "silence").out
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [(["x" * 300], "event.type: must be text of at most 200"), (["x", "--data", "y"], "--data: 'y' is not NAME=")],
+    )
+    def test_wrong_ones_are_refused(self, invoke: Invoke, arguments: list[str], message: str) -> None:
+        answer = invoke("events", "publish", *arguments)
+        assert answer.code == 2
+        assert message in answer.err
+
+
+class TestAlerts:
+    async def test_are_listed_and_acknowledged(self, invoke: Invoke) -> None:
+        import asyncio
+
+        config = AutomationConfig.load()
+        async with AutomationEngine(config) as engine:
+            engine.register_alert_workflow({"name": "hot", "condition": "temperature > 30"})
+            await engine.observe("temperature", 35, subject="oven")
+        [alert] = (await asyncio.to_thread(invoke, "alerts", "list", "--json")).document["items"]
+        assert (alert["name"], alert["state"]) == ("hot", "firing")
+        done = await asyncio.to_thread(invoke, "alerts", "acknowledge", alert["fingerprint"])
+        assert done.out == "hot is acknowledged now\n"
+        again = await asyncio.to_thread(invoke, "alerts", "acknowledge", alert["fingerprint"])
+        assert (again.code, again.err) == (1, "error: alert hot is acknowledged, not firing\n")
+        listed = await asyncio.to_thread(invoke, "alerts", "list", "--state", "acknowledged")
+        assert "oven" in listed.out
+
+    def test_unknown_ones_are_refused(self, invoke: Invoke) -> None:
+        assert invoke("alerts", "acknowledge", "nosuch").code == 2
+        assert invoke("alerts", "list", "--state", "hot").code == 2
+        assert invoke("alerts", "list").out == "there are no alerts\n"
+
+
+class TestDefinitions:
+    def test_workflows_are_listed(self, invoke: Invoke) -> None:
+        items = {item["name"]: item for item in invoke("workflows", "list", "--json").document["items"]}
+        assert set(items) == {"hello", "on_ping", "hopeless", "slow", "careful", "hot"}
+        assert items["hot"]["triggers"][0]["type"] == "alert"
+        assert "alert hot" in invoke("workflows", "list").out
+
+    def test_a_workflow_is_shown(self, invoke: Invoke) -> None:
+        shown = invoke("workflows", "show", "hello")
+        assert "description: Says hello" in shown.out
+        assert "null" not in shown.out
+        assert invoke("workflows", "show", "hello", "--json").document["layers"] == [["greet"], ["nap"]]
+        assert invoke("workflows", "show", "nosuch").code == 2
+
+    def test_services_are_listed(self, invoke: Invoke) -> None:
+        assert invoke("services", "list").out.splitlines()[1].split() == [
+            "web",
+            "process",
+            "0",
+            "1",
+            "to",
+            "10",
+            "-",
+            "-",
+        ]
+        [view] = invoke("services", "list", "--json").document["items"]
+        assert (view["definition"]["name"], view["replicas"], view["error"]) == ("web", [], None)
+
+
+class TestTokens:
+    def test_are_issued_listed_and_revoked(self, invoke: Invoke) -> None:
+        issued = invoke("tokens", "issue", "ci", "--role", "automation_viewer", "--expires", "12h", "--json").document
+        assert issued["token"].startswith("aut_")
+        listed = invoke("tokens", "list")
+        assert "automation_viewer" in listed.out
+        assert issued["token"] not in listed.out
+        assert invoke("tokens", "revoke", issued["info"]["id"]).code == 0
+        assert invoke("tokens", "list", "--json").document["items"][0]["revoked_at"] is not None
+        assert invoke("tokens", "revoke", issued["info"]["id"]).code == 1
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["ci", "--role", "king"], "there is no role 'king'"),
+            (["no spaces", "--role", "automation_viewer"], "cannot be the name of a token"),
+            (["ci", "--role", "automation_viewer", "--expires", "soon"], "--expires: 'soon' is not a duration"),
+            (["ci", "--role", "automation_viewer", "--expires", "-1h"], "--expires: '-1h' is not a duration"),
+        ],
+    )
+    def test_wrong_ones_are_refused(self, invoke: Invoke, arguments: list[str], message: str) -> None:
+        answer = invoke("tokens", "issue", *arguments)
+        assert answer.code == 2
+        assert message in answer.err
+
+    def test_can_be_issued_before_there_is_a_database(self, invoke: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "new.yaml").write_text("data_dir: fresh\n", encoding="utf-8")
+        assert invoke("tokens", "issue", "ci", "--role", "automation_admin", "-c", "new.yaml").code == 0
+        assert (tmp_path / "fresh" / "automation.db").exists()
+
+
+class TestAudit:
+    def test_verifies(self, invoke: Invoke) -> None:
+        run_hello(invoke)
+        verified = invoke("audit", "verify")
+        assert verified.code == 0
+        assert verified.out.endswith("audit rows: every row fits the one before it\n")
+        rows = invoke("audit", "list", "--kind", "workflow_execution", "--json").document["items"]
+        assert [row["act"] for row in rows] == ["end", "start"]
+        assert "flow.set" in invoke("audit", "list").out
+        assert invoke("audit", "list", "--kind", "zzz").code == 2
+
+    def test_tells_a_changed_row(self, invoke: Invoke, tmp_path: Path) -> None:
+        import sqlite3
+
+        run_hello(invoke)
+        with sqlite3.connect(tmp_path / "automation-data" / "automation.db") as connection:
+            connection.execute("UPDATE audit SET actor = 'mallory' WHERE seq = 2")
+        connection.close()
+        answer = invoke("audit", "verify")
+        assert answer.code == 1
+        assert "main/2: was changed" in answer.out
+        assert invoke("audit", "verify", "--json").document["valid"] is False
+
+
+class TestReadingOnly:
+    @pytest.mark.parametrize(
+        "command",
+        ["executions list", "events list", "alerts list", "tokens list", "audit verify", "audit list"],
+    )
+    def test_takes_up_no_work(self, invoke: Invoke, command: str) -> None:
+        invoke("run", "slow", "--timeout", "0.1")
+        before = invoke("audit", "list", "--json").document
+        assert invoke(*command.split()).code == 0
+        assert invoke("audit", "list", "--json").document == before
+        assert invoke("executions", "list", "--json").document["items"][0]["status"] == "waiting"
+
+    def test_makes_no_database(self, invoke: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "new.yaml").write_text("data_dir: fresh\n", encoding="utf-8")
+        answer = invoke("executions", "list", "-c", "new.yaml")
+        assert answer.code == 2
+        assert answer.err.startswith("error: there is no database fresh/automation.db yet\n  start with")
+        assert not (tmp_path / "fresh").exists()
+
+
+class TestOtherEngines:
+    """Which of the processes that the database knows are in the way of changing things behind their back."""
+
+    @pytest.mark.parametrize(
+        ("host", "dead", "lease", "code"),
+        [("elsewhere", True, 60, 2), ("elsewhere", True, -1, 0), (None, True, 60, 0), (None, False, 60, 2)],
+    )
+    def test_a_living_one_is(
+        self, invoke: Invoke, tmp_path: Path, host: str | None, dead: bool, lease: int, code: int
+    ) -> None:
+        import os
+        import socket
+        import sqlite3
+        import time
+
+        from automation.infrastructure.processes import began
+
+        invoke("run", "slow", "--timeout", "0.1")
+        execution = invoke("executions", "list", "--json").document["items"][0]["id"]
+        started = (began(os.getpid()) or 0) - (500 if dead else 0)
+        connection = sqlite3.connect(tmp_path / "automation-data" / "automation.db")
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(nodes)")]
+        values = {
+            "id": "other",
+            "host": host or socket.gethostname(),
+            "pid": os.getpid(),
+            "process_started": started,
+            "lease_until": time.time() + lease,
+        }
+        row = [values.get(column, 0) for column in columns]
+        connection.execute(f"INSERT INTO nodes VALUES ({','.join('?' * len(row))})", row)
+        connection.commit()
+        connection.close()
+        assert invoke("executions", "cancel", execution).code == code

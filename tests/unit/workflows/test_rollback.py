@@ -1,0 +1,194 @@
+"""What has been done is undone, the last first."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from automation import (
+    ActionDefinition,
+    AutomationConfig,
+    AutomationEngine,
+    DefinitionError,
+    ExecutionContext,
+    ExecutionResult,
+    WorkflowDefinition,
+    WorkflowStatus,
+)
+from tests.support import handlers
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    handlers.calls.clear()
+
+
+def act(name: str, operation: str = "test.record", **further: Any) -> ActionDefinition:
+    return ActionDefinition(name=name, action_type=operation, **further)
+
+
+def workflow(*actions: ActionDefinition, **strategy: Any) -> WorkflowDefinition:
+    return WorkflowDefinition(name="w", actions=actions, rollback_strategy={"enabled": True, **strategy})
+
+
+async def run(engine: AutomationEngine, definition: WorkflowDefinition, **variables: Any) -> ExecutionResult:
+    await engine.register_workflow(definition)
+    return await engine.execute_workflow("w", ExecutionContext(variables=variables))
+
+
+def undone() -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in handlers.calls if name.endswith(".undo")]
+
+
+async def test_completed_actions_are_undone_in_reverse_with_their_results(engine: AutomationEngine) -> None:
+    definition = workflow(
+        act("a", parameters={"values": {"n": 1}}), act("b", parameters={"values": {"n": 2}}), act("c", "test.fail")
+    )
+
+    result = await run(engine, definition)
+
+    assert result.status is WorkflowStatus.ROLLED_BACK
+    assert undone() == [("b.undo", {"n": 2}), ("a.undo", {"n": 1})]
+    assert "it will not work" in (result.error or "")
+    detail = await engine.queries.execution_detail(result.execution_id)
+    assert detail.execution.status is WorkflowStatus.ROLLED_BACK
+    assert (detail.execution.error or {})["rollback"]["undone"] == ["b", "a"]
+    assert (await engine.queries.verify_audit())[1] == []
+
+
+async def test_without_a_strategy_nothing_is_undone(engine: AutomationEngine) -> None:
+    definition = WorkflowDefinition(name="w", actions=(act("a"), act("b", "test.fail")))
+
+    assert (await run(engine, definition)).status is WorkflowStatus.FAILED
+    assert undone() == []
+
+
+@pytest.mark.parametrize(
+    ("triggers", "status"),
+    [
+        (["test_failure"], WorkflowStatus.ROLLED_BACK),
+        (["deployment_failure"], WorkflowStatus.FAILED),
+        (["deployment_failure", "degraded"], WorkflowStatus.ROLLED_BACK),
+        (["timeout"], WorkflowStatus.FAILED),
+    ],
+)
+async def test_the_triggers_decide(engine: AutomationEngine, triggers: list[str], status: WorkflowStatus) -> None:
+    definition = workflow(act("a", parameters={"values": {"degraded": True}}), act("b", "test.fail"), triggers=triggers)
+
+    assert (await run(engine, definition)).status is status
+
+
+async def test_a_condition_rolls_back_what_succeeded(engine: AutomationEngine) -> None:
+    values = {"error_rate": 0.2}
+    definition = workflow(act("a", parameters={"values": values}), triggers=["error_rate > 0.1"])
+
+    result = await run(engine, definition)
+
+    assert result.status is WorkflowStatus.ROLLED_BACK
+    assert undone() == [("a.undo", values)]
+
+
+async def test_an_undo_of_the_definition_wins(engine: AutomationEngine) -> None:
+    back = {"action_type": "test.read", "parameters": {"value": "${actions.a.n} of ${who}"}}
+    definition = workflow(act("a", parameters={"values": {"n": 7}}, rollback=back), act("b", "test.fail"))
+
+    result = await run(engine, definition, who="me")
+
+    assert result.status is WorkflowStatus.ROLLED_BACK
+    assert undone() == [("a.undo", "7 of me")]
+
+
+async def test_an_undo_gets_the_secrets_of_its_action(config: AutomationConfig, engine: AutomationEngine) -> None:
+    folder = config.data_dir / "secrets"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("KEY", "OTHER"):
+        (folder / name).write_text(f"value of {name}")
+        (folder / name).chmod(0o600)
+    seen: list[Any] = []
+    handlers.undo_hook = seen.append
+    parameters = {"value": "${secret:KEY} and ${who}"}
+
+    result = await run(engine, workflow(act("a", parameters=parameters), act("c", "test.fail")), who="${secret:OTHER}")
+
+    handlers.undo_hook = None
+    assert result.status is WorkflowStatus.ROLLED_BACK
+    assert seen == ["value of KEY and ${secret:OTHER}"], "text of an input is never read as an expression"
+
+
+async def test_what_cannot_be_undone_is_a_loud_fact(engine: AutomationEngine) -> None:
+    definition = workflow(
+        act("a"), act("b", parameters={"value": "stuck"}), act("p", "test.plain"), act("c", "test.fail")
+    )
+
+    result = await run(engine, definition)
+
+    assert result.status is WorkflowStatus.FAILED
+    assert "not undone after action_failure: b" in (result.error or "")
+    assert [name for name, _ in undone()] == ["b.undo", "a.undo"], "the others are undone all the same"
+    (decision,) = (await engine.queries.decisions(kind="rollback")).items
+    assert result.execution_id in decision.reason
+    assert b'automation_rollbacks_incomplete_total{workflow="w"} 1.0' in engine.metrics.render()
+    error = (await engine.queries.execution(result.execution_id)).error or {}
+    assert error["rollback"]["without_undo"] == ["p"]
+
+
+async def test_it_also_happens_on_cancel(engine: AutomationEngine) -> None:
+    await engine.register_workflow(workflow(act("a"), act("b", "test.pause")))
+    execution_id = await engine.start_workflow("w")
+    while ("b", "begin") not in handlers.calls:
+        await asyncio.sleep(0.01)
+
+    await engine.cancel(execution_id)
+
+    assert (await engine.wait_for(execution_id)).status is WorkflowStatus.ROLLED_BACK
+    assert undone() == [("a.undo", {})]
+
+
+async def test_its_time_is_bounded(engine: AutomationEngine) -> None:
+    slow = {"action_type": "test.pause", "parameters": {"seconds": 30}}
+    definition = workflow(act("a"), act("b", rollback=slow), act("c", "test.fail"), max_rollback_time=0.2)
+
+    result = await run(engine, definition)
+
+    assert result.status is WorkflowStatus.FAILED
+    assert result.duration_seconds < 10
+    error = (await engine.queries.execution(result.execution_id)).error or {}
+    assert set(error["rollback"]["not_undone"]) == {"a", "b"}
+
+
+async def test_one_that_was_begun_is_finished_by_the_next_engine(config: AutomationConfig) -> None:
+    slow = {"action_type": "test.pause", "parameters": {"seconds": 0.4}}
+    async with AutomationEngine(config) as first:
+        await first.register_workflow(workflow(act("a"), act("b", rollback=slow), act("c", "test.fail")))
+        execution_id = await first.start_workflow("w")
+        while ("b.undo", "begin") not in handlers.calls:
+            await asyncio.sleep(0.01)
+        first._runner.runs[execution_id].task.cancel()  # type: ignore[union-attr]
+        await asyncio.sleep(0.05)
+        assert await first.get_workflow_status(execution_id) is WorkflowStatus.ROLLING_BACK
+
+    async with AutomationEngine(config) as second:
+        result = await second.wait_for(execution_id)
+
+    assert result.status is WorkflowStatus.ROLLED_BACK
+    assert [name for name, _ in undone()].count("b.undo") == 3, "begin, cancelled, begin again"
+    assert undone()[-1] == ("a.undo", {})
+
+
+def test_a_wrong_undo_is_refused_at_registration() -> None:
+    from automation.workflows.plan import compile_workflow
+
+    actions = (
+        act("a", rollback={"action_type": "test.nothing"}),
+        act("b", rollback={"action_type": "test.pause", "parameters": {"secnods": 1}}),
+    )
+    with pytest.raises(DefinitionError) as caught:
+        compile_workflow(workflow(*actions, triggers=["x >"]))
+
+    assert {problem.path for problem in caught.value.problems} == {
+        "actions[0].rollback.action_type",
+        "actions[1].rollback.parameters.secnods",
+        "rollback_strategy.triggers[0]",
+    }
