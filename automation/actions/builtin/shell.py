@@ -22,6 +22,9 @@ from automation.plugins import action
 GRACE_SECONDS = 2.0
 """How long what is stopped has between SIGTERM and SIGKILL, and how long output is awaited after the program's end."""
 
+KILL_SECONDS = 5.0
+"""How long what was killed is waited for: only one that the kernel holds (a dead network file system) takes longer."""
+
 
 def _list_of_arguments(value: Any) -> Any:
     if isinstance(value, str):
@@ -118,13 +121,20 @@ async def _end_group(process: asyncio.subprocess.Process) -> None:
     While the group has members its number is taken; once it has none, the kernel is not soon to give it out again.
     """
     if _signal_group(process.pid, signal.SIGTERM):
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_SECONDS):
-                # That a process of another parent ends is no event.
-                while await asyncio.to_thread(group_lives, process.pid):  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
-        _signal_group(process.pid, signal.SIGKILL)
+        await _gone(process.pid, GRACE_SECONDS)
+        # What is killed is not gone at once: the kernel takes it down when its turn comes.
+        if _signal_group(process.pid, signal.SIGKILL):
+            await _gone(process.pid, KILL_SECONDS)
     await process.wait()
+
+
+async def _gone(group: int, seconds: float) -> None:
+    """Return when nothing of the group lives any more, or after so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            # That a process of another parent ends is no event.
+            while await asyncio.to_thread(group_lives, group):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
 
 def _signal_group(group: int, number: int) -> bool:
