@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from automation.errors import SchemaError, StoreError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test holds it to the folder `migrations/versions`."""
 
 

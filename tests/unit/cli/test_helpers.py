@@ -22,7 +22,7 @@ class TestDatabase:
     def test_one_that_can_be_used(self, config: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert try_database(f"sqlite:///{tmp_path}/automation.db") is True
         [line] = capsys.readouterr().out.splitlines()
-        assert line.startswith(f"database: {tmp_path}/automation.db can be read and written (schema 0001; ")
+        assert line.startswith(f"database: {tmp_path}/automation.db can be read and written (schema 0002; ")
 
     def test_the_configured_one(
         self, empty_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
