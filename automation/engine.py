@@ -261,12 +261,13 @@ class AutomationEngine:
         await self._save()
         context = context or ExecutionContext()
         plan = self._plan(name)
-        state = State(())
-        state.variables, state.event = dict(context.variables), context.event
-        for condition in plan.conditions:
-            # What is unknown here speaks of events, and nobody has to invent one to start a workflow by hand.
-            if condition.evaluate(Scope(state)) is False:
-                raise Conflict(f"workflow {name!r} does not start: its condition {condition.text!r} is false")
+        if plan.conditions:
+            state = State(())
+            state.variables, state.event = dict(context.variables), context.event
+            for condition in plan.conditions:
+                # What is unknown here speaks of events, and nobody has to invent one to start a workflow by hand.
+                if condition.evaluate(Scope(state)) is False:
+                    raise Conflict(f"workflow {name!r} does not start: its condition {condition.text!r} is false")
         return plan, context.variables, Cause(context.actor, "asked for", context.event, key)
 
     async def _save(self, actor: str = "local", keep: bool = False) -> None:

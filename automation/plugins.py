@@ -44,6 +44,11 @@ class Plugin:
     function: Callable[..., Any]
     settings: type[BaseModel]
     options: Mapping[str, Any] = field(default_factory=dict)
+    asynchronous: bool = field(init=False)
+    """Whether it is an `async def`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asynchronous", inspect.iscoroutinefunction(self.function))
 
     @property
     def home(self) -> tuple[str, str]:

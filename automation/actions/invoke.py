@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import inspect
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,7 +27,7 @@ class Invoker:
         function = call.plugin.function
         if call.plugin.kind == "undo":
             return await self._undo(call)
-        if inspect.iscoroutinefunction(function):
+        if call.plugin.asynchronous:
             return await function(call.settings, call.context)
         if call.plugin.options.get("cpu_bound"):
             return await self._in_process(call)
@@ -36,7 +35,7 @@ class Invoker:
 
     async def _undo(self, call: Call) -> Any:
         function = call.plugin.function
-        if inspect.iscoroutinefunction(function):
+        if call.plugin.asynchronous:
             return await function(call.settings, call.result, call.context)
         return await in_thread(function, call.settings, call.result, call.context)
 

@@ -33,7 +33,7 @@ class Statement:
         """The write with these values; a missing or unknown key raises."""
         if len(values) != len(self.keys):
             raise TypeError(f"{self.name} takes {self.keys}, not {tuple(values)}")
-        return self, tuple(values[key] for key in self.keys)
+        return self, tuple(map(values.__getitem__, self.keys))
 
 
 class Unexpected(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -110,6 +111,12 @@ class Store:
     async def commit(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
         """Return when all writes, and those of the facts that are audited, are on disk together: `Writer.commit`."""
         await self.writer.commit(ops, self.facts(*facts) if facts else ())
+
+    def post(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> asyncio.Future[None]:
+        """As `commit`, without waiting for room, for those that have only one such write under way: `Writer.post`."""
+        if self._writer is None:
+            raise EngineStopped()
+        return self._writer.post(ops, facts if self._audits_all or not facts else self.facts(*facts))
 
     async def commit_patiently(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
         """The same, waiting out a database that cannot be written now."""

@@ -29,7 +29,10 @@ class Unit:
         self.ops = ops
         self.facts = facts
         self.future = future
-        self.guarded = any(statement.expect is not None for statement, _ in ops)
+        self.guarded = False
+        for statement, _ in ops:
+            if statement.expect is not None:
+                self.guarded = True
         self.error: BaseException | None = None
 
 

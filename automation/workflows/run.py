@@ -26,13 +26,14 @@ class Run:
     __slots__ = (
         "_blockers",
         "actor",
+        "committing",
         "executing",
         "facts",
         "failed",
-        "flight",
         "free",
         "id",
         "interruption",
+        "landed",
         "node",
         "noted",
         "ops",
@@ -60,8 +61,10 @@ class Run:
         """How many writes were noted so far; those not yet taken to the writer are in `ops`."""
         self.stored = 0
         """How many of them are on disk."""
-        self.flight: asyncio.Future[None] | None = None
-        """Done when the commit that is under way has ended."""
+        self.committing = False
+        """Whether a commit of it is under way."""
+        self.landed: asyncio.Future[None] | None = None
+        """Done when that commit has ended; made by the first who waits for it."""
         self.task: asyncio.Task[None] | None = None
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.executing: dict[str, asyncio.Task[Any]] = {}
@@ -84,7 +87,7 @@ class Run:
     @property
     def begun(self) -> bool:
         """Whether its start is on disk."""
-        return self.state.seq > sum(statement is statements.JOURNAL for statement, _ in self.ops)
+        return self.stored > 0
 
     def step_of(self, key: str) -> Step:
         """The step of an action's name, or of an item's key such as `restart[3]`."""
