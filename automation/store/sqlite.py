@@ -119,9 +119,9 @@ class Sqlite:
 
         return await self._in_writer(run)
 
-    async def write(self, units: list[Unit]) -> None:
+    def write(self, units: list[Unit]) -> asyncio.Future[None]:
         """Commit all units in one transaction; see `writer.Backend`."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, units)
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._write, units)
 
     async def _in_writer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
