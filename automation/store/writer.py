@@ -46,8 +46,8 @@ class Backend(Protocol):
     def write(self, units: list[Unit]) -> Awaitable[None]:
         """Begin at once to commit all units in one transaction; done when they are on disk.
 
-        A unit that the database refuses gets its `error`, without harm to the others; raises StoreError if nothing could
-        be committed.
+        A unit that the database refuses gets its `error`, without harm to the others; raises StoreError if nothing
+        could be committed.
         """
         ...
 
