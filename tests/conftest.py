@@ -9,10 +9,15 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from automation.config import AutomationConfig
 from automation.engine import AutomationEngine
 from automation.store.store import Store
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("automation", deadline=None)
+settings.load_profile("automation")
 
 
 @pytest.fixture(autouse=True)
