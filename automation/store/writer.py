@@ -10,14 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Executable
+from sqlalchemy.engine import Connection, Row
 
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
 from automation.store.audit import Fact
 from automation.store.statements import Op
 
+T = TypeVar("T")
+
 log = logging.getLogger("automation.store")
+
+DOUBT_SECONDS = 0.2
+"""How long to wait before asking again what became of a batch; real seconds, as for a full disk."""
 
 
 class Unit:
@@ -33,19 +41,64 @@ class Unit:
         self.error: BaseException | None = None
 
 
-class Backend(Protocol):
-    """Where the writer writes: one file per dialect."""
+class InDoubt(Exception):
+    """The connection broke while a batch was being committed: whether it is, nobody knows before `settle`."""
+
+    def __init__(self, cause: BaseException | str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class Target(Protocol):
+    """Where the writer writes."""
 
     async def write(self, units: list[Unit]) -> None:
         """Commit all units in one transaction. A unit that the database refuses gets its `error`, without harm to the
-        others; raises StoreError if nothing could be committed."""
+        others; raises StoreError if nothing could be committed, InDoubt if nobody knows."""
+        ...
+
+    async def settle(self) -> bool:
+        """Whether the batch that was in doubt is committed; raises StoreUnavailable while that cannot be known."""
+        ...
+
+
+class Backend(Target, Protocol):
+    """One open database: a class for each dialect."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: without a password."""
+        ...
+
+    def absent(self) -> str | None:
+        """Why there can be nothing to read yet, or None: what is known without opening it."""
+        ...
+
+    async def open(self) -> None:
+        """Connect; raises StoreUnavailable with what to do about it."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
+    async def fetch(self, query: Executable) -> list[Row[Any]]:
+        """The rows of a query, read beside the writer."""
+        ...
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, called with a read-only connection that sees the database as it is now, to the end."""
+        ...
+
+    async def change(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, called within a transaction while no other process changes the schema."""
         ...
 
 
 class Writer:
     """Gathers units and hands them to the backend, batch after batch."""
 
-    def __init__(self, backend: Backend, max_pending: int = 20_000, max_batch: int = 2_000) -> None:
+    def __init__(self, backend: Target, max_pending: int = 20_000, max_batch: int = 2_000) -> None:
         self._backend = backend
         self._max_pending = max_pending
         self._max_batch = max_batch
@@ -55,6 +108,8 @@ class Writer:
         self._room.set()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
+        self._doubtful: list[Unit] = []
+        """Units of which nobody knows whether they are committed. Nothing else is written before that is known."""
         self.batches = 0
         self.units = 0
         self.failure: str | None = None
@@ -111,7 +166,10 @@ class Writer:
 
     async def _run(self) -> None:
         pending = self._pending
-        while pending or not self._closing:
+        while pending or self._doubtful or not self._closing:
+            if self._doubtful:
+                await self._settle()
+                continue
             if not pending:
                 self._arrived.clear()
                 await self._arrived.wait()
@@ -124,6 +182,10 @@ class Writer:
                 self.batches += 1
                 self.units += len(units)
                 self._note(None)
+            except InDoubt as doubt:
+                self._note(str(doubt.cause))
+                self._doubtful = units
+                continue
             except AutomationError as error:
                 self._note(error.message)
                 for unit in units:
@@ -137,13 +199,35 @@ class Writer:
                     raise
                 self._note(f"the writer failed: {error!r}")
                 continue
+            _answer(units)
+
+    async def _settle(self) -> None:
+        """Find out what became of the units in doubt; what has come meanwhile is refused while that is not possible."""
+        try:
+            committed = await self._backend.settle()
+        except StoreUnavailable as error:
+            self._note(error.message)
+            units = [*self._pending, *(self._doubtful if self._closing else ())]
+            self._pending.clear()
+            self._room.set()
             for unit in units:
-                if unit.future.done():
-                    continue
-                if unit.error is not None:
-                    unit.future.set_exception(unit.error)
-                else:
-                    unit.future.set_result(None)
+                unit.error = error
+            _answer(units)
+            if self._closing:
+                self._doubtful = []
+            else:
+                await asyncio.sleep(DOUBT_SECONDS)
+            return
+        units, self._doubtful = self._doubtful, []
+        self._note(None)
+        if committed:
+            self.batches += 1
+            self.units += len(units)
+            _answer(units)
+        else:
+            for unit in units:
+                unit.error = None
+            self._pending.extendleft(reversed(units))
 
     def _note(self, failure: str | None) -> None:
         # One line when it begins and one when it ends, however often writes are tried in between.
@@ -152,3 +236,13 @@ class Writer:
         elif failure is not None and failure != self.failure:
             log.error("%s; what waits is tried again", failure)
         self.failure = failure
+
+
+def _answer(units: Iterable[Unit]) -> None:
+    for unit in units:
+        if unit.future.done():
+            continue
+        if unit.error is not None:
+            unit.future.set_exception(unit.error)
+        else:
+            unit.future.set_result(None)
