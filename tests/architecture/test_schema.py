@@ -85,5 +85,5 @@ def _described(connection: Connection) -> str:
     lines = []
     for name in sorted(inspector.get_table_names()):
         lines += [f"{name}: {inspector.get_columns(name)} {inspector.get_pk_constraint(name)}"]
-        lines += sorted(str(index) for index in inspector.get_indexes(name))
-    return "\n".join(lines)
+        lines += sorted(f"{index['name']}: {index['column_names']}" for index in inspector.get_indexes(name))
+    return "\n".join([*lines, str(_conditions(connection))])
