@@ -141,7 +141,8 @@ class Postgres:
                 await session.write(units)
             except InDoubt as doubt:
                 self._drop()
-                raise InDoubt(self._said("write", doubt.cause)) from None
+                log.warning("%s; finding out whether the last batch was written", self._said("write", doubt.cause))
+                raise
             except FAILURES as error:
                 if kind(error) is not Kind.UNAVAILABLE or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                     self._drop()
@@ -219,7 +220,12 @@ class Postgres:
         assert self._engine is not None
         with self._failures("read"):
             async with self._engine.connect() as connection:
-                yield connection
+                try:
+                    yield connection
+                except DBAPIError as error:
+                    if kind(_cause(error)) is Kind.LOST:
+                        await connection.invalidate()
+                    raise
 
     @contextmanager
     def _failures(self, verb: str) -> Iterator[None]:
@@ -227,11 +233,10 @@ class Postgres:
         try:
             yield
         except DBAPIError as error:
-            cause = error.orig.__cause__ if error.orig is not None else None
-            if kind(cause or error) is Kind.UNAVAILABLE or error.connection_invalidated:
-                broken = error.connection_invalidated
-                raise StoreUnavailable(self._said(verb, cause or error), broken=broken) from None
-            raise StoreError(f"the database {self.place} refused: {cause or error}") from None
+            cause = _cause(error)
+            if kind(cause) is Kind.REFUSED:
+                raise StoreError(f"the database {self.place} refused: {cause}") from None
+            raise StoreUnavailable(self._said(verb, cause), broken=kind(cause) is Kind.LOST) from None
         except PoolTimeout:
             raise StoreUnavailable(
                 f"cannot {verb} the database {self.place}: all {self._settings.pool_size} connections are in use; "
@@ -240,8 +245,13 @@ class Postgres:
         except FAILURES as error:
             raise StoreUnavailable(self._said(verb, error), broken=kind(error) is Kind.LOST) from None
 
-    def _said(self, verb: str, error: BaseException | str) -> str:
-        return f"cannot {verb} the database {self.place}: {error if isinstance(error, str) else reason(error)}"
+    def _said(self, verb: str, error: BaseException) -> str:
+        return f"cannot {verb} the database {self.place}: {reason(error)}"
+
+
+def _cause(error: DBAPIError) -> BaseException:
+    """What the driver raised."""
+    return (error.orig.__cause__ if error.orig is not None else None) or error
 
 
 def _place(url: str) -> str:

@@ -27,8 +27,8 @@ class Kind(Enum):
     """The server cannot take rows now: tell, and try again later."""
 
 
-_REFUSED = ("22", "23", "54")
-"""Data exception, integrity violation, limit exceeded."""
+_REFUSED = ("22", "23", "54", "426", "427", "428", "42P")
+"""Data exception, integrity violation, limit exceeded; a command that is wrong, or names what is not there."""
 _TWICE = "21000"
 """One command would have changed a row twice."""
 _AGAIN = ("40001", "40P01")

@@ -44,7 +44,7 @@ class Unit:
 class InDoubt(Exception):
     """The connection broke while a batch was being committed: whether it is, nobody knows before `settle`."""
 
-    def __init__(self, cause: BaseException | str) -> None:
+    def __init__(self, cause: BaseException) -> None:
         super().__init__(cause)
         self.cause = cause
 
@@ -182,8 +182,7 @@ class Writer:
                 self.batches += 1
                 self.units += len(units)
                 self._note(None)
-            except InDoubt as doubt:
-                self._note(str(doubt.cause))
+            except InDoubt:
                 self._doubtful = units
                 continue
             except AutomationError as error:
