@@ -252,16 +252,15 @@ def _grouped(units: Sequence[Unit]) -> dict[Statement, list[tuple[Any, ...]]]:
     return groups
 
 
-_AUDIT: Form = form_of(statements.AUDIT)
-_AUDIT_HEAD: Form = form_of(statements.AUDIT_HEAD)
+_AUDIT_FORMS: tuple[Form, Form] = (form_of(statements.AUDIT), form_of(statements.AUDIT_HEAD))
 
 
 def _sealed(chain: Chain, units: Sequence[Unit]) -> list[Piece]:
     facts: list[Fact] = [fact for unit in units for fact in unit.facts]
     if not facts:
         return []
-    rows = chain.seal(facts)
-    return [Piece(_AUDIT, rows, None), Piece(_AUDIT_HEAD, [chain.head()[1]], None)]
+    rows, (audit, head) = chain.seal(facts), _AUDIT_FORMS
+    return [Piece(audit, rows, None), Piece(head, [chain.head()[1]], None)]
 
 
 def _told(unit: Unit, refusal: _Refusal) -> BaseException:

@@ -18,7 +18,6 @@ from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from automation.store import statements
 from automation.store.statements import Statement
 
 Values = tuple[Any, ...]
@@ -44,8 +43,10 @@ class Form:
     key: tuple[int, ...]
     """Where in the values the primary key of its row is; empty where the database makes the key."""
     inserts: bool
+    plain: bool
+    """Whether it is an insert that makes a row or is refused, and never changes one."""
     counted: bool
-    """Whether how many rows it changed has to be looked at. A plain insert changes one, or is refused."""
+    """Whether how many rows it has changed has to be looked at."""
 
 
 class Piece(NamedTuple):
@@ -54,7 +55,7 @@ class Piece(NamedTuple):
     form: Form
     rows: Sequence[Values]
     keys: frozenset[Key] | None
-    """The primary keys of what is changed, or None where that is not known beforehand."""
+    """The primary keys of what is changed, or None where they are not known, or nobody needs them."""
 
 
 class _Compiler(asyncpg.PGCompiler_asyncpg):
@@ -87,8 +88,9 @@ def form_of(statement: Statement) -> Form:
     many = (
         _many(text, order) if key is not None and not others and isinstance(query, Insert | Update | Delete) else None
     )
-    counted = statement.expect is not None and not (inserts and many is not None and " ON CONFLICT " not in text)
-    return Form(statement, table, others, many, text, order, key or (), inserts, counted)
+    plain = inserts and many is not None and " ON CONFLICT " not in text
+    counted = statement.expect is not None and not plain
+    return Form(statement, table, others, many, text, order, key or (), inserts, plain, counted)
 
 
 def _key(statement: Statement, table: Table, inserts: bool) -> tuple[int, ...] | None:
@@ -119,11 +121,14 @@ def _many(text: str, order: tuple[int, ...]) -> str | None:
 
 def pieces(groups: dict[Statement, list[Values]]) -> Iterator[Piece]:
     """The rows of each statement, in the order of the statements, in portions that never name a row twice."""
-    for statement in sorted(groups, key=_order):
-        form, rows = form_of(statement), groups[statement]
+    forms = [form_of(statement) for statement in sorted(groups, key=_order)]
+    on = [form.table for form in forms]
+    for form in forms:
+        rows = groups[form.statement]
         if form.many is None:
             yield from (Piece(form, [row], None) for row in rows)
-        elif form.inserts and not form.key:
+        elif not form.key or (form.plain and on.count(form.table) == 1):
+            # A key that is there already is refused by the database.
             yield Piece(form, rows, None)
         else:
             yield from _waves(form, rows)
@@ -206,6 +211,3 @@ def counting(forms: tuple[Form, ...]) -> str:
 def _with_rows(form: Form, at: int, name: str) -> str:
     assert form.many is not None
     return form.many.replace("{rows}", f"jsonb_array_elements(${at + 1}::jsonb) {name}")
-
-
-AUDIT = (form_of(statements.AUDIT), form_of(statements.AUDIT_HEAD))
