@@ -112,6 +112,8 @@ class ActionDefinition(Definition):
     """All must hold, else the action is skipped; what depends on it still runs."""
     depends_on: tuple[str, ...] | None = None
     """Actions that must have ended first; by default the one before it in the list."""
+    join: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
+    """`all`: begins when all of `depends_on` have ended; `any` or a number: when so many of them have *succeeded*."""
     on_failure: Literal["fail", "continue"] = "fail"
     """Whether its failure fails the workflow."""
     always: bool = False

@@ -13,6 +13,7 @@ from automation.conditions import Condition, Template, compile_condition, compil
 from automation.errors import ConditionError, DefinitionError, Problem
 from automation.model.workflow import ActionDefinition, ScheduleTrigger, WorkflowDefinition
 from automation.plugins import Plugin, registry, validation_problems
+from automation.workflows import checks
 from automation.workflows.plan import EXPLICIT, FAILURES, Plan, Step, Undo
 
 
@@ -68,6 +69,7 @@ class _Compiler:
             _pinned(definition),
         )
         self._check_names(plan)
+        self.problems += [Problem(self.path + path, message) for path, message in checks.unreachable(plan)]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
         return plan
@@ -112,6 +114,7 @@ class _Compiler:
                 self._problem(f"{path}.depends_on[{position}]", f"there is no action {name!r}{hint}")
             elif name == action.name:
                 self._problem(f"{path}.depends_on[{position}]", "an action cannot depend on itself")
+        needed = self._join(action, tuple(depends_on), path)
         conditions = self._conditions(action.conditions, f"{path}.conditions")
         template = self._template(action.parameters, f"{path}.parameters")
         if plugin is None or template is None:
@@ -119,7 +122,17 @@ class _Compiler:
         validated = self._parameters(plugin, action.parameters, template, path)
         undo = self._undo(action, plugin, path)
         items = self._template(action.for_each.items, f"{path}.for_each") if action.for_each else None
-        return Step(index, action, plugin, tuple(depends_on), conditions, template, validated, undo, items)
+        return Step(index, action, plugin, tuple(depends_on), conditions, template, validated, undo, items, needed)
+
+    def _join(self, action: ActionDefinition, depends_on: tuple[str, ...], path: str) -> int | None:
+        if action.join == "all":
+            return None
+        needed, given = 1 if action.join == "any" else action.join, len(set(depends_on))
+        if not given:
+            self._problem(f"{path}.join", "there is nothing to join: it depends on no action")
+        elif needed > given:
+            self._problem(f"{path}.join", f"{needed} of {given} cannot succeed; at most {given}")
+        return needed
 
     def _undo(self, action: ActionDefinition, plugin: Plugin, path: str) -> Undo | None:
         given = action.rollback

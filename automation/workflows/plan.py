@@ -52,6 +52,8 @@ class Step:
     undo: Undo | None = None
     items: Template | None = None
     """For `for_each`: what gives the list."""
+    needed: int | None = None
+    """For `join: any` or a number: how many of those it depends on must have succeeded. None: all must have ended."""
 
     @cached_property
     def own_names(self) -> frozenset[str]:
@@ -112,8 +114,13 @@ class Plan:
 
     @cached_property
     def blockers(self) -> Mapping[str, int]:
-        """For each step, how many others it waits for."""
-        return {step.name: len(set(step.depends_on)) for step in self.steps}
+        """For each step, how many others it waits for: to end or, where it joins some of them, to succeed."""
+        return {step.name: step.needed or len(set(step.depends_on)) for step in self.steps}
+
+    @cached_property
+    def spare(self) -> Mapping[str, int]:
+        """For each step that joins some of those it depends on, how many of them it can do without."""
+        return {step.name: len(set(step.depends_on)) - step.needed for step in self.steps if step.needed is not None}
 
     @cached_property
     def dependents(self) -> Mapping[str, tuple[Step, ...]]:
@@ -124,10 +131,14 @@ class Plan:
                 found[name].append(step)
         return {name: tuple(steps) for name, steps in found.items()}
 
+    def in_order(self) -> list[Step]:
+        """The steps, each after all it depends on."""
+        return _ordered(self.steps)
+
     def layers(self) -> list[list[Step]]:
         """The steps, ordered so that each comes in a later layer than all it depends on: how a picture shows them."""
         depth: dict[str, int] = {}
-        for step in _ordered(self.steps):
+        for step in self.in_order():
             depth[step.name] = 1 + max((depth[name] for name in step.depends_on), default=-1)
         rows: list[list[Step]] = [[] for _ in range(max(depth.values()) + 1)]
         for step in self.steps:
