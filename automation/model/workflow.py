@@ -82,6 +82,10 @@ class RollbackStrategy(Definition):
     """Seconds for all undos together."""
 
 
+Duration = Annotated[float, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=1000)]
+"""Seconds, or a duration of the condition language such as `90s`, `5m` or `1h30m`, or `${...}` for either."""
+
+
 def _for_each(value: Any) -> Any:
     return {"items": value} if isinstance(value, str | list | tuple) else value
 
@@ -114,6 +118,8 @@ class ActionDefinition(Definition):
     """Actions that must have ended first; by default the one before it in the list."""
     join: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
     """`all`: begins when all of `depends_on` have ended; `any` or a number: when so many of them have *succeeded*."""
+    delay: Duration | None = None
+    """How long it is held back once it could begin: seconds, `30s`, `1h30m`, or `${...}`."""
     on_failure: Literal["fail", "continue"] = "fail"
     """Whether its failure fails the workflow."""
     always: bool = False

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from automation.conditions import Condition, Template, compile_condition, compile_template
+from automation.conditions import Condition, Template, compile_condition, compile_template, seconds_of
 from automation.errors import ConditionError, DefinitionError, Problem
 from automation.model.workflow import ActionDefinition, ScheduleTrigger, WorkflowDefinition
 from automation.plugins import Plugin, registry, validation_problems
@@ -122,7 +122,10 @@ class _Compiler:
         validated = self._parameters(plugin, action.parameters, template, path)
         undo = self._undo(action, plugin, path)
         items = self._template(action.for_each.items, f"{path}.for_each") if action.for_each else None
-        return Step(index, action, plugin, tuple(depends_on), conditions, template, validated, undo, items, needed)
+        delay = self._duration(action.delay, f"{path}.delay")
+        return Step(
+            index, action, plugin, tuple(depends_on), conditions, template, validated, undo, items, needed, delay
+        )
 
     def _join(self, action: ActionDefinition, depends_on: tuple[str, ...], path: str) -> int | None:
         if action.join == "all":
@@ -133,6 +136,15 @@ class _Compiler:
         elif needed > given:
             self._problem(f"{path}.join", f"{needed} of {given} cannot succeed; at most {given}")
         return needed
+
+    def _duration(self, value: float | str | None, path: str) -> Template | None:
+        template = None if value is None else self._template(value, path)
+        if template is not None and template.constant:
+            try:
+                return compile_template(seconds_of(value))
+            except ValueError as error:
+                self._problem(path, str(error))
+        return template
 
     def _undo(self, action: ActionDefinition, plugin: Plugin, path: str) -> Undo | None:
         given = action.rollback
@@ -220,8 +232,11 @@ class _Compiler:
         base = f"actions[{step.index}]"
         uses = [(f"{base}.conditions[{index}]", condition.paths) for index, condition in enumerate(step.conditions)]
         uses.append((f"{base}.parameters", step.parameters.paths))
-        if step.items is not None:
-            uses.append((f"{base}.for_each", step.items.paths))
+        uses += [
+            (f"{base}.{key}", template.paths)
+            for key, template in (("for_each", step.items), ("delay", step.delay))
+            if template is not None
+        ]
         return uses
 
 

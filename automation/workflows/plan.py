@@ -54,6 +54,8 @@ class Step:
     """For `for_each`: what gives the list."""
     needed: int | None = None
     """For `join: any` or a number: how many of those it depends on must have succeeded. None: all must have ended."""
+    delay: Template | None = None
+    """What gives the time for which it is held back before it begins."""
 
     @cached_property
     def own_names(self) -> frozenset[str]:
@@ -104,7 +106,9 @@ class Plan:
             (name, step.index)
             for step in self.steps
             if not step.depends_on
-            for name in sorted((step.parameters.names | _names(step.items)) - EXPLICIT - step.own_names)
+            for name in sorted(
+                (step.parameters.names | _names(step.items) | _names(step.delay)) - EXPLICIT - step.own_names
+            )
         )
 
     @cached_property

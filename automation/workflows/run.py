@@ -174,6 +174,9 @@ def advance(run: Run, now: float) -> list[Step]:
         step, state = run.plan.by_name[name], actions[name]
         if run.interruption and not step.definition.always:
             run.note(now, "action_cancelled", name, {"reason": run.interruption[1]})
+        elif run.failed is not None and state.attempt == 0 and state.wake_at and not step.definition.always:
+            # It is held back, and now never begins.
+            run.note(now, "action_skipped", name, {"reason": hindrance(run)})
         elif name not in run.tasks and _due(state.wake_at, state.approved, now):
             run.waiting.discard(name)
             ready.append(step)

@@ -10,7 +10,14 @@ def shape_of(action: ActionDefinition) -> tuple[str, ...]:
     found: list[str] = []
     if action.join != "all":
         found.append(f"after {joined(action)}")
+    if action.delay is not None:
+        found.append(f"after a delay of {spoken(action.delay)}")
     return tuple(found)
+
+
+def spoken(duration: float | str) -> str:
+    """A duration as it was written, with its unit: `1h30m`, `30 s`."""
+    return duration if isinstance(duration, str) else f"{duration:g} s"
 
 
 def joined(action: ActionDefinition) -> str:

@@ -14,6 +14,7 @@ class ActionState:
     __slots__ = (
         "approved",
         "attempt",
+        "delayed",
         "error",
         "finished_at",
         "items",
@@ -41,6 +42,8 @@ class ActionState:
         self.finished_at: float | None = None
         self.wake_at: float | None = None
         self.approved: bool | None = None
+        self.delayed = False
+        """Whether it was held back for its delay: that is over when its time has come."""
 
     def as_run(self, name: str) -> ActionRun:
         """The frozen form."""
@@ -182,6 +185,11 @@ class State:
             state.status = ActionStatus.CANCELLED
             state.reason = body.get("reason")
             state.finished_at = at
+        elif kind == "action_delayed":
+            state.status = ActionStatus.WAITING
+            state.wake_at = body["until"]
+            state.reason = body["reason"]
+            state.delayed = True
         elif kind in ("approved", "denied"):
             state.approved = kind == "approved"
             state.reason = body.get("reason")

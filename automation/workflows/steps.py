@@ -11,6 +11,7 @@ from automation.actions.call import Call
 from automation.actions.context import ActionContext, Resources, Suspend
 from automation.actions.executor import Executor
 from automation.clock import Clock
+from automation.conditions import Template, seconds_of
 from automation.errors import AutomationError, Refused
 from automation.model.execution import ActionStatus
 from automation.model.workflow import AutomationLevel, RetryPolicy
@@ -105,6 +106,8 @@ class Steps:
 
     async def run(self, run: Run, step: Step) -> None:
         """Run one action until it has ended, or waits for something."""
+        if step.delay is not None and self._held_back(run, step):
+            return
         if not self._approved(run, step):
             return
         if step.items is not None:
@@ -267,6 +270,24 @@ class Steps:
         finally:
             run.executing.pop(name, None)
 
+    def _held_back(self, run: Run, step: Step) -> bool:
+        """Whether its delay begins now, or cannot be known; if so, that is noted."""
+        assert step.delay is not None
+        if run.state.actions[step.name].status is not ActionStatus.PENDING:
+            return False
+        now = self._clock.now()
+        turn = Turn(step, step.name, _NOTHING)
+        try:
+            seconds = seconds_in(step.delay, _scope(run, turn, 1), "delay")
+        except AutomationError as error:
+            run.note(now, "action_started", step.name, {"attempt": 1, "operation": step.plugin.name})
+            self._failed(run, turn, 1, error)
+            return True
+        if seconds > 0:
+            body = {"until": now + seconds, "reason": f"is held back for {seconds:g} s"}
+            run.note(now, "action_delayed", step.name, body)
+        return seconds > 0
+
     def _approved(self, run: Run, step: Step) -> bool:
         """Whether a person has agreed where one must; if not yet, note that it waits for that."""
         state = run.state.actions[step.name]
@@ -331,6 +352,14 @@ async def _coroutine(flush: Callable[[Run], Awaitable[None]], run: Run) -> None:
 
 def _scope(run: Run, turn: Turn, attempt: int) -> Scope:
     return Scope(run.state, {"attempt": attempt, **turn.own})
+
+
+def seconds_in(template: Template, scope: Scope, key: str) -> float:
+    """The seconds that a duration of a definition is worth now; raises InputError, Refused."""
+    try:
+        return seconds_of(template.render(scope))
+    except ValueError as error:
+        raise Refused(f"{key}: {error}") from None
 
 
 def _list_of(value: Any) -> list[Any]:
