@@ -128,6 +128,8 @@ class ActionDefinition(Definition):
     """What to do when the engine died while it ran; by default retry if the operation is idempotent, else fail."""
     for_each: Annotated[ForEach, BeforeValidator(_for_each)] | None = None
     """Run it once for each item of a list."""
+    verify: Annotated[str, Field(min_length=1)] | None = None
+    """What must be true once its work is done, else it fails: `cpu_usage < 70 within 5m for 1m`."""
     rollback: UndoDefinition | None = None
     """What undoes it; by default the operation's own undo."""
     description: str = ""

@@ -15,6 +15,7 @@ from automation.model.workflow import ActionDefinition, ScheduleTrigger, Workflo
 from automation.plugins import Plugin, registry, validation_problems
 from automation.workflows import checks
 from automation.workflows.plan import EXPLICIT, FAILURES, Plan, Step, Undo
+from automation.workflows.verify import Check, parse_check
 
 
 def compile_workflow(definition: WorkflowDefinition, *, path: str = "") -> Plan:
@@ -124,8 +125,26 @@ class _Compiler:
         items = self._template(action.for_each.items, f"{path}.for_each") if action.for_each else None
         delay = self._duration(action.delay, f"{path}.delay")
         return Step(
-            index, action, plugin, tuple(depends_on), conditions, template, validated, undo, items, needed, delay
+            index,
+            action,
+            plugin,
+            tuple(depends_on),
+            conditions,
+            template,
+            validated,
+            undo,
+            items,
+            needed,
+            delay,
+            verify=self._verify(action, path),
         )
+
+    def _verify(self, action: ActionDefinition, path: str) -> Check | None:
+        try:
+            return None if action.verify is None else parse_check(action.verify)
+        except ConditionError as error:
+            self._problem(f"{path}.verify", error.message)
+            return None
 
     def _join(self, action: ActionDefinition, depends_on: tuple[str, ...], path: str) -> int | None:
         if action.join == "all":
@@ -219,14 +238,17 @@ class _Compiler:
                     parts = name.split(".")
                     if parts[0] == "actions" and len(parts) > 1 and parts[1] not in plan.by_name:
                         self._problem(place, f"{name}: there is no action {parts[1]!r}")
-                    elif inputs is not None and not (parts[0] in inputs or self._has_other_origin(parts[0], step)):
+                    elif inputs is not None and not (
+                        parts[0] in inputs or self._has_other_origin(parts[0], step, place)
+                    ):
                         near = difflib.get_close_matches(parts[0], list(inputs), n=1)
                         hint = f"; did you mean {near[0]!r}?" if near else ""
                         self._problem(place, f"{parts[0]!r} is neither a declared input nor an output{hint}")
 
-    def _has_other_origin(self, name: str, step: Step) -> bool:
-        # What an action returns is not declared, so after another action any name may be one of its outputs.
-        return name in EXPLICIT or name in step.own_names or bool(step.depends_on)
+    def _has_other_origin(self, name: str, step: Step, place: str) -> bool:
+        # What an action returns is not declared, so after another action any name may be one of its outputs; and what
+        # is looked at after its own work may be one of its own, or a metric.
+        return name in EXPLICIT or name in step.own_names or bool(step.depends_on) or place.endswith(_AFTERWARDS)
 
     def _uses(self, step: Step) -> list[tuple[str, frozenset[str]]]:
         base = f"actions[{step.index}]"
@@ -237,7 +259,13 @@ class _Compiler:
             for key, template in (("for_each", step.items), ("delay", step.delay))
             if template is not None
         ]
+        if step.verify is not None:
+            uses.append((f"{base}.verify", step.verify.condition.paths))
         return uses
+
+
+_AFTERWARDS = (".verify",)
+"""Keys with conditions that are looked at when the action has done its work."""
 
 
 def _pinned(definition: WorkflowDefinition) -> str:

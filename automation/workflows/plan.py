@@ -13,6 +13,7 @@ from automation.errors import Problem
 from automation.model.workflow import ActionDefinition, WorkflowDefinition
 from automation.plugins import Plugin
 from automation.store import records
+from automation.workflows.verify import Check
 
 EXPLICIT = frozenset({"actions", "context", "event"})
 """Roots of names that always mean the same, whatever inputs and outputs are called."""
@@ -56,6 +57,8 @@ class Step:
     """For `join: any` or a number: how many of those it depends on must have succeeded. None: all must have ended."""
     delay: Template | None = None
     """What gives the time for which it is held back before it begins."""
+    verify: Check | None = None
+    """What must be true once it has done its work."""
 
     @cached_property
     def own_names(self) -> frozenset[str]:

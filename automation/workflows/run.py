@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from automation.model.execution import ActionStatus, WorkflowStatus
@@ -15,6 +16,17 @@ from automation.store.statements import Op
 from automation.store.store import encode
 from automation.workflows.plan import Plan, Step
 from automation.workflows.state import Scope, State
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An action, or one item of a `for_each` action, that is to run."""
+
+    step: Step
+    key: str
+    """The name in the journal: the action's, or `name[index]`."""
+    own: Mapping[str, Any]
+    """Names of its own scope."""
 
 
 class Run:

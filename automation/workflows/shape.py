@@ -12,6 +12,8 @@ def shape_of(action: ActionDefinition) -> tuple[str, ...]:
         found.append(f"after {joined(action)}")
     if action.delay is not None:
         found.append(f"after a delay of {spoken(action.delay)}")
+    if action.verify is not None:
+        found.append(f"then must be true: {action.verify}")
     return tuple(found)
 
 
