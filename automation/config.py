@@ -229,6 +229,8 @@ class AutomationConfig(BaseSettings):
     """How often a failing action is tried in all, where its definition does not say."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 300
     """The limit for one attempt of an action, where its definition does not say."""
+    verify_within_seconds: Annotated[float, Field(ge=0)] = 0
+    """How long the condition of a `verify` may take to become true, where it does not say."""
     monitoring_interval: Annotated[float, Field(gt=0)] = 30
     """Seconds between two rounds of health checks and metric collection."""
     enable_predictive_scaling: bool = True

@@ -65,9 +65,16 @@ class AutomationEngine:
         self.metric_store = MetricStore()
         self._executor = Executor(self.metrics, config.max_concurrent_actions)
         surroundings = Surroundings(
-            self.store, self._executor, clock, self.metrics, self.changes, self.resources, self.secrets
+            self.store,
+            self._executor,
+            clock,
+            self.metrics,
+            self.changes,
+            self.resources,
+            self.secrets,
+            self.metric_store,
         )
-        defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds)
+        defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
         self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._interrupt)
         self._runner = Runner(surroundings, defaults, self._recovery.poke)
         self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)

@@ -21,7 +21,8 @@
     │   ├── Refused               will not work however often it is tried
     │   ├── TryLater              may work later                          (retryable)
     │   ├── ActionTimeout         took longer than its limit              (retryable)
-    │   └── ActionCrashed         the handler raised something else       (retryable)
+    │   ├── ActionCrashed         the handler raised something else       (retryable)
+    │   └── VerificationFailed    did its work, and its `verify` was not true (retryable)
     └── EngineStopped             the engine is not running
 
 A class's docstring is its message; its constructor's keywords fill it in and stay readable as attributes.
@@ -183,6 +184,12 @@ class ActionTimeout(ActionError):
 
 class ActionCrashed(ActionError):
     """The handler raised an error that is not an ActionError."""
+
+    retryable = True
+
+
+class VerificationFailed(ActionError):
+    """It has done its work, but what had to be true afterwards was not."""
 
     retryable = True
 

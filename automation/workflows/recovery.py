@@ -21,7 +21,8 @@ from automation.model.workflow import WorkflowDefinition
 from automation.store import executions, statements
 from automation.store.statements import Unexpected
 from automation.store.store import Store
-from automation.workflows.plan import Plan, compile_workflow
+from automation.workflows.compiler import compile_workflow
+from automation.workflows.plan import Plan
 from automation.workflows.run import Run
 from automation.workflows.state import fold
 
