@@ -224,7 +224,7 @@ class AutomationConfig(BaseSettings):
     level: AutomationLevel = AutomationLevel.INTELLIGENT
     """How much is done without asking; `manual` only proposes what triggers would have started."""
     max_concurrent_actions: Annotated[int, Field(ge=1)] = 10
-    """How many actions run at the same time."""
+    """How many actions run at the same time. Those of critical workflows have as many places of their own."""
     retry_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """How often a failing action is tried in all, where its definition does not say."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 300

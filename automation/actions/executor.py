@@ -14,14 +14,17 @@ from automation.actions.middleware.slots import Slots, limit
 from automation.actions.middleware.storable import storable
 from automation.actions.middleware.timeout import timeout
 from automation.actions.middleware.validate import validate
+from automation.clock import Clock
 from automation.telemetry.metrics import Metrics
 
 
 class Executor:
     """Runs attempts of actions. The order of the middleware, outermost first, is the list below."""
 
-    def __init__(self, metrics: Metrics, max_concurrent_actions: int, further: Sequence[Middleware] = ()) -> None:
-        self.slots = Slots(max_concurrent_actions)
+    def __init__(
+        self, metrics: Metrics, clock: Clock, max_concurrent_actions: int, further: Sequence[Middleware] = ()
+    ) -> None:
+        self.slots = Slots(max_concurrent_actions, clock.monotonic)
         self._invoker = Invoker(processes=os.cpu_count() or 1)
         self._middleware: tuple[Middleware, ...] = (
             measure(metrics),
