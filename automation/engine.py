@@ -56,14 +56,14 @@ class AutomationEngine:
         self.metrics = Metrics()
         self.changes = Changes()
         self.resources = Resources()
-        self.store = Store(config.database, config.store, config.audit)
+        self.store = Store(config.database, config.store, config.audit, batch=config.performance.batch_processing.most)
         self.metrics.watch_store(lambda: self.store.commits, lambda: self.store.pending)
         self.queries = Queries(self.store)
         self.secrets = Secrets(config.data_dir / "secrets")
         self.tokens = Tokens(self.store, config.security, clock)
         self.services = Services(config.data_dir / "services", clock)
         self.metric_store = MetricStore()
-        self._executor = Executor(self.metrics, clock, config.max_concurrent_actions)
+        self._executor = Executor(self.metrics, clock, config.max_concurrent_actions, config.performance)
         surroundings = Surroundings(
             self.store, self._executor, clock, self.metrics, self.changes, self.resources, self.secrets
         )

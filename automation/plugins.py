@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from automation.errors import DefinitionError, NotFound, Problem
 
 Effect = Literal["read", "standard", "critical"]
+Runs = Literal["loop", "thread", "process"]
 Kind = Literal["action", "undo", "source", "channel", "platform", "collector"]
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,6 +45,15 @@ class Plugin:
     function: Callable[..., Any]
     settings: type[BaseModel]
     options: Mapping[str, Any] = field(default_factory=dict)
+    runs: Runs = field(init=False, compare=False)
+    """Where it is called: on the event loop, in a thread, in another process."""
+
+    def __post_init__(self) -> None:
+        if inspect.iscoroutinefunction(self.function):
+            runs: Runs = "loop"
+        else:
+            runs = "process" if self.options.get("cpu_bound") else "thread"
+        object.__setattr__(self, "runs", runs)
 
     @property
     def home(self) -> tuple[str, str]:

@@ -49,6 +49,17 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
+        self.handlers_left_behind = Counter(
+            "automation_handlers_left_behind_total",
+            "Handlers that ignored their cancellation and run on although their action has ended.",
+            ["operation"],
+            registry=registry,
+        )
+        self.stray_threads = Gauge(
+            "automation_threads_left_behind",
+            "Plain functions that run on in a thread although their action has ended.",
+            registry=registry,
+        )
         self.notifications_sent = Counter(
             "alert_notifications_sent_total",
             "Messages to people, by how they ended.",

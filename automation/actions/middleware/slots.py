@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from automation.actions.call import Call, Handler, Middleware
 from automation.model.workflow import Priority
+from automation.plugins import Runs
 
 STEP_SECONDS = 60.0
 """Waiting this long weighs as much as one step of priority: nobody waits for ever for those who come later."""
@@ -78,11 +79,14 @@ class Slots:
         return self.critical if priority >= CRITICAL else self.others
 
 
-def limit(slots: Slots) -> Middleware:
-    """Middleware that runs a handler while it holds a place."""
+def limit(slots: Slots, outside: Mapping[Runs, Slots]) -> Middleware:
+    """Middleware that runs a handler while it holds a place; `outside` has those for threads and for processes.
+
+    A handler that needs a thread waits for that first: it keeps none of the others from running meanwhile.
+    """
 
     def around(handler: Handler) -> Handler:
-        async def call(call: Call) -> Any:
+        async def within(call: Call) -> Any:
             lane = slots.lane(call.priority)
             if lane.free > 0:
                 # The usual case, without a coroutine of its own.
@@ -93,6 +97,17 @@ def limit(slots: Slots) -> Middleware:
                 return await handler(call)
             finally:
                 lane.release()
+
+        async def aside(lane: Lane, call: Call) -> Any:
+            await lane.acquire(call.priority)
+            try:
+                return await within(call)
+            finally:
+                lane.release()
+
+        def call(call: Call) -> Awaitable[Any]:
+            elsewhere = outside.get(call.plugin.runs)
+            return within(call) if elsewhere is None else aside(elsewhere.lane(call.priority), call)
 
         return call
 
