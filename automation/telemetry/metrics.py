@@ -60,6 +60,12 @@ class Metrics:
             "Plain functions that run on in a thread although their action has ended.",
             registry=registry,
         )
+        self.breakers = Gauge(
+            "circuit_breaker_state",
+            "The circuit of an operation on a target, once it has opened: 0 closed, 1 half open, 2 open.",
+            ["operation", "target"],
+            registry=registry,
+        )
         self.notifications_sent = Counter(
             "alert_notifications_sent_total",
             "Messages to people, by how they ended.",
