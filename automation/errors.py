@@ -20,6 +20,7 @@
     ├── ActionError               what a handler raises, and what a run records
     │   ├── Refused               will not work however often it is tried
     │   ├── TryLater              may work later                          (retryable)
+    │   │   └── BreakerOpen       it kept failing, and is left alone now  (retryable)
     │   ├── ActionTimeout         took longer than its limit              (retryable)
     │   ├── ActionCrashed         the handler raised something else       (retryable)
     │   └── VerificationFailed    did its work, and its `verify` was not true (retryable)
@@ -174,6 +175,10 @@ class TryLater(ActionError):
 
     def __init__(self, message: str | None = None, *, after: float | None = None, **details: Any) -> None:
         super().__init__(message, after=after, **details)
+
+
+class BreakerOpen(TryLater):
+    """{operation} on {target} has failed {failures} times in a row; it is tried again in {after:.0f} s"""
 
 
 class ActionTimeout(ActionError):

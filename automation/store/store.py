@@ -47,12 +47,15 @@ def backend_of(url: str, settings: Settings) -> Sqlite:
 class Store:
     """Opens the database and migrates it, commits units of writes, answers queries."""
 
-    def __init__(self, url: str, settings: Settings | None = None, audit: Audit | None = None) -> None:
+    def __init__(
+        self, url: str, settings: Settings | None = None, audit: Audit | None = None, *, batch: int = 2000
+    ) -> None:
         settings = settings or Settings()
         audit = audit or Audit()
         self.url = url
         self.backend = backend_of(url, settings)
         self._settings = settings
+        self._batch = batch
         self._audited = frozenset(audit.events_to_audit) if audit.enabled else frozenset()
         self._audits_all = self._audited >= frozenset(AUDITABLE)
         self._writer: Writer | None = None
@@ -66,7 +69,7 @@ class Store:
         except BaseException:
             await self.backend.close()
             raise
-        self._writer = Writer(self.backend, self._settings.max_pending)
+        self._writer = Writer(self.backend, self._settings.max_pending, self._batch)
         self._writer.start()
 
     async def close(self) -> None:

@@ -48,6 +48,23 @@ class Metrics:
         self.action_duration = Stopwatch(
             "action_execution_duration_seconds", "One attempt of an action.", "operation", _SECONDS, registry
         )
+        self.handlers_left_behind = Counter(
+            "automation_handlers_left_behind_total",
+            "Handlers that ignored their cancellation and run on although their action has ended.",
+            ["operation"],
+            registry=registry,
+        )
+        self.stray_threads = Gauge(
+            "automation_threads_left_behind",
+            "Plain functions that run on in a thread although their action has ended.",
+            registry=registry,
+        )
+        self.breakers = Gauge(
+            "circuit_breaker_state",
+            "The circuit of an operation on a target, once it has opened: 0 closed, 1 half open, 2 open.",
+            ["operation", "target"],
+            registry=registry,
+        )
         self.notifications_sent = Counter(
             "alert_notifications_sent_total",
             "Messages to people, by how they ended.",
