@@ -20,6 +20,7 @@
     ├── ActionError               what a handler raises, and what a run records
     │   ├── Refused               will not work however often it is tried
     │   ├── TryLater              may work later                          (retryable)
+    │   ├── NotFaked              a test has no outcome for it, and it is not run for real
     │   ├── ActionTimeout         took longer than its limit              (retryable)
     │   └── ActionCrashed         the handler raised something else       (retryable)
     └── EngineStopped             the engine is not running
@@ -164,6 +165,10 @@ class ActionError(AutomationError):
 
 class Refused(ActionError):
     """It will not work however often it is tried."""
+
+
+class NotFaked(ActionError):
+    """A test has no outcome for this operation, and it is not run for real."""
 
 
 class TryLater(ActionError):

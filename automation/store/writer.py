@@ -55,6 +55,7 @@ class Writer:
         self._room.set()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
+        self._writing = False
         self.batches = 0
         self.units = 0
         self.failure: str | None = None
@@ -75,6 +76,21 @@ class Writer:
     def pending(self) -> int:
         """How many units wait."""
         return len(self._pending)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being written."""
+        return self._writing or bool(self._pending)
+
+    def abandon(self) -> None:
+        """Write nothing more, not even what is pending: as if the process had died."""
+        self._closing = True
+        self._arrived.set()
+        self._room.set()
+        while self._pending:
+            unit = self._pending.popleft()
+            if not unit.future.done():
+                unit.future.set_exception(EngineStopped())
 
     async def commit(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
         """Return when the writes and their audit rows are on disk, all of them.
@@ -119,6 +135,7 @@ class Writer:
             units = [pending.popleft() for _ in range(min(len(pending), self._max_batch))]
             if len(pending) < self._max_pending:
                 self._room.set()
+            self._writing = True
             try:
                 await self._backend.write(units)
                 self.batches += 1
@@ -137,6 +154,8 @@ class Writer:
                     raise
                 self._note(f"the writer failed: {error!r}")
                 continue
+            finally:
+                self._writing = False
             for unit in units:
                 if unit.future.done():
                     continue
