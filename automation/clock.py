@@ -95,7 +95,7 @@ class VirtualClock:
     """Real seconds to wait for what is under way, before `settle` gives up."""
 
     def __init__(self, start: float = 1_767_225_600.0) -> None:  # 2026-01-01T00:00:00Z
-        self._elapsed = start
+        self._now = start
         self._offset = 0.0
         self._was_set = False
         self._order = itertools.count()
@@ -106,11 +106,11 @@ class VirtualClock:
 
     def now(self) -> float:
         """Seconds since the epoch, UTC."""
-        return self._elapsed + self._offset
+        return self._now + self._offset
 
     def monotonic(self) -> float:
         """Seconds that `set_by` does not change."""
-        return self._elapsed
+        return self._now
 
     async def sleep(self, seconds: float) -> None:
         """Return once the clock was advanced by that much."""
@@ -173,14 +173,14 @@ class VirtualClock:
 
     async def advance(self, seconds: float) -> None:
         """Move on, waking each sleeper at its own time and letting all that follows happen before the next."""
-        end = self._elapsed + seconds
+        end = self._now + seconds
         await self.settle()
         while (stop := self._stop()) is not None and stop[0] <= end:
-            self._elapsed = max(self._elapsed, stop[0])
+            self._now = max(self._now, stop[0])
             stop[2].set_result(None)
             self._wake_idlers()
             await self.settle()
-        self._elapsed = end
+        self._now = end
         self._wake_idlers()
         await self.settle()
 
@@ -193,7 +193,7 @@ class VirtualClock:
         return min((heap[0] for heap in heaps if heap), default=None)
 
     def _wake_idlers(self) -> None:
-        while self._idlers and self._idlers[0][0] <= self._elapsed:
+        while self._idlers and self._idlers[0][0] <= self._now:
             _, _, future = heapq.heappop(self._idlers)
             if not future.done():
                 future.set_result(None)
@@ -203,7 +203,7 @@ class VirtualClock:
             await asyncio.sleep(0)
             return
         future = asyncio.get_running_loop().create_future()
-        heapq.heappush(heap, (self._elapsed + seconds, next(self._order), future))
+        heapq.heappush(heap, (self._now + seconds, next(self._order), future))
         activity = _activity.get()
         if activity is None:
             await future
