@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from automation.actions.builtin.notification import Notifier as NotifierProtocol
+from automation.actions.call import Middleware
 from automation.actions.circuits import Breakers
 from automation.actions.context import Resources
 from automation.actions.executor import Executor
 from automation.alerts.book import AlertBook
 from automation.catalogue import Catalogue
-from automation.clock import Clock, RealClock
+from automation.clock import Clock, RealClock, VirtualClock
 from automation.config import AutomationConfig
 from automation.definitions import Definitions
 from automation.errors import Conflict, EngineStopped
@@ -52,7 +53,14 @@ log = logging.getLogger("automation")
 class AutomationEngine:
     """Watches, decides and acts. Use it as `async with AutomationEngine(config) as engine`."""
 
-    def __init__(self, config: AutomationConfig | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: AutomationConfig | None = None,
+        *,
+        clock: Clock | None = None,
+        middleware: Sequence[Middleware] = (),
+    ) -> None:
+        """`middleware` is run around each attempt of each action, inside of the engine's own."""
         self.config = config = config or AutomationConfig()
         self.clock = clock = clock or RealClock()
         self.metrics = Metrics()
@@ -60,6 +68,8 @@ class AutomationEngine:
         self.resources = Resources()
         self.store = Store(config.database, config.store, config.audit, batch=config.performance.batch_processing.most)
         self.metrics.watch_store(lambda: self.store.commits, lambda: self.store.pending)
+        if isinstance(clock, VirtualClock):
+            clock.watch(lambda: self.store.under_way)
         self.queries = Queries(self.store)
         self.secrets = Secrets(config.data_dir / "secrets")
         self.tokens = Tokens(self.store, config.security, clock)
@@ -68,9 +78,8 @@ class AutomationEngine:
         breaking = config.performance.circuit_breaker
         self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
         self.breakers.redact = self.secrets.redactor.redact
-        self._executor = Executor(
-            self.metrics, clock, config.max_concurrent_actions, config.performance, self.breakers.middleware
-        )
+        further = (*self.breakers.middleware, *middleware)
+        self._executor = Executor(self.metrics, clock, config.max_concurrent_actions, config.performance, further)
         surroundings = Surroundings(
             self.store,
             self._executor,

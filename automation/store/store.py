@@ -59,6 +59,7 @@ class Store:
         self._audited = frozenset(audit.events_to_audit) if audit.enabled else frozenset()
         self._audits_all = self._audited >= frozenset(AUDITABLE)
         self._writer: Writer | None = None
+        self._reading = 0
 
     async def open(self) -> None:
         """Connect, bring the schema up to date and begin to write; raises StoreError."""
@@ -97,6 +98,12 @@ class Store:
         return self._writer.pending if self._writer is not None else 0
 
     @property
+    def under_way(self) -> str:
+        """What is being written or read now, in a few words; empty when nothing is."""
+        writing = self._writer is not None and self._writer.busy
+        return " and ".join(name for name, now in (("a write", writing), ("a read", self._reading)) if now)
+
+    @property
     def writable(self) -> str | None:
         """None when the last write went well, else why not."""
         return self._writer.failure if self._writer is not None else "the store is not open"
@@ -127,13 +134,21 @@ class Store:
 
     async def fetch(self, query: Executable) -> list[Row[Any]]:
         """The rows of a query."""
-        return await self.backend.fetch(query)
+        self._reading += 1
+        try:
+            return await self.backend.fetch(query)
+        finally:
+            self._reading -= 1
 
     async def first(self, query: Executable) -> Row[Any] | None:
         """The first row of a query, or None."""
-        rows = await self.backend.fetch(query)
+        rows = await self.fetch(query)
         return rows[0] if rows else None
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, called beside the writer with a read-only connection."""
-        return await self.backend.read(work)
+        self._reading += 1
+        try:
+            return await self.backend.read(work)
+        finally:
+            self._reading -= 1

@@ -88,6 +88,22 @@ class Writer:
         """How many units wait."""
         return len(self._pending)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being written."""
+        return not self._idle.is_set()
+
+    def abandon(self) -> None:
+        """Write nothing more, not even what is pending: as if the process had died."""
+        self._open = False
+        self._room.set()
+        while self._pending:
+            unit = self._pending.popleft()
+            if not unit.future.done():
+                unit.future.set_exception(EngineStopped())
+        if self._batch is None:
+            self._idle.set()
+
     async def commit(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
         """Return when the writes and their audit rows are on disk, all of them.
 
