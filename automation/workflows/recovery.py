@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Callable
 
-from automation.clock import Clock
+from automation.clock import Clock, rest
 from automation.errors import DefinitionError, NotFound, StoreError
 from automation.infrastructure.processes import began
 from automation.model.execution import WorkflowStatus
@@ -21,11 +21,15 @@ from automation.model.workflow import WorkflowDefinition
 from automation.store import executions, statements
 from automation.store.statements import Unexpected
 from automation.store.store import Store
-from automation.workflows.plan import Plan, compile_workflow
+from automation.workflows.compiler import compile_workflow
+from automation.workflows.plan import Plan
 from automation.workflows.run import Run
 from automation.workflows.state import fold
 
 log = logging.getLogger("automation.recovery")
+
+SHORTEST_PAUSE = 0.02
+"""Seconds between two looks, however much is due."""
 
 
 class Recovery:
@@ -117,16 +121,17 @@ class Recovery:
                 for execution_id, reason in await executions.to_cancel(self._store, self.node):
                     self._cancel(execution_id, reason)
                 await self._bury_the_dead()
+                looked = self._clock.now()
                 while await self._take_some():
-                    pass
+                    looked = self._clock.now()
                 self.recovered = True
                 wake_at = await executions.next_wake(self._store)
-                pause = next_beat - self._clock.now()
-                if wake_at is not None:
-                    pause = min(pause, wake_at - self._clock.now())
+                now = self._clock.now()
+                # What was due when it was looked at, and not taken, is blocked, or another node is about to take it.
+                due = None if wake_at is None or wake_at <= looked else max(wake_at, now + SHORTEST_PAUSE)
                 # What other nodes ask for is only seen by looking.
-                pause = min(pause, 1.0)
-                await self._sleep(max(pause, 0.02))
+                look = min(max(next_beat - now, SHORTEST_PAUSE), 1.0)
+                await rest(self._clock, due, look, self._poke)
             except StoreError as error:
                 log.error("recovery: %s", error.message)
                 await self._clock.sleep(1.0)
@@ -134,15 +139,6 @@ class Recovery:
                 # Whatever goes wrong here, the lease must be kept up and the next round made.
                 log.exception("recovery failed; it goes on")
                 await self._clock.sleep(1.0)
-
-    async def _sleep(self, seconds: float) -> None:
-        sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
-        poke = asyncio.ensure_future(self._poke.wait())
-        try:
-            await asyncio.wait({sleeper, poke}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeper.cancel()
-            poke.cancel()
 
     async def _beat(self) -> None:
         await self._store.commit(
@@ -167,7 +163,12 @@ class Recovery:
                 and not _alive(node.pid, node.process_started)
             ):
                 log.warning("node %s (process %d) died; its work is taken up", node.id, node.pid)
-                await self._store.commit([statements.NODE_DELETE(where_id=node.id)])
+                await self.bury(node.id)
+
+    async def bury(self, node: str) -> None:
+        """What this node held is anybody's: it is dead."""
+        await self._store.commit([statements.NODE_DELETE(where_id=node)])
+        self.poke()
 
     async def _lives(self, node: str) -> bool:
         """Whether this node, or another whose lease has not run out, holds what is its."""

@@ -19,7 +19,7 @@ from automation.model.execution import ActionRun, Execution, JournalEntry, Workf
 from automation.model.identity import Identity
 from automation.queries import ExecutionDetail
 from automation.store.pages import LIMIT, Page
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 
 router = APIRouter(prefix="/api/v1/executions", tags=["executions"])
 

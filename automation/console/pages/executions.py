@@ -17,7 +17,7 @@ from automation.errors import Conflict, DefinitionError, NotFound
 from automation.model.execution import WorkflowStatus
 from automation.model.identity import Identity
 from automation.queries import ExecutionDetail
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
