@@ -14,9 +14,8 @@ from automation.console.detail import actions_of, journal_of, waits_for_person
 from automation.console.drawing import draw_execution
 from automation.console.gate import PageRoute, see_other
 from automation.errors import Conflict, DefinitionError, NotFound
-from automation.model.execution import WorkflowStatus
+from automation.model.execution import ExecutionDetail, WorkflowStatus
 from automation.model.identity import Identity
-from automation.queries import ExecutionDetail
 from automation.workflows.plan import compile_workflow
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
