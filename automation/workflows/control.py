@@ -38,6 +38,8 @@ class Again:
     """Whether by the version of the workflow that is registered now, and not by the one that it had."""
     reason: str = ""
     actor: str = "local"
+    idempotency_key: str | None = None
+    """The same again gives the same execution, as for any start."""
 
 
 class Executions:
@@ -121,7 +123,7 @@ class Executions:
         if again.newest:
             plan = self._starter.plan(stored.execution.workflow)
         why = _why(f"rerun of {execution_id}", again)
-        cause = Cause(again.actor, why, state.event, rerun_of=execution_id)
+        cause = Cause(again.actor, why, state.event, again.idempotency_key, rerun_of=execution_id)
         variables = {**state.variables, **again.variables}
         check_conditions(plan, variables, state.event)
         return await self._starter.start(plan, variables, cause)
@@ -141,11 +143,10 @@ class Executions:
             plan = self._starter.plan(execution.workflow)
         kept = kept_by_fork(plan, state, action)
         why = _why(f"fork of {execution_id} from {action}", again)
-        cause = Cause(again.actor, why, state.event, forked_from=execution_id)
+        cause = Cause(again.actor, why, state.event, again.idempotency_key, forked_from=execution_id)
         run = self._starter.new_run(plan, {**state.variables, **again.variables}, cause)
         run.take_over(self._clock.now(), {name: taken_over(state.actions[name]) for name in kept})
-        await self._starter.begin(run)
-        return run.id
+        return await self._starter.begin(run, again.idempotency_key)
 
     async def decide(
         self, execution_id: str, action: str | None, agreed: bool, *, reason: str = "", actor: str = "local"
@@ -191,7 +192,7 @@ class Executions:
     async def _at_hand(self, execution_id: str) -> Run | None:
         """The execution where it runs here, or is nobody's and so is run here; None if another node has it."""
         run = self._runner.runs.get(execution_id)
-        if run is None and (run := await self._recovery.take(execution_id)) is not None:
+        if run is None and (run := await self._recovery.take(execution_id, asked=True)) is not None:
             self._runner.launch(run)
         if run is None:
             self._recovery.poke()

@@ -82,10 +82,15 @@ class Recovery:
         """Look again soon: something was parked or registered."""
         self._poke.set()
 
-    async def take(self, execution_id: str) -> Run | None:
-        """Claim an execution that nobody holds and load it, or None if another node holds it."""
+    async def take(self, execution_id: str, *, asked: bool = False) -> Run | None:
+        """Claim an execution that nobody holds and load it, or None if another node holds it.
+
+        With `asked`, only as long as something that was asked of it is not heeded: perhaps somebody was quicker.
+        """
         stored = await executions.load(self._store, execution_id)
         if stored is None or stored.execution.status.finished:
+            return None
+        if asked and stored.execution.wish is None and stored.cancel_reason is None:
             return None
         if stored.node is not None and await self._lives(stored.node):
             return None

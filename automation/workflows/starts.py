@@ -87,20 +87,18 @@ class Starter:
 
     async def start(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> str:
         """Start; returns the id once that is on disk. With a key that was used before: the id it had then."""
-        run = self.new_run(plan, variables, cause)
-        if cause.idempotency_key is None:
-            await self.begin(run)
+        return await self.begin(self.new_run(plan, variables, cause), cause.idempotency_key)
+
+    async def begin(self, run: Run, key: str | None = None) -> str:
+        """Write a new execution and run it; with a key that was used before, return the id it had then."""
+        if key is None:
+            await self._commit_new(run)
         else:
-            known = await self._commit_keyed(run, cause.idempotency_key, variables)
+            known = await self._commit_keyed(run, key)
             if known is not None:
                 return known
-            self.launch(run)
-        return run.id
-
-    async def begin(self, run: Run) -> None:
-        """Write a new execution, and run it."""
-        await self._commit_new(run)
         self.launch(run)
+        return run.id
 
     async def execute(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> ExecutionResult:
         """Start and wait for the end."""
@@ -140,7 +138,7 @@ class Starter:
         await self._store.commit(*run.taken())
         run.stored = upto
 
-    async def _commit_keyed(self, run: Run, key: str, variables: Mapping[str, Any]) -> str | None:
+    async def _commit_keyed(self, run: Run, key: str) -> str | None:
         try:
             await self._commit_new(run)
         except Unexpected:

@@ -205,6 +205,19 @@ class TestPause:
         assert (await engine.wait_for(execution)).status is WorkflowStatus.SUCCEEDED
         assert await kinds(engine, execution) == ["started", "finished"]
 
+    async def test_what_was_heeded_by_somebody_quicker_is_not_taken_up_once_more(
+        self, engine: AutomationEngine
+    ) -> None:
+        await engine.register_workflow(workflow(act("a", "test.wait")))
+        execution = await engine.start_workflow("w")
+        await until(engine, execution, WorkflowStatus.WAITING)
+        await engine.executions.pause(execution)
+        await until(engine, execution, WorkflowStatus.PAUSED)
+
+        # As by a second caller whose wish was heeded before it came to that.
+        assert await engine._recovery.take(execution, asked=True) is None
+        assert await engine.get_workflow_status(execution) is WorkflowStatus.PAUSED
+
     async def test_a_paused_execution_stays_paused_over_a_restart(self, config: AutomationConfig) -> None:
         definition = workflow(act("a", "test.wait", parameters={"seconds": 1.2}), act("b"))
         async with AutomationEngine(config) as first:
