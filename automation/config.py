@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from automation.errors import ConfigurationError
+from automation.model.performance import Performance
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
 
@@ -224,11 +225,13 @@ class AutomationConfig(BaseSettings):
     level: AutomationLevel = AutomationLevel.INTELLIGENT
     """How much is done without asking; `manual` only proposes what triggers would have started."""
     max_concurrent_actions: Annotated[int, Field(ge=1)] = 10
-    """How many actions run at the same time."""
+    """How many actions run at the same time. Those of critical workflows have as many places of their own."""
     retry_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """How often a failing action is tried in all, where its definition does not say."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 300
     """The limit for one attempt of an action, where its definition does not say."""
+    verify_within_seconds: Annotated[float, Field(ge=0)] = 0
+    """How long the condition of a `verify` may take to become true, where it does not say."""
     monitoring_interval: Annotated[float, Field(gt=0)] = 30
     """Seconds between two rounds of health checks and metric collection."""
     enable_predictive_scaling: bool = True
@@ -257,6 +260,8 @@ class AutomationConfig(BaseSettings):
     """How the database is used."""
     logs: Logs = Logs()
     """The engine's own log."""
+    performance: Performance = Performance()
+    """How much runs at a time, and how."""
 
     def __init__(self, **values: Any) -> None:
         try:

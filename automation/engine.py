@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from automation.actions.builtin.notification import Notifier as NotifierProtocol
+from automation.actions.circuits import Breakers
 from automation.actions.context import Resources
 from automation.actions.executor import Executor
 from automation.alerts.book import AlertBook
@@ -30,6 +31,7 @@ from automation.security.secrets import Secrets
 from automation.security.tokens import Tokens
 from automation.store import executions
 from automation.store.executions import Asked
+from automation.store.statements import Op
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
@@ -57,18 +59,30 @@ class AutomationEngine:
         self.metrics = Metrics()
         self.changes = Changes()
         self.resources = Resources()
-        self.store = Store(config.database, config.store, config.audit)
+        self.store = Store(config.database, config.store, config.audit, batch=config.performance.batch_processing.most)
         self.metrics.watch_store(lambda: self.store.commits, lambda: self.store.pending)
         self.queries = Queries(self.store)
         self.secrets = Secrets(config.data_dir / "secrets")
         self.tokens = Tokens(self.store, config.security, clock)
         self.services = Services(config.data_dir / "services", clock)
         self.metric_store = MetricStore()
-        self._executor = Executor(self.metrics, config.max_concurrent_actions)
-        surroundings = Surroundings(
-            self.store, self._executor, clock, self.metrics, self.changes, self.resources, self.secrets
+        breaking = config.performance.circuit_breaker
+        self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
+        self.breakers.redact = self.secrets.redactor.redact
+        self._executor = Executor(
+            self.metrics, clock, config.max_concurrent_actions, config.performance, self.breakers.middleware
         )
-        defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds)
+        surroundings = Surroundings(
+            self.store,
+            self._executor,
+            clock,
+            self.metrics,
+            self.changes,
+            self.resources,
+            self.secrets,
+            self.metric_store,
+        )
+        defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
         self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._heed)
         self._runner = Runner(surroundings, defaults, self._recovery.poke)
         self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)
@@ -119,6 +133,8 @@ class AutomationEngine:
             await self.store.open()
             stack.push_async_callback(self.store.close)
             stack.callback(self._executor.close)
+            await self.breakers.start()
+            stack.push_async_callback(self.breakers.stop)
             await self._recovery.start()
             stack.push_async_callback(self._recovery.stop)
             stack.push_async_callback(self._runner.stop, 5.0)
@@ -263,7 +279,8 @@ class AutomationEngine:
         await self._save()
         context = context or ExecutionContext()
         plan = self._plan(name)
-        check_conditions(plan, context.variables, context.event)
+        if plan.conditions:
+            check_conditions(plan, context.variables, context.event)
         return plan, context.variables, Cause(context.actor, "asked for", context.event, key)
 
     async def _save(self, actor: str = "local", keep: bool = False) -> None:
@@ -273,6 +290,9 @@ class AutomationEngine:
             await self.watching.follow_schedules(self.catalogue.schedules)
             self._recovery.poke()
             self.changes.tell("definitions", "")
+
+    async def _announce(self, event: Event, ops: Sequence[Op]) -> None:
+        await self._dispatcher.publish(event, also=ops)
 
     def _refresh_metrics(self) -> None:
         for service, percent in self.watching.monitor.availability().items():

@@ -25,7 +25,7 @@ from automation.model.execution import ExecutionContext, WorkflowStatus
 from automation.model.service import Replica, ServiceDefinition
 from automation.model.workflow import WorkflowDefinition
 from automation.queries import Queries
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 
 POLL_SECONDS = 0.5
 _UNDER_WAY = frozenset({WorkflowStatus.PENDING, WorkflowStatus.RUNNING})

@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 CHAIN = "main"
 
+_CHUNKS = (128, 32, 8)
+"""How many rows one INSERT takes, the most first; SQLite keeps the statements prepared."""
+
 
 class Sqlite:
     """A database in one file. Opening it refuses, in one line, what would fail later."""
@@ -116,9 +119,9 @@ class Sqlite:
 
         return await self._in_writer(run)
 
-    async def write(self, units: list[Unit]) -> None:
+    def write(self, units: list[Unit]) -> asyncio.Future[None]:
         """Commit all units in one transaction; see `writer.Backend`."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, units)
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._write, units)
 
     async def _in_writer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -159,9 +162,11 @@ class Sqlite:
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                self._load_head(connection)
-                plain = [unit for unit in units if not unit.guarded]
-                written = self._write_plain(connection, plain)
+                written = self._write_plain(connection, [unit for unit in units if not unit.guarded])
+                if not written:
+                    # Nothing else is written yet: a new transaction is cheaper than a savepoint for every one.
+                    connection.execute("ROLLBACK")
+                    connection.execute("BEGIN IMMEDIATE")
                 for unit in units:
                     if unit.guarded or not written:
                         self._write_alone(connection, unit)
@@ -175,7 +180,7 @@ class Sqlite:
             raise StoreUnavailable(f"cannot write the database {self.path}: {_reason(error)}") from None
 
     def _write_plain(self, connection: sqlite3.Connection, units: list[Unit]) -> bool:
-        """All rows of all units, statement by statement. False, and nothing written, if one of them was refused."""
+        """All rows of all units, statement by statement. False if one of them was refused: then roll back."""
         if not units:
             return True
         groups: dict[Statement, list[tuple[Any, ...]]] = {}
@@ -186,12 +191,9 @@ class Sqlite:
                     groups[statement] = [values]
                 else:
                     group.append(values)
-        connection.execute("SAVEPOINT plain")
         try:
             for statement in sorted(groups, key=_order):
-                sql, order = self._sql(statement)
-                rows = groups[statement]
-                connection.executemany(sql, rows if order is None else [_reorder(row, order) for row in rows])
+                self._write_rows(connection, statement, groups[statement])
         except (
             sqlite3.IntegrityError,
             sqlite3.DataError,
@@ -199,11 +201,30 @@ class Sqlite:
             sqlite3.ProgrammingError,
             OverflowError,
         ):
-            connection.execute("ROLLBACK TO plain")
-            connection.execute("RELEASE plain")
             return False
-        connection.execute("RELEASE plain")
         return True
+
+    def _write_rows(self, connection: sqlite3.Connection, statement: Statement, rows: list[tuple[Any, ...]]) -> None:
+        """Many rows by few statements.
+
+        The driver gives up the interpreter's lock for each statement, and the thread then waits for its turn to get it
+        back: with a statement a row, a busy event loop would make each row wait.
+        """
+        sql, order = self._sql(statement)
+        if order is not None:
+            rows = [_reorder(row, order) for row in rows]
+        head, separator, row = sql.partition(" VALUES ")
+        if not separator or not row.endswith(")") or len(rows) < _CHUNKS[-1]:
+            connection.executemany(sql, rows)
+            return
+        begin = 0
+        for size in _CHUNKS:
+            many = f"{head} VALUES {', '.join([row] * size)}" if len(rows) - begin >= size else ""
+            while len(rows) - begin >= size:
+                connection.execute(many, [value for values in rows[begin : begin + size] for value in values])
+                begin += size
+        if begin < len(rows):
+            connection.executemany(sql, rows[begin:])
 
     def _write_alone(self, connection: sqlite3.Connection, unit: Unit) -> None:
         connection.execute("SAVEPOINT alone")
@@ -226,16 +247,14 @@ class Sqlite:
         connection.execute("ROLLBACK TO alone")
         connection.execute("RELEASE alone")
 
-    def _load_head(self, connection: sqlite3.Connection) -> None:
-        # Another process may have written to the same file since: the chain goes on from its end.
-        row = connection.execute("SELECT seq, hash FROM audit_heads WHERE chain = ?", (CHAIN,)).fetchone()
-        self._chain = Chain(CHAIN, *row) if row else Chain(CHAIN)
-
     def _write_audit(self, connection: sqlite3.Connection, units: list[Unit]) -> None:
         facts = [fact for unit in units for fact in unit.facts]
         if not facts:
             return
-        connection.executemany(self._sql(statements.AUDIT)[0], self._chain.seal(facts))
+        # Another process may have written to the same file since: the chain goes on from its end.
+        row = connection.execute("SELECT seq, hash FROM audit_heads WHERE chain = ?", (CHAIN,)).fetchone()
+        self._chain = Chain(CHAIN, *row) if row else Chain(CHAIN)
+        self._write_rows(connection, statements.AUDIT, self._chain.seal(facts))
         statement, values = self._chain.head()
         connection.execute(self._sql(statement)[0], values)
 

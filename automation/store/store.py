@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -46,12 +47,15 @@ def backend_of(url: str, settings: Settings) -> Sqlite:
 class Store:
     """Opens the database and migrates it, commits units of writes, answers queries."""
 
-    def __init__(self, url: str, settings: Settings | None = None, audit: Audit | None = None) -> None:
+    def __init__(
+        self, url: str, settings: Settings | None = None, audit: Audit | None = None, *, batch: int = 2000
+    ) -> None:
         settings = settings or Settings()
         audit = audit or Audit()
         self.url = url
         self.backend = backend_of(url, settings)
         self._settings = settings
+        self._batch = batch
         self._audited = frozenset(audit.events_to_audit) if audit.enabled else frozenset()
         self._audits_all = self._audited >= frozenset(AUDITABLE)
         self._writer: Writer | None = None
@@ -65,7 +69,7 @@ class Store:
         except BaseException:
             await self.backend.close()
             raise
-        self._writer = Writer(self.backend, self._settings.max_pending)
+        self._writer = Writer(self.backend, self._settings.max_pending, self._batch)
         self._writer.start()
 
     async def close(self) -> None:
@@ -110,6 +114,12 @@ class Store:
     async def commit(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
         """Return when all writes, and those of the facts that are audited, are on disk together: `Writer.commit`."""
         await self.writer.commit(ops, self.facts(*facts) if facts else ())
+
+    def post(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> asyncio.Future[None]:
+        """As `commit`, without waiting for room, for those that have only one such write under way: `Writer.post`."""
+        if self._writer is None:
+            raise EngineStopped()
+        return self._writer.post(ops, facts if self._audits_all or not facts else self.facts(*facts))
 
     async def commit_patiently(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
         """The same, waiting out a database that cannot be written now."""

@@ -206,6 +206,52 @@ tokens = Table(
     UniqueConstraint("hash"),
 )
 
+# What was done to targets, for guardrails that look back; one row an action, whatever its attempts.
+acts = Table(
+    "acts",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("action", String, primary_key=True),
+    Column("workflow", String, nullable=False),
+    Column("operation", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("service", String),
+    Column("replicas", Integer, nullable=False),
+    Column("replicas_of", Integer, nullable=False),
+    Column("node", String, nullable=False),
+    Column("began_at", Double),
+    Column("until", Double, nullable=False),
+    Column("held_by", String),
+    Column("changed_at", Double, nullable=False),
+    Index(None, "changed_at"),
+    Index("ix_acts_held", "held_by", sqlite_where=text("held_by IS NOT NULL")),
+)
+
+# What people have put in force by hand: the global stop, freeze windows.
+holds = Table(
+    "holds",
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+# Circuits that are not closed.
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("operation", String, primary_key=True),
+    Column("target", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("error", Text, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Protocol
 
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
@@ -18,6 +19,9 @@ from automation.store.audit import Fact
 from automation.store.statements import Op
 
 log = logging.getLogger("automation.store")
+
+EAGER = 32
+"""How many units are not made to wait for further ones of the same turn of the event loop."""
 
 
 class Unit:
@@ -29,16 +33,22 @@ class Unit:
         self.ops = ops
         self.facts = facts
         self.future = future
-        self.guarded = any(statement.expect is not None for statement, _ in ops)
+        self.guarded = False
+        for statement, _ in ops:
+            if statement.expect is not None:
+                self.guarded = True
         self.error: BaseException | None = None
 
 
 class Backend(Protocol):
     """Where the writer writes: one file per dialect."""
 
-    async def write(self, units: list[Unit]) -> None:
-        """Commit all units in one transaction. A unit that the database refuses gets its `error`, without harm to the
-        others; raises StoreError if nothing could be committed."""
+    def write(self, units: list[Unit]) -> Awaitable[None]:
+        """Begin at once to commit all units in one transaction; done when they are on disk.
+
+        A unit that the database refuses gets its `error`, without harm to the others; raises StoreError if nothing
+        could be committed.
+        """
         ...
 
 
@@ -50,26 +60,28 @@ class Writer:
         self._max_pending = max_pending
         self._max_batch = max_batch
         self._pending: deque[Unit] = deque()
-        self._arrived = asyncio.Event()
+        self._batch: asyncio.Future[None] | None = None
+        """The transaction that is under way."""
+        self._scheduled = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._room = asyncio.Event()
         self._room.set()
-        self._closing = False
-        self._task: asyncio.Task[None] | None = None
+        self._open = False
         self.batches = 0
         self.units = 0
         self.failure: str | None = None
         """Why the last batch was not committed, or None when it was."""
 
     def start(self) -> None:
-        """Begin to write."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="automation-writer")
+        """Begin to take writes."""
+        self._loop = asyncio.get_running_loop()
+        self._open = True
 
     async def stop(self) -> None:
-        """Commit what is pending, then end."""
-        self._closing = True
-        self._arrived.set()
-        if self._task is not None:
-            await self._task
+        """Take no more, and commit what is pending."""
+        self._open = False
+        await self._idle.wait()
 
     @property
     def pending(self) -> int:
@@ -88,14 +100,21 @@ class Writer:
 
     def post(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> asyncio.Future[None]:
         """As `commit`, without waiting for room: the future is done when all is on disk."""
-        if self._closing or self._task is None:
+        if not self._open:
             raise EngineStopped()
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending.append(Unit(ops, facts, future))
-        if len(self._pending) >= self._max_pending:
+        future: asyncio.Future[None] = self._loop.create_future()
+        pending = self._pending
+        self._idle.clear()
+        pending.append(Unit(ops, facts, future))
+        if len(pending) >= self._max_pending:
             self._room.clear()
-        if not self._arrived.is_set():
-            self._arrived.set()
+        if self._batch is None:
+            if len(pending) >= EAGER:
+                # The database works on these while the event loop gets further ones ready.
+                self._begin()
+            elif not self._scheduled:
+                self._scheduled = True
+                self._loop.call_soon(self._begin)
         return future
 
     async def commit_patiently(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
@@ -109,41 +128,44 @@ class Writer:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
 
-    async def _run(self) -> None:
+    def _begin(self) -> None:
+        """Hand over what has arrived, unless a transaction is under way: then it goes with the next."""
+        self._scheduled = False
+        if self._batch is not None or not self._pending:
+            return
         pending = self._pending
-        while pending or not self._closing:
-            if not pending:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            units = [pending.popleft() for _ in range(min(len(pending), self._max_batch))]
-            if len(pending) < self._max_pending:
-                self._room.set()
-            try:
-                await self._backend.write(units)
-                self.batches += 1
-                self.units += len(units)
-                self._note(None)
-            except AutomationError as error:
-                self._note(error.message)
-                for unit in units:
-                    # Also where a guard refused it: what the guard saw was perhaps undone with the rest.
-                    unit.error = error
-            except BaseException as error:
-                for unit in units:
-                    if not unit.future.done():
-                        unit.future.set_exception(StoreUnavailable(f"the writer failed: {error!r}"))
-                if not isinstance(error, Exception):
-                    raise
-                self._note(f"the writer failed: {error!r}")
-                continue
+        units = [pending.popleft() for _ in range(min(len(pending), self._max_batch))]
+        if len(pending) < self._max_pending:
+            self._room.set()
+        self._batch = asyncio.ensure_future(self._backend.write(units))
+        self._batch.add_done_callback(partial(self._ended, units))
+
+    def _ended(self, units: list[Unit], batch: asyncio.Future[None]) -> None:
+        self._batch = None
+        try:
+            batch.result()
+            self.batches += 1
+            self.units += len(units)
+            self._note(None)
+        except AutomationError as error:
+            self._note(error.message)
             for unit in units:
-                if unit.future.done():
-                    continue
-                if unit.error is not None:
-                    unit.future.set_exception(unit.error)
-                else:
-                    unit.future.set_result(None)
+                # Also where a guard refused it: what the guard saw was perhaps undone with the rest.
+                unit.error = error
+        except BaseException as error:  # noqa: BLE001 - carried over to all who wait
+            self._note(f"the writer failed: {error!r}")
+            for unit in units:
+                unit.error = StoreUnavailable(f"the writer failed: {error!r}")
+        for unit in units:
+            if unit.future.done():
+                continue
+            if unit.error is not None:
+                unit.future.set_exception(unit.error)
+            else:
+                unit.future.set_result(None)
+        self._begin()
+        if self._batch is None:
+            self._idle.set()
 
     def _note(self, failure: str | None) -> None:
         # One line when it begins and one when it ends, however often writes are tried in between.

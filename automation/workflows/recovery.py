@@ -22,7 +22,8 @@ from automation.store import executions, statements
 from automation.store.executions import Asked
 from automation.store.statements import Unexpected
 from automation.store.store import Store
-from automation.workflows.plan import Plan, compile_workflow
+from automation.workflows.compiler import compile_workflow
+from automation.workflows.plan import Plan
 from automation.workflows.run import Run
 from automation.workflows.state import fold
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from automation.model.execution import ActionStatus, Wish, WorkflowStatus
@@ -17,6 +18,17 @@ from automation.workflows.plan import Plan, Step
 from automation.workflows.state import Scope, State
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An action, or one item of a `for_each` action, that is to run."""
+
+    step: Step
+    key: str
+    """The name in the journal: the action's, or `name[index]`."""
+    own: Mapping[str, Any]
+    """Names of its own scope."""
+
+
 class Run:
     """One execution in memory: its plan, its folded state, and what waits to be written.
 
@@ -25,15 +37,17 @@ class Run:
 
     __slots__ = (
         "_blockers",
+        "_spare",
         "actor",
         "called",
+        "committing",
         "executing",
         "facts",
         "failed",
-        "flight",
         "free",
         "id",
         "interruption",
+        "landed",
         "napping",
         "node",
         "noted",
@@ -63,8 +77,10 @@ class Run:
         """How many writes were noted so far; those not yet taken to the writer are in `ops`."""
         self.stored = 0
         """How many of them are on disk."""
-        self.flight: asyncio.Future[None] | None = None
-        """Done when the commit that is under way has ended."""
+        self.committing = False
+        """Whether a commit of it is under way."""
+        self.landed: asyncio.Future[None] | None = None
+        """Done when that commit has ended; made by the first who waits for it."""
         self.task: asyncio.Task[None] | None = None
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.executing: dict[str, asyncio.Task[Any]] = {}
@@ -83,6 +99,8 @@ class Run:
         self.waiting: set[str] = set()
         """Actions that wait for a time or a person."""
         self._blockers = dict(plan.blockers)
+        self._spare: dict[str, int] | None = dict(plan.spare) if plan.spare else None
+        """For joins of some: how many more of those they count may end without success."""
         self.free: list[Step] = [step for step in plan.steps if not step.depends_on]
         """Steps that nothing holds up, and that have not been looked at yet."""
         self.state = State(plan.by_name) if state is None else state
@@ -93,7 +111,7 @@ class Run:
     @property
     def begun(self) -> bool:
         """Whether its start is on disk."""
-        return self.state.seq > sum(statement is statements.JOURNAL for statement, _ in self.ops)
+        return self.stored > 0
 
     @property
     def pausing(self) -> bool:
@@ -167,9 +185,19 @@ class Run:
             self.failed = self.failed or name
         if status.finished:
             for dependent in self.plan.dependents[name]:
+                if dependent.needed is not None and status is not ActionStatus.SUCCEEDED:
+                    self._spend(dependent)
+                    continue
                 left = self._blockers[dependent.name] = self._blockers[dependent.name] - 1
                 if left == 0:
                     self.free.append(dependent)
+
+    def _spend(self, join: Step) -> None:
+        """One of those that a join counts has not succeeded: it is free, to be skipped, once too many have not."""
+        assert self._spare is not None
+        left = self._spare[join.name] = self._spare[join.name] - 1
+        if left == -1:
+            self.free.append(join)
 
     def _take_over(self, state: State) -> None:
         for step in self.plan.steps:
@@ -190,7 +218,8 @@ def advance(run: Run, now: float) -> list[Step]:
         steps, run.free = run.free, []
         for step in steps:
             hindered = hindrance(run) if not step.definition.always else None
-            reason = hindered or unmet(step, run.state)
+            reason = hindered or (unreached(step, run.state) if not step.definition.always else None)
+            reason = reason or unmet(step, run.state)
             if reason is None:
                 ready.append(step)
             else:
@@ -200,6 +229,9 @@ def advance(run: Run, now: float) -> list[Step]:
         step, state = run.plan.by_name[name], actions[name]
         if run.interruption and not step.definition.always:
             run.note(now, "action_cancelled", name, {"reason": run.interruption[1]})
+        elif run.failed is not None and state.attempt == 0 and state.wake_at and not step.definition.always:
+            # It is held back, and now never begins.
+            run.note(now, "action_skipped", name, {"reason": hindrance(run), "hindered": True})
         elif name not in run.tasks and _due(state.wake_at, state.approved, now):
             run.waiting.discard(name)
             ready.append(step)
@@ -215,6 +247,21 @@ def hindrance(run: Run) -> str | None:
     if run.interruption is not None:
         return run.interruption[1]
     return None if run.failed is None else f"{run.failed} failed"
+
+
+def unreached(step: Step, state: State) -> str | None:
+    """Why a step's join of some can not be met any more, or None if it is, or joins all."""
+    if step.needed is None:
+        return None
+    names = dict.fromkeys(step.depends_on)
+    lost = [name for name in names if state.actions[name].status in _LOST]
+    possible = len(names) - len(lost)
+    if possible >= step.needed:
+        return None
+    return f"{step.needed} of {len(names)} had to succeed, and at most {possible} can: {', '.join(lost)} did not"
+
+
+_LOST = frozenset({ActionStatus.FAILED, ActionStatus.SKIPPED, ActionStatus.CANCELLED})
 
 
 def unmet(step: Step, state: State) -> str | None:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from automation.errors import AutomationError, EngineStopped
+from automation.errors import AutomationError, EngineStopped, StoreUnavailable
 from automation.model.execution import ActionStatus, ExecutionResult, Wish, WorkflowStatus
 from automation.store import executions, statements
 from automation.store.executions import Asked
@@ -38,14 +38,14 @@ class Runner:
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
         self._parked = parked
         self._stopping = False
-        self._waiters: dict[str, list[asyncio.Future[ExecutionResult]]] = {}
+        self._waiters: dict[str, list[asyncio.Future[ExecutionResult | None]]] = {}
         self.runs: dict[str, Run] = {}
         """What runs here now, by execution."""
+        self._metrics.active_workflows.set_function(lambda: len(self.runs))
 
     def launch(self, run: Run) -> None:
         """Run an execution that this node holds the lease of."""
         self.runs[run.id] = run
-        self._metrics.active_workflows.set(len(self.runs))
         run.task = asyncio.get_running_loop().create_task(self._supervise(run), name=f"execution-{run.id}")
 
     def heed(self, asked: Asked) -> None:
@@ -74,19 +74,26 @@ class Runner:
             for waiter in waiters:
                 waiter.cancel()
 
-    def finished(self, execution_id: str) -> asyncio.Future[ExecutionResult]:
-        """Done when the execution has ended here."""
-        future: asyncio.Future[ExecutionResult] = asyncio.get_running_loop().create_future()
+    def finished(self, execution_id: str) -> asyncio.Future[ExecutionResult | None]:
+        """Done when the execution has ended here; with None when it has left memory to wait for something."""
+        future: asyncio.Future[ExecutionResult | None] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(execution_id, []).append(future)
         return future
 
-    def forget(self, execution_id: str, future: asyncio.Future[ExecutionResult]) -> None:
+    def forget(self, execution_id: str, future: asyncio.Future[ExecutionResult | None]) -> None:
         """Nobody waits for this future any more."""
-        waiters = self._waiters.get(execution_id, [])
+        waiters = self._waiters.get(execution_id)
+        if waiters is None:
+            return
         if future in waiters:
             waiters.remove(future)
         if not waiters:
-            self._waiters.pop(execution_id, None)
+            del self._waiters[execution_id]
+
+    def _tell(self, execution_id: str, result: ExecutionResult | None) -> None:
+        for waiter in self._waiters.pop(execution_id, ()):
+            if not waiter.done():
+                waiter.set_result(result)
 
     async def flush(self, run: Run) -> None:
         """Return when all that was noted so far is on disk.
@@ -95,30 +102,46 @@ class Runner:
         """
         wanted = run.noted
         while run.stored < wanted:
-            if run.flight is not None:
-                await asyncio.shield(run.flight)
-            else:
+            if not run.committing:
                 await self._commit(run)
+                continue
+            if run.landed is None:
+                run.landed = asyncio.get_running_loop().create_future()
+            await asyncio.shield(run.landed)
 
     async def _commit(self, run: Run) -> None:
-        flight = run.flight = asyncio.get_running_loop().create_future()
         upto = run.noted
-        begun = run.begun
         ops, facts = run.taken()
+        run.committing = True
         try:
-            # A start that cannot be written is refused; later facts have happened and must be kept.
-            await (self._store.commit_patiently(ops, facts) if begun else self._store.commit(ops, facts))
+            try:
+                await self._store.post(ops, facts)
+            except StoreUnavailable:
+                # A start that cannot be written is refused; later facts have happened and must be kept.
+                if not run.begun:
+                    raise
+                await self._store.commit_patiently(ops, facts)
         except BaseException as error:
-            flight.set_exception(error if isinstance(error, AutomationError) else EngineStopped())
-            flight.exception()
+            self._landed(run, error if isinstance(error, AutomationError) else EngineStopped())
             raise
-        else:
-            run.stored = upto
-            flight.set_result(None)
-        finally:
-            run.flight = None
+        run.stored = upto
+        self._landed(run, None)
         if self._changes:
             self._changes.tell("execution", run.id, run.state.status.value)
+
+    @staticmethod
+    def _landed(run: Run, failure: AutomationError | None) -> None:
+        """The commit has ended: tell those who wait for it as well."""
+        run.committing = False
+        landed, run.landed = run.landed, None
+        if landed is None:
+            return
+        if failure is None:
+            landed.set_result(None)
+        else:
+            landed.set_exception(failure)
+            # Whoever waited may be gone; that is no error of its own.
+            landed.exception()
 
     async def _supervise(self, run: Run) -> None:
         deadline = self._watch_deadline(run)
@@ -130,7 +153,8 @@ class Runner:
             if not self._stopping:
                 log.error("execution %s stops here: %s", run.id, error.message)
             for waiter in self._waiters.pop(run.id, ()):
-                waiter.set_exception(error)
+                if not waiter.done():
+                    waiter.set_exception(error)
         except Exception as error:
             # A fault of ours ends this execution, and no other.
             log.exception("execution %s fails by a fault of the engine", run.id)
@@ -143,7 +167,6 @@ class Runner:
             if run.tasks:
                 await asyncio.wait(run.tasks.values())
             self.runs.pop(run.id, None)
-            self._metrics.active_workflows.set(len(self.runs))
 
     def _watch_deadline(self, run: Run) -> asyncio.Task[None] | None:
         limit = run.plan.definition.timeout_seconds
@@ -237,6 +260,7 @@ class Runner:
         self.runs.pop(run.id, None)
         await self.flush(run)
         self._changes.tell("execution", run.id, status.value)
+        self._tell(run.id, None)
         self._parked(wake_at)
 
     async def _heed(self, run: Run) -> bool:
@@ -288,12 +312,8 @@ class Runner:
         succeeded = status is WorkflowStatus.SUCCEEDED
         self._metrics.workflow_finished(run.plan.name, succeeded, now - run.state.started_at)
         self._changes.tell("execution", run.id, status.value)
-        waiters = self._waiters.pop(run.id, None)
-        if waiters:
-            result = result_of(run.id, run.plan.name, run.state)
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(result)
+        if run.id in self._waiters:
+            self._tell(run.id, result_of(run.id, run.plan.name, run.state))
 
 
 def result_of(execution_id: str, workflow: str, state: Any) -> ExecutionResult:

@@ -74,7 +74,7 @@ class Starter:
         if plan.id not in self._stored:
             run.write(records.definition("workflow", plan.name, plan.body, now)[1])
         insert = statements.EXECUTION_KEYED if cause.idempotency_key else statements.EXECUTION
-        run.write(_row(insert, run, plan, cause, now, _hash(given)))
+        run.write(_row(insert, run, plan, cause, now, _hash(given) if cause.idempotency_key else None))
         body = {"variables": given, "event": cause.event, "reason": cause.reason}
         if origin := cause.origin:
             body |= origin
@@ -82,7 +82,7 @@ class Starter:
         run.note(now, "started", None, body)
         act = "propose" if cause.proposed else "start"
         run.fact(now, "workflow_execution", act, "ok", {"workflow": plan.name, "reason": cause.reason})
-        self._metrics.workflow_counter(plan.name).inc()
+        self._metrics.workflow_executions.add(plan.name)
         return run
 
     async def start(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> str:
@@ -105,33 +105,32 @@ class Starter:
         if cause.idempotency_key is not None:
             return await self.result(await self.start(plan, variables, cause))
         run = self.new_run(plan, variables, cause)
-        future = self._runner.finished(run.id)
         # Its start is written together with that of its first action: one commit less.
         self._runner.launch(run)
-        result = await self._await(run.id, future)
+        result = await self.result(run.id)
         self._stored.add(plan.id)
         return result
 
     async def result(self, execution_id: str) -> ExecutionResult:
         """Wait for the end of an execution, wherever it runs."""
-        future = self._runner.finished(execution_id)
-        return await self._await(execution_id, future)
-
-    async def _await(self, execution_id: str, future: asyncio.Future[ExecutionResult]) -> ExecutionResult:
-        try:
-            while True:
-                if execution_id not in self._runner.runs and not future.done():
+        while True:
+            future = self._runner.finished(execution_id)
+            try:
+                if execution_id in self._runner.runs:
+                    result = await future
+                else:
                     stored = await executions.load(self._store, execution_id)
                     if stored is None:
                         raise NotFound(kind="execution", name=execution_id)
                     if stored.execution.status.finished:
                         return result_of(execution_id, stored.execution.workflow, fold_stored(stored))
-                # Another node may end it, which only the store tells.
-                await asyncio.wait({future}, timeout=1.0)
-                if future.done():
-                    return future.result()
-        finally:
-            self._runner.forget(execution_id, future)
+                    # Another node may end it, which only the store tells.
+                    await asyncio.wait({future}, timeout=1.0)
+                    result = future.result() if future.done() else None
+            finally:
+                self._runner.forget(execution_id, future)
+            if result is not None:
+                return result
 
     async def _commit_new(self, run: Run) -> None:
         upto = run.noted
@@ -161,7 +160,7 @@ def fold_stored(stored: executions.Stored) -> State:
     return fold(names, stored.entries)
 
 
-def _row(insert: statements.Statement, run: Run, plan: Plan, cause: Cause, now: float, digest: str) -> Op:
+def _row(insert: statements.Statement, run: Run, plan: Plan, cause: Cause, now: float, digest: str | None) -> Op:
     event = cause.event or {}
     return insert(
         id=run.id,
@@ -215,14 +214,12 @@ def checked_inputs(plan: Plan, variables: Mapping[str, Any], event: Mapping[str,
     """The variables with defaults filled in; raises InputError that lists all that is wrong."""
     given = dict(variables)
     problems = _declared(plan, given) if plan.definition.inputs is not None else []
-    state = State(())
-    state.variables, state.event = given, dict(event) if event else None
-    scope = Scope(state)
-    for name, index in plan.inputs_used:
-        if scope.get(name, _MISSING) is _MISSING:
-            problems.append(f"{name}: is missing (actions[{index}].parameters uses it)")
+    problems += [
+        f"{name}: is missing (actions[{index}].parameters uses it)" for name, index in _missing(plan, given, event)
+    ]
     try:
-        encode(given)
+        if given:
+            encode(given)
     except (TypeError, ValueError, RecursionError) as error:
         problems.append(f"the variables cannot be stored as JSON: {error}")
     if problems:
@@ -231,6 +228,16 @@ def checked_inputs(plan: Plan, variables: Mapping[str, Any], event: Mapping[str,
 
 
 _MISSING = object()
+
+
+def _missing(plan: Plan, given: dict[str, Any], event: Mapping[str, Any] | None) -> list[tuple[str, int]]:
+    needed = [(name, index) for name, index in plan.inputs_used if name not in given]
+    if not needed:
+        return needed
+    state = State(())
+    state.variables, state.event = given, dict(event) if event else None
+    scope = Scope(state)
+    return [(name, index) for name, index in needed if scope.get(name, _MISSING) is _MISSING]
 
 
 def _declared(plan: Plan, given: dict[str, Any]) -> list[str]:

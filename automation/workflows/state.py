@@ -8,12 +8,27 @@ from typing import Any
 from automation.model.execution import ActionRun, ActionStatus, JournalEntry, WorkflowStatus
 
 
+class Verifying:
+    """What the journal says of an action that has done its work and whose `verify` must become true."""
+
+    __slots__ = ("began", "since", "until")
+
+    def __init__(self, began: float, until: float) -> None:
+        self.began = began
+        """When the work was done."""
+        self.until = until
+        """Until when the condition must have become true."""
+        self.since: float | None = None
+        """Since when it has held."""
+
+
 class ActionState:
     """What the journal says of one action."""
 
     __slots__ = (
         "approved",
         "attempt",
+        "delayed",
         "error",
         "finished_at",
         "hindered",
@@ -24,6 +39,7 @@ class ActionState:
         "reason",
         "started_at",
         "status",
+        "verifying",
         "wake_at",
     )
 
@@ -44,6 +60,10 @@ class ActionState:
         self.approved: bool | None = None
         self.hindered = False
         """Whether it was skipped because of how the execution was ending, and not by a condition of its own."""
+        self.delayed = False
+        """Whether it was held back for its delay: that is over when its time has come."""
+        self.verifying: Verifying | None = None
+        """While its work is done and its `verify` is not yet true."""
 
     def as_run(self, name: str) -> ActionRun:
         """The frozen form."""
@@ -127,7 +147,7 @@ class State:
         self.cancel_reason: str | None = None
         self.error: dict[str, Any] | None = None
         self.completed: list[str] = []
-        """Actions that succeeded, in the order in which they did."""
+        """Actions whose work is done, in the order in which it was; those included whose `verify` failed afterwards."""
         self.rollback: Rollback | None = None
 
     def apply(self, kind: str, action: str | None, at: float, body: Mapping[str, Any]) -> None:
@@ -169,7 +189,11 @@ class State:
             self.actions[key] = after = ActionState()
             after.items = before.items
         # Of what is repeated, nothing counts as done but the items that were kept.
-        self.completed = [key for key in self.completed if self.actions[key].status is ActionStatus.SUCCEEDED]
+        self.completed = [
+            key
+            for key in self.completed
+            if key.partition("[")[0] not in again or self.actions[key].status is ActionStatus.SUCCEEDED
+        ]
         done = [state for name, state in self.actions.items() if name in self.names and name not in again]
         self.outputs = {}
         for state in sorted(done, key=lambda state: state.finished_at or 0.0):
@@ -199,12 +223,13 @@ class State:
             state.outputs = body["outputs"]
             state.finished_at = at
             state.error = None
-            if state.items is None:
+            if state.items is None and state.verifying is None:
                 self.completed.append(name)
             if isinstance(state.outputs, dict) and name in self.names:
                 self.outputs.update(state.outputs)
         elif kind == "action_failed":
             state.error = body["error"]
+            state.verifying = None
             state.wake_at = body.get("retry_at")
             state.status = ActionStatus.FAILED if state.wake_at is None else ActionStatus.WAITING
             state.finished_at = at if state.wake_at is None else None
@@ -212,16 +237,25 @@ class State:
             state.status = ActionStatus.WAITING
             state.wake_at = body.get("until")
             state.reason = body.get("reason")
-        elif kind == "action_skipped":
-            state.status = ActionStatus.SKIPPED
+        elif kind in ("action_skipped", "action_cancelled"):
+            state.status = ActionStatus.SKIPPED if kind == "action_skipped" else ActionStatus.CANCELLED
             state.reason = body.get("reason")
+            state.finished_at = at
             # 0.1.0 did not say it by itself.
             state.hindered = body.get("hindered", str(state.reason).endswith(" failed"))
-            state.finished_at = at
-        elif kind == "action_cancelled":
-            state.status = ActionStatus.CANCELLED
-            state.reason = body.get("reason")
-            state.finished_at = at
+        elif kind == "action_delayed":
+            state.status = ActionStatus.WAITING
+            state.wake_at = body["until"]
+            state.reason = body["reason"]
+            state.delayed = True
+        elif kind == "action_verifying":
+            state.outputs = body["outputs"]
+            state.verifying = Verifying(at, body["until"])
+            if name in self.completed:
+                self.completed.remove(name)
+            self.completed.append(name)
+        elif kind == "action_holding" and state.verifying is not None:
+            state.verifying.since = body["since"]
         elif kind in ("approved", "denied"):
             state.approved = kind == "approved"
             state.reason = body.get("reason")

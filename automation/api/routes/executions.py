@@ -18,7 +18,7 @@ from automation.model.base import Definition
 from automation.model.execution import ActionRun, Execution, ExecutionDetail, JournalEntry, WorkflowStatus
 from automation.model.identity import Identity
 from automation.store.pages import LIMIT, Page
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 
 router = APIRouter(prefix="/api/v1/executions", tags=["executions"])
 

@@ -17,7 +17,7 @@ from automation.console.pages.control import possible
 from automation.errors import Conflict, DefinitionError, NotFound
 from automation.model.execution import ExecutionDetail, WorkflowStatus
 from automation.model.identity import Identity
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
