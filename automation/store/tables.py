@@ -86,6 +86,9 @@ executions = Table(
     Column("request_hash", String),
     Column("cancel_reason", Text),
     Column("error", Text),
+    Column("wish", Text),
+    Column("rerun_of", String),
+    Column("forked_from", String),
     Index(
         "ix_executions_key",
         "idempotency_key",

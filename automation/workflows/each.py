@@ -49,10 +49,11 @@ class Each:
         assert step.items is not None
         assert step.definition.for_each is not None
         state = run.state.actions[step.name]
-        if state.items is None:
+        if state.items is None or state.status is ActionStatus.PENDING:
             body: dict[str, Any] = {"attempt": 1, "operation": step.plugin.name}
             try:
-                body["items"] = _list_of(step.items.render(Scope(run.state)))
+                # A retry keeps the list: the items that have succeeded are not run again.
+                body["items"] = state.items or _list_of(step.items.render(Scope(run.state)))
             except AutomationError as error:
                 run.note(self._clock.now(), "action_started", step.name, body)
                 self._steps.failed(run, Turn(step, step.name, {}), 1, error)
@@ -68,7 +69,7 @@ class Each:
         async def work() -> None:
             nonlocal going
             for turn in left:
-                if self._steps.stopping or not going:
+                if self._steps.stopping or run.pausing or not going:
                     return
                 going = await self._item(run, turn) and going
 
@@ -89,6 +90,8 @@ class Each:
             if run.interruption is not None and not turn.step.definition.always:
                 run.note(self._clock.now(), "action_cancelled", turn.key, {"reason": run.interruption[1]})
                 break
+            if run.pausing:
+                break
             if state.wake_at is not None and state.wake_at > self._clock.now():
                 await self._flush(run)
                 await self._sleep(run, turn.key, state.wake_at)
@@ -101,30 +104,36 @@ class Each:
         task = asyncio.current_task()
         assert task is not None
         run.executing[key] = task
+        run.napping.add(key)
         try:
             await self._clock.sleep(until - self._clock.now())
         except asyncio.CancelledError:
-            if run.interruption is None:
+            if run.interruption is None and not run.pausing:
                 raise
             task.uncancel()
         finally:
+            run.napping.discard(key)
             run.executing.pop(key, None)
 
     def _gather(self, run: Run, step: Step, turns: list[Turn]) -> None:
         """The outcome of the whole from those of its items."""
         states = [run.state.action(turn.key) for turn in turns]
         now = self._clock.now()
+        ended = all(state.status.finished for state in states)
         failed = [turn for turn, state in zip(turns, states, strict=True) if state.status is ActionStatus.FAILED]
-        if run.interruption is not None and not all(state.status.finished for state in states):
+        if run.interruption is not None and not ended:
             run.note(now, "action_cancelled", step.name, {"reason": run.interruption[1]})
         elif failed and step.definition.on_failure == "fail":
             error = run.state.action(failed[0].key).error or {}
             message = f"{len(failed)} of {len(turns)} items failed; {failed[0].key}: {error.get('message')}"
             run.note(now, "action_failed", step.name, {"error": {**error, "message": message}})
-        elif not self._steps.stopping or all(state.status.finished for state in states):
+        elif ended:
             results = [state.outputs for state in states]
             outputs = {"results": results, "succeeded": len(turns) - len(failed), "failed": len(failed)}
             run.note(now, "action_completed", step.name, {"outputs": outputs})
+        elif not self._steps.stopping:
+            # It was paused, though perhaps it is no longer: what is left begins when that is sorted out.
+            run.note(now, "action_waiting", step.name, {"until": now, "reason": "paused before all items had run"})
 
 
 def _list_of(value: Any) -> list[Any]:

@@ -13,6 +13,7 @@ def upgrade() -> None:
     """Add what came after 0.1.0."""
     _guards()
     _writers()
+    _control()
 
 
 def _guards() -> None:
@@ -75,3 +76,10 @@ def _writers() -> None:
         sa.Column("seen_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_writers")),
     )
+
+
+def _control() -> None:
+    """What people may ask of executions: to pause, to run again."""
+    op.add_column("executions", sa.Column("wish", sa.Text(), nullable=True))
+    op.add_column("executions", sa.Column("rerun_of", sa.String(), nullable=True))
+    op.add_column("executions", sa.Column("forked_from", sa.String(), nullable=True))
