@@ -68,7 +68,7 @@ async def by_event(store: Store, source: str, event_id: str) -> tuple[Execution,
 async def entries(store: Store, execution_id: str) -> tuple[JournalEntry, ...]:
     """The journal of an execution, in order."""
     query = select(journal).where(journal.c.execution_id == execution_id).order_by(journal.c.seq)
-    return tuple(_entry(row) for row in await store.fetch(query))
+    return tuple(entry_of(row) for row in await store.fetch(query))
 
 
 async def load(store: Store, execution_id: str) -> Stored | None:
@@ -170,7 +170,8 @@ async def all_nodes(store: Store) -> list[Node]:
     return [Node(row.id, row.host, row.pid, row.process_started, row.lease_until) for row in rows]
 
 
-def _entry(row: Row[Any]) -> JournalEntry:
+def entry_of(row: Row[Any]) -> JournalEntry:
+    """The journal entry of a row of its table."""
     return JournalEntry(
         execution_id=row.execution_id,
         seq=row.seq,

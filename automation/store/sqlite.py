@@ -31,7 +31,7 @@ class Sqlite:
     """A database in one file. Opening it refuses, in one line, what would fail later."""
 
     def __init__(self, location: str, busy_timeout: float = 5.0) -> None:
-        self._private = location in ("", ":memory:")
+        self.private = location in ("", ":memory:")
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.path = Path(location)
         self._busy_timeout = busy_timeout
@@ -44,7 +44,7 @@ class Sqlite:
 
     async def open(self) -> None:
         """Connect; raises StoreUnavailable with what to do about it."""
-        if self._private:
+        if self.private:
             # A file of its own: readers and the writer have separate connections, which memory does not allow.
             self._temporary = tempfile.TemporaryDirectory(prefix="automation-")
             self.path = Path(self._temporary.name) / "automation.db"
@@ -105,7 +105,14 @@ class Sqlite:
         """What `work` returns, called with a writing connection while nothing else writes: for migrations."""
 
         def run() -> T:
-            engine = create_engine(f"sqlite:///{self.path}", connect_args={"timeout": self._busy_timeout})
+            settings = {"timeout": self._busy_timeout, "isolation_level": None}
+            engine = create_engine(f"sqlite:///{self.path}", connect_args=settings)
+
+            # The driver begins no transaction for a change of the schema: killed within one, half of it would remain.
+            @event.listens_for(engine, "begin")
+            def _begin(connection: Connection) -> None:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
             try:
                 with engine.begin() as connection:
                     return work(connection)
