@@ -16,7 +16,7 @@ from automation.errors import Problem
 from automation.model.execution import Execution, JournalEntry
 from automation.store import schema
 from automation.store.executions import entry_of, from_row
-from automation.store.records import at_one_moment, verify_chain
+from automation.store.records import verify_chain
 from automation.store.sqlite_files import physical
 from automation.store.tables import definitions, executions, journal
 
@@ -68,7 +68,6 @@ def copy_problems(connection: Connection) -> list[Problem]:
 
 def journals(connection: Connection, after: str, sound: Sound) -> Looked:
     """What is wrong with the executions of one page and their journals."""
-    at_one_moment(connection)
     query = (
         select(executions, definitions.c.body)
         .outerjoin(definitions, definitions.c.id == executions.c.definition_id)

@@ -11,7 +11,6 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.engine import Connection
 
 from automation.store import schema, tables
-from automation.store.records import at_one_moment
 
 _AGES = {
     "executions": tables.executions.c.created_at,
@@ -77,7 +76,6 @@ def status(connection: Connection) -> Status:
     place = connection.engine.url.database or ""
     if found != schema.HEAD:
         return Status(place, found, schema.HEAD, size, free, 0, (), ())
-    at_one_moment(connection)
     stocks = [_stock(connection, name) for name in tables.metadata.tables]
     return Status(
         place, found, schema.HEAD, size, free, unfinished(connection), tuple(stocks), tuple(nodes(connection))

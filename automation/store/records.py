@@ -139,19 +139,9 @@ async def verify_audit(store: Store) -> tuple[int, list[Problem]]:
 
 def verify_chain(connection: Connection) -> tuple[int, list[Problem]]:
     """The same, over a connection."""
-    # Rows that are added meanwhile would look as if they had been added past the recorded end.
-    at_one_moment(connection)
     heads = {row.chain: (row.seq, row.hash) for row in connection.execute(select(audit_heads))}
     query = select(audit).order_by(audit.c.chain, audit.c.seq).execution_options(yield_per=5_000)
     return chain.verify(_rows(connection, query), heads)
-
-
-def at_one_moment(connection: Connection) -> None:
-    """Let all that this connection reads from here on be of one moment, whoever writes meanwhile."""
-    if connection.dialect.name != "sqlite":
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-    elif not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-        connection.exec_driver_sql("BEGIN")
 
 
 def _rows(connection: Connection, query: Any) -> Iterator[Any]:

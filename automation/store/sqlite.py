@@ -87,12 +87,14 @@ class Sqlite:
         return await self.read(lambda connection: list(connection.execute(query)))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, called in a reader thread with a read-only connection."""
+        """What `work` returns, called in a reader thread with a read-only connection that sees one state."""
 
         def run() -> T:
             assert self.engine is not None
             try:
                 with self.engine.connect() as connection:
+                    # One picture for all queries of the work; the driver begins none by itself.
+                    connection.exec_driver_sql("BEGIN")
                     return work(connection)
             except OperationalError as error:
                 raise StoreUnavailable(f"cannot read the database {self.path}: {_reason(error.orig)}") from None

@@ -99,6 +99,7 @@ def reading(path: Path) -> Iterator[Connection]:
 
     try:
         with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
             yield connection
     except DBAPIError as error:
         raise StoreError(f"cannot read {path}: {error.orig}") from None
