@@ -161,6 +161,13 @@ class Store(Section):
     """How long to wait for a locked SQLite file."""
     max_pending: Annotated[int, Field(ge=100)] = 20_000
     """How many writes may wait for the writer before callers are held back."""
+    inline_bytes: Annotated[int, Field(ge=1024)] = 65_536
+    """A value of which the JSON is longer is stored once, compressed, beside the journal, which refers to it."""
+    max_result_bytes: Annotated[int, Field(ge=1024)] = 67_108_864
+    """The largest result of an action, as JSON; a larger one fails the action."""
+    max_execution_bytes: Annotated[int, Field(ge=65_536)] = 268_435_456
+    """How many bytes of large values one execution may have, which are in memory while it runs; a result that would be
+    too much fails its action."""
 
 
 class Logs(Section):

@@ -63,7 +63,9 @@ class AutomationEngine:
         self.tokens = Tokens(self.store, config.security, clock)
         self.services = Services(config.data_dir / "services", clock)
         self.metric_store = MetricStore()
-        self._executor = Executor(self.metrics, config.max_concurrent_actions)
+        self._executor = Executor(
+            self.metrics, config.max_concurrent_actions, max_result_bytes=config.store.max_result_bytes
+        )
         surroundings = Surroundings(
             self.store, self._executor, clock, self.metrics, self.changes, self.resources, self.secrets
         )

@@ -32,6 +32,9 @@ Told = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: nobody knows)."""
 
 
+Look = Callable[..., checks.Looked]
+
+
 def _silently(_what: str, _done: int, _total: int) -> None:
     pass
 
@@ -128,7 +131,8 @@ class Database:
             told("the audit chain", 0, 0)
             rows, wrong = await backend.read(verify_chain)
             problems += [Problem(f"audit/{problem.path}", problem.message) for problem in wrong]
-            count = await self._check_journals(backend, problems, told)
+            count = await self._check_pages(backend, partial(checks.journals, sound=faults), problems, told)
+            await self._check_pages(backend, checks.values, problems, told)
         finally:
             await backend.close()
         return Report(tuple(problems), count, rows)
@@ -162,14 +166,15 @@ class Database:
         unfinished = await asyncio.to_thread(_of_file, path, inventory.unfinished)
         return Restored(str(file), str(aside) if aside else None, version or "", unfinished, lost)
 
-    async def _check_journals(self, backend: Sqlite, problems: list[Problem], told: Told) -> int:
-        total = await backend.read(inventory.executions)
+    async def _check_pages(self, backend: Sqlite, look: Look, problems: list[Problem], told: Told) -> int:
+        what, table = ("large values", "large_values") if look is checks.values else ("journals", "executions")
+        total = await backend.read(partial(inventory.rows, table=table))
         count, after = 0, ""
         while True:
-            page = await backend.read(partial(checks.journals, after=after, sound=faults))
+            page = await backend.read(partial(look, after=after))
             count += page.count
             problems += page.problems
-            told("journals", count, max(count, total))
+            told(what, count, max(count, total))
             if page.after is None:
                 return count
             after = page.after

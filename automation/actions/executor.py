@@ -11,7 +11,7 @@ from automation.actions.invoke import Invoker
 from automation.actions.middleware.guard import guard
 from automation.actions.middleware.measure import measure
 from automation.actions.middleware.slots import Slots, limit
-from automation.actions.middleware.storable import storable
+from automation.actions.middleware.storable import MAX_BYTES, storable
 from automation.actions.middleware.timeout import timeout
 from automation.actions.middleware.validate import validate
 from automation.telemetry.metrics import Metrics
@@ -20,13 +20,20 @@ from automation.telemetry.metrics import Metrics
 class Executor:
     """Runs attempts of actions. The order of the middleware, outermost first, is the list below."""
 
-    def __init__(self, metrics: Metrics, max_concurrent_actions: int, further: Sequence[Middleware] = ()) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        max_concurrent_actions: int,
+        further: Sequence[Middleware] = (),
+        *,
+        max_result_bytes: int = MAX_BYTES,
+    ) -> None:
         self.slots = Slots(max_concurrent_actions)
         self._invoker = Invoker(processes=os.cpu_count() or 1)
         self._middleware: tuple[Middleware, ...] = (
             measure(metrics),
             guard(),
-            storable(),
+            storable(max_result_bytes),
             validate(),
             limit(self.slots),
             *further,

@@ -177,7 +177,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes as people read it."""
+    """A number of bytes as people read it: `300 bytes`, `65.5 kB`."""
     amount, unit = float(count), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if amount < 1000:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -14,10 +16,11 @@ from sqlalchemy.engine import Connection, Row
 
 from automation.errors import Problem
 from automation.model.execution import Execution, JournalEntry
-from automation.store import schema
+from automation.store import large, schema, tables
 from automation.store.executions import entry_of, from_row
 from automation.store.records import verify_chain
 from automation.store.sqlite_files import physical
+from automation.store.store import decode
 from automation.store.tables import definitions, executions, journal
 
 PAGE = 500
@@ -81,6 +84,7 @@ def journals(connection: Connection, after: str, sound: Sound) -> Looked:
     if last is not None:
         told = told.where(journal.c.execution_id <= last)
     problems: list[Problem] = []
+    kept = _kept_values(connection, after, last)
     groups = groupby(_streamed(connection, told), attrgetter("execution_id"))
     waiting = {row.id: row for row in rows}
     for execution_id, entries in groups:
@@ -88,9 +92,9 @@ def journals(connection: Connection, after: str, sound: Sound) -> Looked:
         if row is None:
             problems.append(Problem(f"journal/{execution_id}", "is of an execution that is not there"))
         else:
-            problems += _of_one(row, entries, sound)
+            problems += _of_one(row, entries, sound, kept.get(row.id, {}))
     for row in waiting.values():
-        problems += _of_one(row, (), sound)
+        problems += _of_one(row, (), sound, {})
     return Looked(len(rows), problems, last)
 
 
@@ -98,12 +102,53 @@ def _streamed(connection: Connection, query: Any) -> Iterator[Row[Any]]:
     yield from connection.execute(query.execution_options(yield_per=5_000))
 
 
-def _of_one(row: Row[Any], told: Iterable[Row[Any]], sound: Sound) -> list[Problem]:
+def _kept_values(connection: Connection, after: str, last: str | None) -> dict[str, dict[str, bool]]:
+    """The large values that are kept for the executions of a page, and whether each is there."""
+    uses = tables.large_value_uses.c
+    query = (
+        select(uses.execution_id, uses.sha256, tables.large_values.c.size)
+        .outerjoin(tables.large_values, tables.large_values.c.sha256 == uses.sha256)
+        .where(uses.execution_id > after)
+    )
+    if last is not None:
+        query = query.where(uses.execution_id <= last)
+    kept: dict[str, dict[str, bool]] = {}
+    for execution_id, digest, size in connection.execute(query):
+        kept.setdefault(execution_id, {})[digest] = size is not None
+    return kept
+
+
+def _of_one(row: Row[Any], told: Iterable[Row[Any]], sound: Sound, kept: Mapping[str, bool]) -> list[Problem]:
     place = f"executions/{row.id}"
     if row.body is None:
         return [Problem(place, f"its definition {row.definition_id} is not there")]
     try:
-        execution, entries = from_row(row), tuple(entry_of(entry) for entry in told)
-    except (ValueError, MsgspecError) as error:
+        rows = list(told)
+        entries = tuple(entry_of(entry, large.named(entry.body)) for entry in rows)
+        named = large.distinct(decode(entry.body) for entry in rows if large.MARK in entry.body)
+        found = list(sound(from_row(row), row.body, entries))
+    except (ValueError, LookupError, TypeError, MsgspecError) as error:
         return [Problem(place, f"cannot be read: {error}")]
-    return [Problem(place, text) for text in sound(execution, row.body, entries)]
+    for digest in named:
+        if digest not in kept:
+            found.append(f"its journal names the large value sha256:{digest}, which is not kept for it")
+        elif not kept[digest]:
+            found.append(f"its journal names the large value sha256:{digest}, which is not there")
+    return [Problem(place, text) for text in found]
+
+
+def values(connection: Connection, after: str) -> Looked:
+    """What is wrong with the large values of one page."""
+    columns = tables.large_values.c
+    query = select(columns.sha256, columns.size, columns.coding, columns.body).where(columns.sha256 > after)
+    count, problems, last = 0, [], None
+    for row in connection.execute(query.order_by(columns.sha256).limit(PAGE).execution_options(yield_per=1)):
+        count, last = count + 1, row.sha256
+        try:
+            text = large.expanded(row.coding, row.body)
+        except zlib.error as error:
+            problems.append(Problem(f"large_values/{row.sha256}", f"cannot be read: {error}"))
+            continue
+        if len(text) != row.size or sha256(text).hexdigest() != row.sha256:
+            problems.append(Problem(f"large_values/{row.sha256}", "was changed: its hash does not fit its content"))
+    return Looked(count, problems, last if count == PAGE else None)

@@ -82,9 +82,9 @@ def status(connection: Connection) -> Status:
     )
 
 
-def executions(connection: Connection) -> int:
-    """How many executions there are."""
-    return _count(connection, select(func.count()).select_from(tables.executions))
+def rows(connection: Connection, table: str) -> int:
+    """How many rows a table has."""
+    return _count(connection, select(func.count()).select_from(tables.metadata.tables[table]))
 
 
 def unfinished(connection: Connection) -> int:
@@ -115,7 +115,7 @@ def _stock(connection: Connection, name: str) -> Stock:
     table = tables.metadata.tables[name]
     age = _AGES.get(name)
     if age is None:
-        return Stock(name, _count(connection, select(func.count()).select_from(table)))
+        return Stock(name, rows(connection, name))
     row = connection.execute(select(func.count(), func.min(age), func.max(age)).select_from(table)).one()
     return Stock(name, int(row[0]), row[1], row[2])
 

@@ -83,7 +83,7 @@ class Recovery:
 
     async def take(self, execution_id: str) -> Run | None:
         """Claim an execution that nobody holds and load it, or None if another node holds it."""
-        stored = await executions.load(self._store, execution_id)
+        stored = await executions.load(self._store, execution_id, whole=False)
         if stored is None or stored.execution.status.finished:
             return None
         if stored.node is not None and await self._lives(stored.node):
@@ -99,7 +99,16 @@ class Recovery:
         # Read again: whoever held it may have written between the first look and the claim.
         state = fold((step.name for step in plan.steps), await executions.entries(self._store, execution_id))
         execution = stored.execution
-        run = Run(execution.id, plan, actor=execution.actor, priority=execution.priority, node=self.node, state=state)
+        run = Run(
+            execution.id,
+            plan,
+            actor=execution.actor,
+            priority=execution.priority,
+            node=self.node,
+            state=state,
+            limits=self._store.limits,
+        )
+        run.knows(stored.large)
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
         if stored.cancel_reason is not None:

@@ -300,7 +300,7 @@ class Steps:
             resources=self._resources,
             secret=self._secrets.get,
         )
-        return Call(step.plugin, parameters, context, run.priority, step.validated)
+        return Call(step.plugin, parameters, context, run.priority, step.validated, room=run.room)
 
     def _failed(self, run: Run, turn: Turn, attempt: int, error: AutomationError) -> None:
         now = self._clock.now()
