@@ -80,7 +80,14 @@ class AutomationEngine:
         self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
         self.breakers.redact = self.secrets.redactor.redact
         further = (*self.breakers.middleware, *middleware)
-        self._executor = Executor(self.metrics, clock, config.max_concurrent_actions, config.performance, further)
+        self._executor = Executor(
+            self.metrics,
+            clock,
+            config.max_concurrent_actions,
+            config.performance,
+            further,
+            max_result_bytes=config.store.max_result_bytes,
+        )
         surroundings = Surroundings(
             self.store,
             self._executor,

@@ -249,7 +249,7 @@ class Steps:
             resources=self._resources,
             secret=self._secrets.get,
         )
-        return Call(step.plugin, parameters, context, run.priority, step.validated)
+        return Call(step.plugin, parameters, context, run.priority, step.validated, room=run.room)
 
     def failed(self, run: Run, turn: Turn, attempt: int, error: AutomationError) -> None:
         """Note that an attempt has failed, and whether and when there is another."""
