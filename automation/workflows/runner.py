@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from automation.clock import until
 from automation.errors import AutomationError, EngineStopped
 from automation.model.execution import ActionStatus, ExecutionResult, WorkflowStatus
 from automation.store import statements
@@ -186,7 +187,7 @@ class Runner:
         run.woken.clear()
         wakers: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.woken.wait())]
         if wake_at is not None:
-            wakers.append(asyncio.ensure_future(self._clock.sleep(max(wake_at - self._clock.now(), 0.0))))
+            wakers.append(asyncio.ensure_future(until(self._clock, wake_at)))
         return wakers
 
     def _wake_at(self, run: Run) -> float | None:

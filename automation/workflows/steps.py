@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from automation.actions.call import Call
 from automation.actions.context import ActionContext, Resources, Suspend
 from automation.actions.executor import Executor
-from automation.clock import Clock
+from automation.clock import Clock, until
 from automation.errors import AutomationError, Refused
 from automation.model.execution import ActionStatus
 from automation.model.workflow import AutomationLevel, RetryPolicy
@@ -194,12 +194,12 @@ class Steps:
         failed = state.status is ActionStatus.FAILED and turn.step.definition.on_failure == "fail"
         return not failed and run.interruption is None
 
-    async def _sleep(self, run: Run, key: str, until: float) -> None:
+    async def _sleep(self, run: Run, key: str, moment: float) -> None:
         task = asyncio.current_task()
         assert task is not None
         run.executing[key] = task
         try:
-            await self._clock.sleep(until - self._clock.now())
+            await until(self._clock, moment)
         except asyncio.CancelledError:
             if run.interruption is None:
                 raise

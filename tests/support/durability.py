@@ -49,8 +49,8 @@ class Tally:
 
     def __str__(self) -> str:
         return (
-            f"{self.kills:,} kills; {self.executions:,} executions held what was promised: "
-            f"{self.actions:,} actions begun, {self.interrupted:,} interrupted, {self.undone:,} undone, {self.answers:,} answers; "
+            f"{self.kills:,} kills; {self.executions:,} executions held what was promised: {self.actions:,} actions "
+            f"begun, {self.interrupted:,} interrupted, {self.undone:,} undone, {self.answers:,} answers; "
             f"{self.events:,} events; {self.audit_rows:,} audit rows verified"
         )
 
