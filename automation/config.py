@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from automation.errors import ConfigurationError
+from automation.model.performance import Performance
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
 
@@ -158,7 +159,9 @@ class Store(Section):
     lease_seconds: Annotated[float, Field(ge=2)] = 15.0
     """After how long without a heartbeat another node takes over the work of a silent one."""
     busy_timeout_seconds: Annotated[float, Field(ge=0)] = 5.0
-    """How long to wait for a locked SQLite file."""
+    """How long to wait for a locked SQLite file, or for a lock that another session of PostgreSQL holds."""
+    pool_size: Annotated[int, Field(ge=1)] = 20
+    """How many connections to PostgreSQL may read at the same time; they are made as they are needed."""
     max_pending: Annotated[int, Field(ge=100)] = 20_000
     """How many writes may wait for the writer before callers are held back."""
 
@@ -224,11 +227,13 @@ class AutomationConfig(BaseSettings):
     level: AutomationLevel = AutomationLevel.INTELLIGENT
     """How much is done without asking; `manual` only proposes what triggers would have started."""
     max_concurrent_actions: Annotated[int, Field(ge=1)] = 10
-    """How many actions run at the same time."""
+    """How many actions run at the same time. Those of critical workflows have as many places of their own."""
     retry_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """How often a failing action is tried in all, where its definition does not say."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 300
     """The limit for one attempt of an action, where its definition does not say."""
+    verify_within_seconds: Annotated[float, Field(ge=0)] = 0
+    """How long the condition of a `verify` may take to become true, where it does not say."""
     monitoring_interval: Annotated[float, Field(gt=0)] = 30
     """Seconds between two rounds of health checks and metric collection."""
     enable_predictive_scaling: bool = True
@@ -236,7 +241,8 @@ class AutomationConfig(BaseSettings):
     enable_ml_optimization: bool = True
     """Accepted so that configurations of the specification load; nothing in this version optimises yet."""
     database_url: str | None = None
-    """`sqlite:///path` (three slashes relative, four absolute); by default `automation.db` in `data_dir`."""
+    """`sqlite:///path` (three slashes relative, four absolute) or `postgresql://user:password@host:port/database`; by
+    default the file `automation.db` in `data_dir`."""
     data_dir: Path = Path("automation-data")
     """Where the database, tokens, logs of processes and their records are kept; made when first needed."""
     definitions: Path | None = None
@@ -257,6 +263,8 @@ class AutomationConfig(BaseSettings):
     """How the database is used."""
     logs: Logs = Logs()
     """The engine's own log."""
+    performance: Performance = Performance()
+    """How much runs at a time, and how."""
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -20,9 +20,11 @@
     ├── ActionError               what a handler raises, and what a run records
     │   ├── Refused               will not work however often it is tried
     │   ├── TryLater              may work later                          (retryable)
+    │   │   └── BreakerOpen       it kept failing, and is left alone now  (retryable)
     │   ├── NotFaked              a test has no outcome for it, and it is not run for real
     │   ├── ActionTimeout         took longer than its limit              (retryable)
-    │   └── ActionCrashed         the handler raised something else       (retryable)
+    │   ├── ActionCrashed         the handler raised something else       (retryable)
+    │   └── VerificationFailed    did its work, and its `verify` was not true (retryable)
     └── EngineStopped             the engine is not running
 
 A class's docstring is its message; its constructor's keywords fill it in and stay readable as attributes.
@@ -180,6 +182,10 @@ class TryLater(ActionError):
         super().__init__(message, after=after, **details)
 
 
+class BreakerOpen(TryLater):
+    """{operation} on {target} has failed {failures} times in a row; it is tried again in {after:.0f} s"""
+
+
 class ActionTimeout(ActionError):
     """took longer than its limit of {seconds:g} s"""
 
@@ -188,6 +194,12 @@ class ActionTimeout(ActionError):
 
 class ActionCrashed(ActionError):
     """The handler raised an error that is not an ActionError."""
+
+    retryable = True
+
+
+class VerificationFailed(ActionError):
+    """It has done its work, but what had to be true afterwards was not."""
 
     retryable = True
 

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from automation import errors
+from automation.actions.target import PARAMETERS
 from automation.config import PREFIX, AutomationConfig
 from automation.definitions import KINDS
 from automation.model.workflow import Priority
@@ -95,10 +96,21 @@ def operations() -> str:
 
 def _operation(plugin: Plugin) -> str:
     effect, idempotent = plugin.options["effect"], plugin.options["idempotent"] or plugin.options["effect"] == "read"
-    head = f"effect: `{effect}`; idempotent: {'yes' if idempotent else 'no'}"
+    head = f"effect: `{effect}`; idempotent: {'yes' if idempotent else 'no'}; target: {_target(plugin)}"
     schema = plugin.settings.model_json_schema()
     text = _paragraphs(inspect.getdoc(plugin.function) or "")
     return f"## `{plugin.name}`\n\n{text}\n\n{head}\n\n{_keys(schema, schema.get('$defs', {}), 'parameter')}"
+
+
+def _target(plugin: Plugin) -> str:
+    told = plugin.options.get("target")
+    if told is None:
+        usual = [name for name in PARAMETERS if name in plugin.settings.model_fields]
+        return f"`{usual[0]}`" if usual else "none"
+    if isinstance(told, str):
+        return f"`{told}`"
+    text = (inspect.getdoc(told) or "").partition("\n")[0].rstrip(".")
+    return text[0].lower() + text[1:]
 
 
 def _ours(plugin: Plugin) -> bool:

@@ -19,9 +19,11 @@ from automation.model.execution import WorkflowStatus
 from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
 from automation.store import executions, statements
+from automation.store.executions import Asked
 from automation.store.statements import Unexpected
 from automation.store.store import Store
-from automation.workflows.plan import Plan, compile_workflow
+from automation.workflows.compiler import compile_workflow
+from automation.workflows.plan import Plan
 from automation.workflows.run import Run
 from automation.workflows.silence import Silence
 from automation.workflows.state import fold
@@ -41,7 +43,7 @@ class Recovery:
         clock: Clock,
         lease_seconds: float,
         launch: Callable[[Run], None],
-        cancel: Callable[[str, str], None],
+        heed: Callable[[Asked], None],
     ) -> None:
         self.node = new_id()
         self._store = store
@@ -50,7 +52,7 @@ class Recovery:
         self._silence = Silence(lease_seconds)
         self._silent: frozenset[str] = frozenset()
         self._launch = launch
-        self._cancel = cancel
+        self._heed = heed
         self._plans: dict[str, Plan] = {}
         self._blocked: dict[str, str] = {}
         self._poke = asyncio.Event()
@@ -87,14 +89,19 @@ class Recovery:
         """Look again soon: something was parked or registered."""
         self._poke.set()
 
-    async def take(self, execution_id: str) -> Run | None:
-        """Claim an execution that nobody holds and load it, or None if another node holds it."""
+    async def take(self, execution_id: str, *, asked: bool = False) -> Run | None:
+        """Claim an execution that nobody holds and load it, or None if another node holds it.
+
+        With `asked`, only as long as something that was asked of it is not heeded: perhaps somebody was quicker.
+        """
         stored = await executions.load(self._store, execution_id)
         if stored is None or stored.execution.status.finished:
             return None
+        if asked and stored.execution.wish is None and stored.cancel_reason is None:
+            return None
         if stored.node is not None and await self._lives(stored.node):
             return None
-        plan = self._plan(stored.execution.definition_id, stored.definition)
+        plan = self.plan(stored.execution.definition_id, stored.definition)
         claim = statements.EXECUTION_CLAIM(
             node=self.node, status=WorkflowStatus.RUNNING.value, where_id=execution_id, where_node=stored.node
         )
@@ -110,6 +117,8 @@ class Recovery:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
         if stored.cancel_reason is not None:
             run.interrupt(WorkflowStatus.CANCELLED, stored.cancel_reason or "cancelled")
+        if execution.wish is not None:
+            run.ask(execution.wish)
         return run
 
     async def _loop(self) -> None:
@@ -121,8 +130,8 @@ class Recovery:
                 if self._clock.monotonic() >= next_beat:
                     await self._beat()
                     next_beat = self._clock.monotonic() + self._lease / 3
-                for execution_id, reason in await executions.to_cancel(self._store, self.node):
-                    self._cancel(execution_id, reason)
+                for asked in await executions.asked_of(self._store, self.node):
+                    self._heed(asked)
                 await self._bury_the_dead()
                 looked = self._clock.now()
                 while await self._take_some():
@@ -197,7 +206,8 @@ class Recovery:
                 self._launch(run)
         return taken > 0
 
-    def _plan(self, definition_id: str, body: str) -> Plan:
+    def plan(self, definition_id: str, body: str) -> Plan:
+        """A stored version of a workflow, compiled; raises DefinitionError if an operation of it is not known."""
         plan = self._plans.get(definition_id)
         if plan is None:
             plan = self._plans[definition_id] = compile_workflow(WorkflowDefinition.model_validate_json(body))
