@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,9 +164,14 @@ def _unfinished() -> Select[Any]:
     return select(executions.c.id, executions.c.node, executions.c.workflow).where(executions.c.finished_at.is_(None))
 
 
-async def orphans(store: Store, node: str, now: float, limit: int = 500) -> list[tuple[str, str | None, str]]:
-    """Unfinished executions that are due and that no living node holds: (id, former node, workflow)."""
-    dead = ~executions.c.node.in_(select(nodes.c.id).where(or_(nodes.c.lease_until > now, nodes.c.id == node)))
+async def orphans(
+    store: Store, silent: Collection[str], now: float, limit: int = 500
+) -> list[tuple[str, str | None, str]]:
+    """Unfinished executions that are due and that no living node holds: (id, former node, workflow).
+
+    Alive are the nodes that are signed on, without those that are `silent`.
+    """
+    dead = ~executions.c.node.in_(select(nodes.c.id).where(nodes.c.id.not_in(silent)))
     # One that waits without a time waits for a person, who will bring it back.
     active = and_(executions.c.wake_at.is_(None), executions.c.status.not_in(_WAITING))
     # One of which something is asked may have been parked just as that was: it is due whatever it waits for.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from automation.clock import Clock
+from automation.clock import Clock, until
 from automation.errors import AutomationError, Refused
 from automation.model.execution import ActionStatus
 from automation.workflows.plan import Step
@@ -100,13 +100,13 @@ class Each:
         failed = state.status is ActionStatus.FAILED and turn.step.definition.on_failure == "fail"
         return not failed and run.interruption is None
 
-    async def _sleep(self, run: Run, key: str, until: float) -> None:
+    async def _sleep(self, run: Run, key: str, moment: float) -> None:
         task = asyncio.current_task()
         assert task is not None
         run.executing[key] = task
         run.napping.add(key)
         try:
-            await self._clock.sleep(until - self._clock.now())
+            await until(self._clock, moment)
         except asyncio.CancelledError:
             if run.interruption is None and not run.pausing:
                 raise

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from automation.clock import until
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
 from automation.model.execution import ActionStatus, ExecutionResult, Wish, WorkflowStatus
 from automation.store import executions, statements
@@ -174,8 +175,8 @@ class Runner:
             return None
 
         async def watch() -> None:
-            while run.deadline is not None and (left := run.deadline - self._clock.now()) > 0:
-                await self._clock.sleep(left)
+            while run.deadline is not None and run.deadline > self._clock.now():
+                await until(self._clock, run.deadline)
             run.interrupt(WorkflowStatus.TIMED_OUT, f"took longer than its limit of {limit:g} s")
 
         return asyncio.get_running_loop().create_task(watch())
@@ -227,7 +228,7 @@ class Runner:
         run.woken.clear()
         wakers: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.woken.wait())]
         if wake_at is not None:
-            wakers.append(asyncio.ensure_future(self._clock.sleep(max(wake_at - self._clock.now(), 0.0))))
+            wakers.append(asyncio.ensure_future(until(self._clock, wake_at)))
         return wakers
 
     def _wake_at(self, run: Run) -> float | None:
