@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from automation.errors import ConfigurationError
+from automation.model.guardrail import Guardrails
 from automation.model.performance import Performance
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
@@ -260,6 +261,8 @@ class AutomationConfig(BaseSettings):
     """The engine's own log."""
     performance: Performance = Performance()
     """How much runs at a time, and how."""
+    guardrails: Guardrails = Guardrails()
+    """What holds actions back."""
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -27,6 +27,7 @@ from automation.model.workflow import AutomationLevel, WorkflowDefinition
 from automation.monitoring.metrics import MetricStore
 from automation.notifications.notifier import Notifier
 from automation.queries import Queries
+from automation.schedules.cron import parse_cron
 from automation.security.secrets import Secrets
 from automation.security.tokens import Tokens
 from automation.store import executions
@@ -37,6 +38,8 @@ from automation.telemetry.metrics import Metrics
 from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.rules import Rule
 from automation.watching import Watching
+from automation.workflows.gate import Gate
+from automation.workflows.guards import Guards
 from automation.workflows.manager import WorkflowManager
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
@@ -71,12 +74,23 @@ class AutomationEngine:
         self._executor = Executor(
             self.metrics, clock, config.max_concurrent_actions, config.performance, self.breakers.middleware
         )
+        self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
+        self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
         surroundings = Surroundings(
-            self.store, self._executor, clock, self.metrics, self.changes, self.resources, self.secrets
+            self.store,
+            self._executor,
+            clock,
+            self.metrics,
+            self.changes,
+            self.resources,
+            self.secrets,
+            self.guardrails,
+            self._gate,
         )
         defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds)
         self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._interrupt)
         self._runner = Runner(surroundings, defaults, self._recovery.poke)
+        self.guardrails.on_release += [self._runner.wake, self._recovery.poke]
         self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)
         self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
         self._dispatcher.retain = config.events.retain
@@ -126,6 +140,8 @@ class AutomationEngine:
             stack.callback(self._executor.close)
             await self.breakers.start()
             stack.push_async_callback(self.breakers.stop)
+            await self.guardrails.open(self._recovery.node)
+            stack.push_async_callback(self.guardrails.close)
             await self._recovery.start()
             stack.push_async_callback(self._recovery.stop)
             stack.push_async_callback(self._runner.stop, 5.0)

@@ -71,8 +71,8 @@ def act_op(act: Act, node: str, now: float) -> Op:
 
 
 def held_op(held: HeldAct, node: str) -> Op:
-    """The write that stores that an action waits."""
-    return statements.ACT(
+    """The write that stores that an action waits; what it has begun before stays known."""
+    return statements.ACT_HOLD(
         execution_id=held.execution_id,
         action=held.action,
         workflow=held.workflow,

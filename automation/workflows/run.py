@@ -144,8 +144,8 @@ class Run:
         self.free = [step for step in self.free if state.actions[step.name].status is ActionStatus.PENDING]
 
 
-def advance(run: Run, now: float) -> list[Step]:
-    """Note which steps are skipped, and return those that can run now."""
+def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
+    """Note which steps are skipped, and return those that can run now; `stopped` says that changes are."""
     ready: list[Step] = []
     actions = run.state.actions
     while run.free:
@@ -161,10 +161,12 @@ def advance(run: Run, now: float) -> list[Step]:
         step, state = run.plan.by_name[name], actions[name]
         if run.interruption and not step.definition.always:
             run.note(now, "action_cancelled", name, {"reason": run.interruption[1]})
-        elif name not in run.tasks and _due(state.wake_at, state.approved, now):
+        elif name not in run.tasks and (
+            _due(state.wake_at, state.approved, now) or (state.held_by == "stop" and not stopped)
+        ):
             run.waiting.discard(name)
             ready.append(step)
-    return ready + advance(run, now) if run.free else ready
+    return ready + advance(run, now, stopped=stopped) if run.free else ready
 
 
 def _due(wake_at: float | None, approved: bool | None, now: float) -> bool:

@@ -16,6 +16,7 @@ class ActionState:
         "attempt",
         "error",
         "finished_at",
+        "held_by",
         "items",
         "operation",
         "outputs",
@@ -41,6 +42,8 @@ class ActionState:
         self.finished_at: float | None = None
         self.wake_at: float | None = None
         self.approved: bool | None = None
+        self.held_by: str | None = None
+        """The guardrail that it waits for."""
 
     def as_run(self, name: str) -> ActionRun:
         """The frozen form."""
@@ -61,7 +64,7 @@ class ActionState:
 class Rollback:
     """What the journal says of the undoing of an execution."""
 
-    __slots__ = ("error", "failed", "order", "reason", "status", "undone", "until", "without_undo")
+    __slots__ = ("error", "failed", "held_at", "order", "reason", "status", "undone", "until", "without_undo")
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self.reason: str = body["reason"]
@@ -75,6 +78,14 @@ class Rollback:
         self.error: dict[str, Any] | None = body.get("error")
         self.undone: list[str] = []
         self.failed: dict[str, str] = {}
+        self.held_at: float | None = None
+        """Since when it is held up by a stop of all changes."""
+
+    def hold(self, since: float | None, at: float) -> None:
+        """It is held up since then, or from now on no longer: what it has waited is added to its time."""
+        if since is None and self.held_at is not None:
+            self.until += at - self.held_at
+        self.held_at = since
 
     def apply(self, kind: str, action: str, body: Mapping[str, Any]) -> None:
         """Take in one entry."""
@@ -135,6 +146,8 @@ class State:
         elif kind == "rollback_started":
             self.status = WorkflowStatus.ROLLING_BACK
             self.rollback = Rollback(body)
+        elif kind in ("rollback_held", "rollback_released") and self.rollback is not None:
+            self.rollback.hold(at if kind == "rollback_held" else None, at)
         elif kind == "finished":
             self.status = WorkflowStatus(body["status"])
             self.error = body.get("error")
@@ -146,6 +159,7 @@ class State:
             self.rollback.apply(kind, name, body)
             return
         state.wake_at = None
+        state.held_by = None
         if kind == "action_started":
             state.status = ActionStatus.RUNNING
             state.attempt = body["attempt"]
@@ -174,6 +188,7 @@ class State:
             state.status = ActionStatus.WAITING
             state.wake_at = body.get("until")
             state.reason = body.get("reason")
+            state.held_by = body.get("held_by")
         elif kind == "action_skipped":
             state.status = ActionStatus.SKIPPED
             state.reason = body.get("reason")

@@ -17,6 +17,8 @@ from automation.model.workflow import AutomationLevel, RetryPolicy
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
+from automation.workflows.gate import Gate, Passage
+from automation.workflows.guards import Guards
 from automation.workflows.plan import Step
 from automation.workflows.run import Run, backoff, needs_approval
 from automation.workflows.state import Scope
@@ -77,6 +79,8 @@ class Surroundings:
     changes: Changes
     resources: Resources
     secrets: SecretSource
+    guards: Guards
+    gate: Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,8 @@ class Steps:
         self._secrets = surroundings.secrets
         self._defaults = defaults
         self._flush = flush
+        self._guards = surroundings.guards
+        self._gate = surroundings.gate
         self.stopping = False
         """Whether no further item is begun."""
 
@@ -122,6 +128,10 @@ class Steps:
         body: dict[str, Any] = {"attempt": attempt, "operation": step.plugin.name}
         try:
             call = self._call(run, turn, attempt, state.started_at or now)
+            if self._gate.concerns(run.plan, step) and not await self._gate.admit(
+                run, Passage(step, turn.key, call, resumed)
+            ):
+                return
         except AutomationError as error:
             run.note(now, "action_started", turn.key, body)
             self._failed(run, turn, attempt, error)
@@ -186,20 +196,22 @@ class Steps:
             if run.interruption is not None and not turn.step.definition.always:
                 run.note(self._clock.now(), "action_cancelled", turn.key, {"reason": run.interruption[1]})
                 break
-            if state.wake_at is not None and state.wake_at > self._clock.now():
+            held = state.held_by == "stop"
+            if state.wake_at is not None and state.wake_at > self._clock.now() and (self._guards.stopped or not held):
                 await self._flush(run)
-                await self._sleep(run, turn.key, state.wake_at)
+                await self._sleep(run, turn.key, state.wake_at, held=held)
                 continue
             await self._once(run, turn)
         failed = state.status is ActionStatus.FAILED and turn.step.definition.on_failure == "fail"
         return not failed and run.interruption is None
 
-    async def _sleep(self, run: Run, key: str, until: float) -> None:
+    async def _sleep(self, run: Run, key: str, until: float, *, held: bool) -> None:
         task = asyncio.current_task()
         assert task is not None
         run.executing[key] = task
         try:
-            await self._clock.sleep(until - self._clock.now())
+            wait = self._guards.released if held else self._clock.sleep
+            await wait(until - self._clock.now())
         except asyncio.CancelledError:
             if run.interruption is None:
                 raise
@@ -236,6 +248,7 @@ class Steps:
             message = "the engine died while it ran; it may have done a part of its work"
             run.note(now, "action_failed", key, {"error": {"type": "Interrupted", "message": message}})
             run.fact(now, "action_execution", step.plugin.name, "interrupted", {"action": key})
+            self._gate.ended(run, key)
 
     async def _attempt(self, run: Run, turn: Turn, call: Call) -> None:
         step, name, attempt = turn.step, turn.key, call.context.attempt
@@ -266,6 +279,8 @@ class Steps:
             run.fact(now, "action_execution", step.plugin.name, "succeeded", {"action": name, "attempt": attempt})
         finally:
             run.executing.pop(name, None)
+            if self._guards.acts:
+                self._gate.ended(run, name)
 
     def _approved(self, run: Run, step: Step) -> bool:
         """Whether a person has agreed where one must; if not yet, note that it waits for that."""
