@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from automation.errors import ConfigurationError
+from automation.model.guardrail import Guardrails
 from automation.model.performance import Performance
 from automation.model.roles import ROLES
 from automation.model.workflow import AutomationLevel
@@ -248,6 +249,8 @@ class AutomationConfig(BaseSettings):
     """The engine's own log."""
     performance: Performance = Performance()
     """How much runs at a time, and how."""
+    guardrails: Guardrails = Guardrails()
+    """What holds actions back."""
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -49,11 +49,11 @@ def _insert(name: str, table: Any, order: int, *, expect: int | None = None, omi
     return Statement(name, insert(table).values({key: bindparam(key) for key in keys}), keys, order, expect)
 
 
-def _upsert(name: str, table: Any, order: int, *key: str) -> Statement:
+def _upsert(name: str, table: Any, order: int, *key: str, only: tuple[str, ...] = ()) -> Statement:
     # Both dialects have ON CONFLICT with the same words, so the SQLite construct serves for either.
     keys = tuple(column.name for column in table.columns)
     query = sqlite.insert(table).values({name: bindparam(name) for name in keys})
-    changed = {name: query.excluded[name] for name in keys if name not in key}
+    changed = {name: query.excluded[name] for name in only or keys if name not in key}
     return Statement(name, query.on_conflict_do_update(index_elements=list(key), set_=changed), keys, order)
 
 
@@ -216,7 +216,9 @@ NODE_DELETE = Statement(
     "node_delete", delete(tables.nodes).where(tables.nodes.c.id == bindparam("where_id")), ("where_id",), 13
 )
 ACT = _upsert("act", tables.acts, 14, "execution_id", "action")
-ACT_END = _change("act_end", tables.acts, 15, sets=("until", "changed_at"), where=("execution_id", "action"))
+ACT_END = _change("act_end", tables.acts, 15, sets=("until", "node", "changed_at"), where=("execution_id", "action"))
+ACT_HOLD = _upsert("act_hold", tables.acts, 13, "execution_id", "action", only=("held_by", "changed_at"))
+ACT_UNHOLD = _change("act_unhold", tables.acts, 14, sets=("held_by",), where=("execution_id", "action"))
 ACTS_FORGET = Statement(
     "acts_forget",
     delete(tables.acts).where(tables.acts.c.changed_at < bindparam("before")),

@@ -245,8 +245,8 @@ class Run:
         self.free = [step for step in self.free if actions[step.name].status is ActionStatus.PENDING]
 
 
-def advance(run: Run, now: float) -> list[Step]:
-    """Note which steps are skipped, and return those that can run now."""
+def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
+    """Note which steps are skipped, and return those that can run now; `stopped` says that changes are."""
     ready: list[Step] = []
     actions = run.state.actions
     while run.free:
@@ -267,10 +267,12 @@ def advance(run: Run, now: float) -> list[Step]:
         elif run.failed is not None and state.attempt == 0 and state.wake_at and not step.definition.always:
             # It is held back, and now never begins.
             run.note(now, "action_skipped", name, {"reason": hindrance(run), "hindered": True})
-        elif name not in run.tasks and _due(state.wake_at, state.approved, now):
+        elif name not in run.tasks and (
+            _due(state.wake_at, state.approved, now) or (state.held_by == "stop" and not stopped)
+        ):
             run.waiting.discard(name)
             ready.append(step)
-    return ready + advance(run, now) if run.free else ready
+    return ready + advance(run, now, stopped=stopped) if run.free else ready
 
 
 def _due(wake_at: float | None, approved: bool | None, now: float) -> bool:
