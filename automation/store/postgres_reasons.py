@@ -79,7 +79,7 @@ _WORDS = {
     "3D000": "{text}; make it with: createdb",
     "42501": "{text}; grant it to the user in database_url",
     "53100": "the disk of the server is full; make room ({text})",
-    "53300": "{text}; raise max_connections of the server, or lower store.pool_size",
+    "53300": "{text}; raise max_connections of the server, or lower performance.database_connection_pool",
     "55P03": "a table is locked by another session; end that one, or wait",
     "57P01": "the server ended the connection: {text}",
     "57P03": "{text}; wait until it is up",

@@ -15,7 +15,8 @@ REASONS = {"tmpfs": "the disk is full; make room", "limit": "disk I/O error"}
 
 
 @pytest.mark.parametrize("how", REASONS)
-def test_nothing_accepted_is_lost_when_the_disk_is_full(engines: Driver, folder: Path, how: str) -> None:
+def test_nothing_accepted_is_lost_when_the_disk_is_full(engines: Driver, folder_of_files: Path, how: str) -> None:
+    folder = folder_of_files
     if how == "tmpfs" and not can_mount():
         pytest.skip("mounting needs the administrator")
     reason = f"cannot write the database {folder}/disk/automation.db: {REASONS[how]}"

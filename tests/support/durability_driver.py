@@ -18,6 +18,8 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from automation import (
@@ -30,7 +32,8 @@ from automation import (
 )
 from automation.clock import Clock
 from automation.errors import AutomationError
-from tests.support import full_disk
+from automation.store.store import backend_of
+from tests.support import databases, full_disk
 from tests.support.side_effects import WORKFLOWS
 
 Task = Callable[..., Awaitable[None]]
@@ -42,12 +45,15 @@ def say(**facts: Any) -> None:
 
 
 def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> AutomationEngine:
-    """An engine on the folder's database."""
+    """An engine on the folder's database: a file in it, or the one on a server that a file in it names."""
+    named = Path(folder, databases.NAMED)
     config = AutomationConfig(
-        database_url=f"sqlite:///{folder}/automation.db",
+        database_url=named.read_text() if named.exists() else f"sqlite:///{folder}/automation.db",
         data_dir=f"{folder}/data",
         level=AutomationLevel.AUTONOMOUS,
         max_concurrent_actions=16,
+        # Some workflows fail on purpose, again and again; no circuit is to hold them up.
+        performance={"circuit_breaker": {"enabled": False}},
         **settings,
     )
     return AutomationEngine(config, clock=clock)
@@ -55,19 +61,20 @@ def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> Auto
 
 def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
     """Be killed `before` or `after` the transaction of this number; nobody has been told of it in either case."""
-    write = engine.store.backend._write
+    write = engine.store.backend.write
     left = number
 
-    def counted(units: Any) -> None:
+    async def counted(units: Any) -> None:
         nonlocal left
         left -= 1
-        if left == 0 and when == "before":
+        last = left == 0
+        if last and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        write(units)
-        if left == 0:
+        await write(units)
+        if last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    engine.store.backend._write = counted  # type: ignore[method-assign]
+    engine.store.backend.write = counted  # type: ignore[method-assign]
 
 
 async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None = None) -> None:
@@ -215,6 +222,8 @@ async def warm_up() -> None:
         await engine.register_workflow(WorkflowDefinition.model_validate({"name": "w", "actions": [values]}))
         await engine.execute_workflow("w")
         await engine.queries.execution_counts()
+    if find_spec("asyncpg") is not None:
+        backend_of("postgresql:///warm", config.store)
     gc.freeze()
 
 
@@ -234,7 +243,9 @@ def _child(order: dict[str, Any]) -> int:
     folder = order["folder"]
     os.environ["SIDE_EFFECTS"] = f"{folder}/effects"
     logging.basicConfig(
-        filename=f"{folder}/log", level=logging.INFO, format="%(process)d %(levelname)s %(name)s: %(message)s"
+        filename=f"{folder}/log",
+        level=logging.INFO,
+        format="%(process)d %(levelname)s %(name)s: %(message)s",
     )
     try:
         asyncio.run(TASKS[order.pop("task")](**order))
