@@ -68,7 +68,9 @@ def reason(error: BaseException) -> str:
         return f"TLS failed: {text}; see sslmode and sslrootcert in database_url"
     if isinstance(error, OSError):
         return f"the connection failed: {error.strerror or text}; look at the server, and at the network between"
-    if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | asyncpg.InternalClientError):
+    if isinstance(error, asyncpg.InternalClientError):
+        return "the connection broke"
+    if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError):
         return f"the connection broke: {text}"
     return text
 

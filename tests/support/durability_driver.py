@@ -31,7 +31,7 @@ from automation import (
     WorkflowDefinition,
 )
 from automation.clock import Clock
-from automation.errors import AutomationError
+from automation.errors import AutomationError, StoreUnavailable
 from automation.store.store import backend_of
 from tests.support import databases, full_disk
 from tests.support.side_effects import WORKFLOWS
@@ -77,8 +77,9 @@ def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
     engine.store.backend.write = counted  # type: ignore[method-assign]
 
 
-async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None = None) -> None:
-    """Start one workflow after the other, every other one with a key, until killed."""
+async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None = None, patient: bool = False) -> None:
+    """Start one workflow after the other, every other one with a key, until killed. A patient one goes on after a start
+    that the database refuses for now."""
     chance = random.Random(seed)
     async with new_engine(folder) as engine:
         for workflow in WORKFLOWS:
@@ -92,8 +93,13 @@ async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None =
             key = f"key-{number}" if number % 2 else None
             # The same workflow for the same number, whoever asks again.
             name = random.Random(number).choice(names)
-            execution_id = await engine.start_workflow(name, idempotency_key=key)
-            say(accepted=execution_id, number=number, key=key)
+            try:
+                execution_id = await engine.start_workflow(name, idempotency_key=key)
+                say(accepted=execution_id, number=number, key=key)
+            except StoreUnavailable as error:
+                if not patient:
+                    raise
+                say(refused=error.message, number=number)
             number += 1
             await asyncio.sleep(chance.uniform(0, 0.02))
 
