@@ -1,7 +1,7 @@
 """A database of an earlier release is brought up to date with all that is in it, and its unfinished work is taken up.
 
-`databases/0.1.0.sql` is what that release had written when it was killed: a few executions, one of which waits for an
-hour, with rows in every table.
+`databases/0.1.0.sql` is what that release had written when it was killed: a few executions, one of which waits for a
+minute, with rows in every table.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ async def test_nothing_is_lost(config: AutomationConfig) -> None:
 
 async def test_the_engine_goes_on_where_that_release_was_killed(config: AutomationConfig) -> None:
     [waiting] = [row["id"] for row in content(config)["executions"] if row["workflow"] == WAITING]
-    clock = VirtualClock(KILLED + 60)
+    clock = VirtualClock(KILLED + 30)
     async with AutomationEngine(config, clock=clock) as engine:
         greet = {"name": "set", "action_type": "flow.set", "parameters": {"values": {"hello": "${who}"}}}
         await engine.register_workflow(WorkflowDefinition.model_validate({"name": "greet", "actions": [greet]}))
@@ -86,7 +86,7 @@ async def test_the_engine_goes_on_where_that_release_was_killed(config: Automati
         assert (await engine.publish(Event(type="thing", id="e-2", source="test", data={"number": 2}))).duplicate
         assert await engine.get_workflow_status(waiting) is WorkflowStatus.WAITING
 
-        await clock.advance(3600)
+        await clock.advance(31)
         result = await engine.wait_for(waiting)
 
         assert result.status is WorkflowStatus.SUCCEEDED
