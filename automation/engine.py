@@ -70,7 +70,7 @@ class AutomationEngine:
         self.metrics = Metrics()
         self.changes = Changes()
         self.resources = Resources()
-        self.store = Store(config.database, config.store, config.audit, batch=config.performance.batch_processing.most)
+        self.store = Store.of(config)
         self.metrics.watch_store(lambda: self.store.commits, lambda: self.store.pending)
         if isinstance(clock, VirtualClock):
             clock.watch(lambda: self.store.under_way)

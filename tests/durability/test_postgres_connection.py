@@ -112,7 +112,7 @@ class TestStart:
         message = await failed_start(database.server.url(database.name, user=name, password="x"))
         database.run(f"DROP ROLE {name}")
         assert "too many connections" in message
-        assert "store.pool_size" in message
+        assert "database_connection_pool" in message
 
     async def test_a_database_that_is_read_only(self, database: PostgresDatabase) -> None:
         database.run(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")

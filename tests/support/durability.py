@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +17,7 @@ from typing import IO, Any
 from automation.model.execution import ActionStatus, JournalEntry, WorkflowStatus
 from automation.store.audit import verify
 from automation.workflows.state import ActionState, State, fold
-from tests.support import side_effects
+from tests.support import databases, side_effects
 from tests.support.side_effects import REPEATABLE
 
 
@@ -150,18 +149,14 @@ class Record:
     effects: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
 
-@contextmanager
-def reading(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that reads the folder's database."""
-    with closing(sqlite3.connect(f"file:{folder}/automation.db?mode=ro", uri=True)) as connection:
-        connection.row_factory = sqlite3.Row
-        yield connection
+def rows(folder: Path, query: str) -> list[dict[str, Any]]:
+    """What the folder's database answers."""
+    return databases.database_of(folder).rows(query)
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
     """All events, in the order in which they were taken in."""
-    with reading(folder) as connection:
-        found = [dict(row) for row in connection.execute("SELECT * FROM events ORDER BY seq")]
+    found = rows(folder, "SELECT * FROM events ORDER BY seq")
     TALLY.events += len(found)
     return found
 
@@ -169,16 +164,17 @@ def events(folder: Path) -> list[dict[str, Any]]:
 def records(folder: Path) -> dict[str, Record]:
     """All executions, by id."""
     found: dict[str, Record] = {}
-    with reading(folder) as connection:
-        bodies = {row["id"]: json.loads(row["body"]) for row in connection.execute("SELECT id, body FROM definitions")}
-        journal: dict[str, list[JournalEntry]] = defaultdict(list)
-        for row in connection.execute("SELECT * FROM journal ORDER BY execution_id, seq"):
-            entry = JournalEntry(**{**dict(row), "body": json.loads(row["body"])})
-            journal[entry.execution_id].append(entry)
-        for row in connection.execute("SELECT * FROM executions"):
-            definition, entries = bodies[row["definition_id"]], journal.pop(row["id"])
-            names = [action["name"] for action in definition["actions"]]
-            found[row["id"]] = Record(dict(row), fold(names, entries), entries, definition)
+    # Executions first: what begins while this reads is then in the journal alone, and left out.
+    executions = rows(folder, "SELECT * FROM executions")
+    bodies = {row["id"]: json.loads(row["body"]) for row in rows(folder, "SELECT id, body FROM definitions")}
+    journal: dict[str, list[JournalEntry]] = defaultdict(list)
+    for row in rows(folder, "SELECT * FROM journal ORDER BY execution_id, seq"):
+        entry = JournalEntry(**{**row, "body": json.loads(row["body"])})
+        journal[entry.execution_id].append(entry)
+    for row in executions:
+        definition, entries = bodies[row["definition_id"]], journal.pop(row["id"])
+        names = [action["name"] for action in definition["actions"]]
+        found[row["id"]] = Record(row, fold(names, entries), entries, definition)
     assert not journal, "there are journals without an execution"
     for line in side_effects.read(folder / "effects"):
         found[line["execution"]].effects[line["action"]].append(line)
@@ -280,15 +276,15 @@ def _check_action(record: Record, action: dict[str, Any]) -> None:
 
 def audited(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The audit rows by subject, in order; fails if the chain does not verify."""
-    with reading(folder) as connection:
-        rows = [tuple(row) for row in connection.execute("SELECT * FROM audit ORDER BY chain, seq")]
-        heads = {name: (seq, digest) for name, seq, digest in connection.execute("SELECT * FROM audit_heads")}
-    count, problems = verify(rows, heads)
-    assert (count, problems) == (len(rows), [])
+    chain = [tuple(row.values()) for row in rows(folder, "SELECT * FROM audit ORDER BY chain, seq")]
+    heads = {row["chain"]: (row["seq"], row["hash"]) for row in rows(folder, "SELECT * FROM audit_heads")}
+    count, problems = verify(chain, heads)
+    assert (count, problems) == (len(chain), [])
     TALLY.audit_rows += count
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     keys = ("chain", "seq", "at", "kind", "actor", "act", "subject", "outcome", "detail")
-    for row in rows:
+    # Each writer has a chain of its own: what happened first is told by the clock.
+    for row in sorted(chain, key=lambda row: float(row[2])):
         line = dict(zip(keys, row, strict=False))
         found[line["subject"]].append({**line, "detail": json.loads(line["detail"])})
     return found
