@@ -38,10 +38,11 @@ from automation.telemetry.metrics import Metrics
 from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.rules import Rule
 from automation.watching import Watching
+from automation.workflows.dryrun import Judge
 from automation.workflows.gate import Gate
 from automation.workflows.guards import Guards
 from automation.workflows.manager import WorkflowManager
-from automation.workflows.plan import Plan
+from automation.workflows.plan import Plan, Step
 from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
@@ -123,6 +124,11 @@ class AutomationEngine:
     def workflow_manager(self) -> WorkflowManager:
         """The registered workflows."""
         return self.catalogue.workflows
+
+    @property
+    def judge(self) -> Judge:
+        """Says what would hold a step back now, for a dry run."""
+        return self._judge
 
     async def start(self, *, watch: bool = True) -> None:
         """Open the database, take up what an earlier engine left, begin to watch. Raises StoreError.
@@ -318,6 +324,12 @@ class AutomationEngine:
 
     def _plan(self, name: str) -> Plan:
         return self.catalogue.workflows.plan(name)
+
+    def _judge(self, plan: Plan, step: Step, parameters: Any) -> str | None:
+        refusal = self._gate.foresee(plan, step, parameters)
+        if refusal is not None:
+            return str(refusal)
+        return self.breakers.foresee(step.plugin, parameters, plan.name, step.name)
 
     def _interrupt(self, execution_id: str, reason: str) -> None:
         run = self._runner.runs.get(execution_id)
