@@ -31,7 +31,7 @@ from automation import (
 from automation.clock import Clock
 from automation.errors import AutomationError
 from tests.support import full_disk
-from tests.support.side_effects import WORKFLOWS
+from tests.support.side_effects import GUARDED, WORKFLOWS
 
 Task = Callable[..., Awaitable[None]]
 
@@ -202,7 +202,25 @@ async def full(folder: str, how: str) -> None:
         await engine.drain(timeout=60)
 
 
-TASKS: dict[str, Task] = {task.__name__: task for task in (load, keyed, publish, run_one, finish, alert, full)}
+async def guarded(folder: str, die: tuple[int, str] | None = None, stop: str | None = None) -> None:
+    """Take up what is left, act under guardrails, and tell what became of it."""
+    breaking = {"circuit_breaker": {"failure_threshold": 2, "recovery_timeout": 3600}}
+    async with new_engine(folder, guardrails={"cooldown_seconds": 3600}, performance=breaking) as engine:
+        for workflow in GUARDED:
+            await engine.register_workflow(workflow)
+        await engine.drain()
+        if die is not None:
+            die_at_write(engine, *die)
+        for workflow in GUARDED:
+            result = await engine.execute_workflow(workflow.name)
+            say(ran=workflow.name, status=result.status.value, error=result.error)
+        if stop is not None:
+            await engine.guardrails.stop(stop, actor="ann")
+            say(stopped=True)
+            await asyncio.Event().wait()
+
+
+TASKS: dict[str, Task] = {task.__name__: task for task in (load, keyed, publish, run_one, finish, alert, full, guarded)}
 
 
 async def warm_up() -> None:
