@@ -41,10 +41,11 @@ from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.rules import Rule
 from automation.watching import Watching
 from automation.workflows.control import Executions
+from automation.workflows.dryrun import Judge
 from automation.workflows.gate import Gate
 from automation.workflows.guards import Guards
 from automation.workflows.manager import WorkflowManager
-from automation.workflows.plan import Plan
+from automation.workflows.plan import Plan, Step
 from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
@@ -142,6 +143,11 @@ class AutomationEngine:
     def workflow_manager(self) -> WorkflowManager:
         """The registered workflows."""
         return self.catalogue.workflows
+
+    @property
+    def judge(self) -> Judge:
+        """Says what would hold a step back now, for a dry run."""
+        return self._judge
 
     async def start(self, *, watch: bool = True) -> None:
         """Open the database, take up what an earlier engine left, begin to watch. Raises StoreError.
@@ -333,6 +339,12 @@ class AutomationEngine:
 
     def _plan(self, name: str) -> Plan:
         return self.catalogue.workflows.plan(name)
+
+    def _judge(self, plan: Plan, step: Step, parameters: Any) -> str | None:
+        refusal = self._gate.foresee(plan, step, parameters)
+        if refusal is not None:
+            return str(refusal)
+        return self.breakers.foresee(step.plugin, parameters, plan.name, step.name)
 
     def _heed(self, asked: Asked) -> None:
         self._runner.heed(asked)

@@ -22,6 +22,7 @@ TAGS = (
     {"name": "alerts", "description": "Conditions with a life, ours and those of other systems."},
     {"name": "webhooks", "description": "Events from other systems, in their own forms."},
     {"name": "records", "description": "Decisions, notifications, the audit chain, live changes."},
+    {"name": "guardrails", "description": "What holds actions back: the global stop, freeze windows, open circuits."},
     {"name": "services", "description": "What actions act on."},
     {"name": "tokens", "description": "Who may call."},
     {"name": "health", "description": "Whether the engine runs, is ready, and how it does."},

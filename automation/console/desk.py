@@ -42,6 +42,7 @@ _NAVIGATION = (
     ("workflows", "/workflows", "Workflows", "workflows:view"),
     ("events", "/events", "Events", "events:view"),
     ("alerts", "/alerts", "Alerts", "alerts:view"),
+    ("guardrails", "/guardrails", "Guardrails", "workflows:view"),
 )
 
 

@@ -30,6 +30,9 @@ _STROKES = {
     "events": "M9 1.5L3.2 9h4.2L6.8 14.5L12.8 7H8.6z",
     "alerts": "M8 1.8c-2.5 0-4 1.9-4 4.2c0 3.4-1.4 4.4-1.4 5.5h10.8c0-1.1-1.4-2.1-1.4-5.5c0-2.3-1.5-4.2-4-4.2z"
     "M6.4 13.9h3.2",
+    "guardrails": "M8 1.6l5.2 1.9v4.1c0 3.3-2.1 5.6-5.2 6.8c-3.1-1.2-5.2-3.5-5.2-6.8V3.5zM5.6 8l1.7 1.7L10.5 6.4",
+    "open": "M2 8h3.4M10.6 8H14M5.4 8l4.4-3.4",
+    "half_open": "M2 8h3.4M10.6 8H14M5.4 8l5-1.7",
     "theme": "M8 1.75a6.25 6.25 0 1 0 0 12.5zM8 1.75a6.25 6.25 0 1 1 0 12.5",
     "leave": "M9.5 2.5H3v11h6.5M6.5 8H14M11.2 5.2L14 8l-2.8 2.8",
 }
@@ -37,9 +40,9 @@ _STROKES["resolved"] = _STROKES["succeeded"]
 
 _TONES = {
     "good": ("succeeded", "resolved"),
-    "bad": ("failed", "timed_out", "firing"),
+    "bad": ("failed", "timed_out", "firing", "open"),
     "busy": ("running", "rolling_back"),
-    "wait": ("waiting", "paused", "proposed", "acknowledged"),
+    "wait": ("waiting", "paused", "proposed", "acknowledged", "half_open"),
 }
 _TONE = {status: tone for tone, statuses in _TONES.items() for status in statuses}
 

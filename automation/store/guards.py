@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.engine import Row
 
-from automation.model.guardrail import Act
+from automation.model.guardrail import Act, HeldAct
 from automation.store import statements
 from automation.store.statements import Op
 from automation.store.store import Store, decode, to_json
@@ -28,21 +28,6 @@ class Hold:
     def op(self) -> Op:
         """The write that stores it."""
         return statements.HOLD(kind=self.kind, name=self.name, body=to_json(self.body), actor=self.actor, at=self.at)
-
-
-@dataclass(frozen=True, slots=True)
-class HeldAct:
-    """An action that a guardrail lets wait."""
-
-    execution_id: str
-    action: str
-    workflow: str
-    operation: str
-    target: str
-    guardrail: str
-    since: float
-    until: float
-    """When it is tried again, unless something changes before."""
 
 
 async def all_holds(store: Store) -> list[Hold]:

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from automation.clock import Clock
 from automation.errors import Conflict, NotFound, StoreError
-from automation.model.guardrail import FreezeWindow, Guardrails, Stop
+from automation.model.guardrail import FreezeWindow, Guardrails, HeldAct, Stop
 from automation.store import guards, statements
 from automation.store.audit import Fact
-from automation.store.guards import HeldAct, Hold
+from automation.store.guards import Hold
 from automation.store.statements import Op, Unexpected
 from automation.store.store import Store, to_json
 from automation.telemetry.changes import Changes

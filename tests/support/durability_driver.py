@@ -36,7 +36,7 @@ from automation.errors import AutomationError, Conflict, StoreUnavailable
 from automation.maintenance import Database
 from automation.store.store import backend_of
 from tests.support import databases, full_disk
-from tests.support.side_effects import WORKFLOWS
+from tests.support.side_effects import GUARDED, WORKFLOWS
 
 Task = Callable[..., Awaitable[None]]
 
@@ -55,8 +55,7 @@ def _config(folder: str, **settings: Any) -> AutomationConfig:
         level=AutomationLevel.INTELLIGENT,
         max_concurrent_actions=16,
         # Some workflows fail on purpose, again and again; no circuit is to hold them up.
-        performance={"circuit_breaker": {"enabled": False}},
-        **settings,
+        **{"performance": {"circuit_breaker": {"enabled": False}}, **settings},
     )
 
 
@@ -285,8 +284,27 @@ async def backup(folder: str, file: str) -> None:
         say(made=file)
 
 
+async def guarded(folder: str, die: tuple[int, str] | None = None, stop: str | None = None) -> None:
+    """Take up what is left, act under guardrails, and tell what became of it."""
+    breaking = {"circuit_breaker": {"failure_threshold": 2, "recovery_timeout": 3600}}
+    async with new_engine(folder, guardrails={"cooldown_seconds": 3600}, performance=breaking) as engine:
+        for workflow in GUARDED:
+            await engine.register_workflow(workflow)
+        await engine.drain()
+        if die is not None:
+            die_at_write(engine, *die)
+        for workflow in GUARDED:
+            result = await engine.execute_workflow(workflow.name)
+            say(ran=workflow.name, status=result.status.value, error=result.error)
+        if stop is not None:
+            await engine.guardrails.stop(stop, actor="ann")
+            say(stopped=True)
+            await asyncio.Event().wait()
+
+
 TASKS: dict[str, Task] = {
-    task.__name__: task for task in (load, keyed, publish, run_one, ask, finish, alert, full, full_backup, backup)
+    task.__name__: task
+    for task in (load, keyed, publish, run_one, ask, finish, alert, full, full_backup, backup, guarded)
 }
 
 

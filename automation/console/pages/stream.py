@@ -33,6 +33,7 @@ _ALIVE = b": alive\n\n"
 _PERMISSIONS = {
     "execution": "workflows:view",
     "definitions": "workflows:view",
+    "guardrails": "workflows:view",
     "event": "events:view",
     "alert": "alerts:view",
 }
