@@ -45,6 +45,7 @@ from automation.workflows.runner import Runner
 from automation.workflows.starts import Cause, Starter
 from automation.workflows.state import Scope, State
 from automation.workflows.steps import Defaults, Surroundings
+from automation.workflows.waits import Waits
 
 log = logging.getLogger("automation")
 
@@ -71,6 +72,7 @@ class AutomationEngine:
         self._executor = Executor(
             self.metrics, clock, config.max_concurrent_actions, config.performance, self.breakers.middleware
         )
+        self._waits = Waits(self.store, clock)
         surroundings = Surroundings(
             self.store,
             self._executor,
@@ -80,12 +82,17 @@ class AutomationEngine:
             self.resources,
             self.secrets,
             self.metric_store,
+            self._waits,
         )
         defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
-        self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._interrupt)
+        self._recovery = Recovery(
+            self.store, clock, config.store.lease_seconds, self._launch, self._interrupt, self._waits
+        )
         self._runner = Runner(surroundings, defaults, self._recovery.poke)
+        self._waits.deliver = self._runner.deliver
         self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)
         self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
+        self._dispatcher.awaited = self._waits
         self._dispatcher.retain = config.events.retain
         self._dispatcher.proposes = config.level is AutomationLevel.MANUAL
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
@@ -133,6 +140,7 @@ class AutomationEngine:
             stack.callback(self._executor.close)
             await self.breakers.start()
             stack.push_async_callback(self.breakers.stop)
+            await self._waits.load()
             await self._recovery.start()
             stack.push_async_callback(self._recovery.stop)
             stack.push_async_callback(self._runner.stop, 5.0)

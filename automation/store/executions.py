@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.engine import Row
 
 from automation.model.execution import Execution, JournalEntry, WorkflowStatus
 from automation.store.pages import LIMIT, Page, limited
 from automation.store.store import Store, decode
-from automation.store.tables import definitions, executions, journal, nodes
+from automation.store.tables import definitions, executions, journal, nodes, waits
 
 _WAITING = (WorkflowStatus.WAITING.value, WorkflowStatus.PROPOSED.value, WorkflowStatus.PAUSED.value)
 
@@ -109,6 +109,12 @@ async def counts(store: Store) -> dict[WorkflowStatus, int]:
     return {WorkflowStatus(row.status): row.total for row in await store.fetch(query)}
 
 
+def _met() -> ColumnElement[bool]:
+    """What it waited for has come."""
+    waiting = executions.c.status == WorkflowStatus.WAITING.value
+    return and_(waiting, executions.c.id.in_(select(waits.c.execution_id).where(waits.c.met_at.is_not(None))))
+
+
 def _unfinished() -> Select[Any]:
     return select(executions.c.id, executions.c.node, executions.c.workflow).where(executions.c.finished_at.is_(None))
 
@@ -119,7 +125,7 @@ async def orphans(store: Store, node: str, now: float, limit: int = 500) -> list
     # One that waits without a time waits for a person, who will bring it back.
     active = and_(executions.c.wake_at.is_(None), executions.c.status.not_in(_WAITING))
     # One that is to be cancelled may have been parked just as that was asked: it is due whatever it waits for.
-    due = or_(active, executions.c.wake_at <= now, executions.c.cancel_reason.is_not(None))
+    due = or_(active, executions.c.wake_at <= now, executions.c.cancel_reason.is_not(None), _met())
     query = _unfinished().where(and_(or_(executions.c.node.is_(None), dead), due))
     rows = await store.fetch(query.order_by(executions.c.priority.desc(), executions.c.id).limit(limit))
     return [(row.id, row.node, row.workflow) for row in rows]
@@ -147,7 +153,7 @@ async def unfinished_count(store: Store) -> int:
     query = (
         select(func.count())
         .select_from(executions)
-        .where(executions.c.finished_at.is_(None), executions.c.status.not_in(_WAITING))
+        .where(executions.c.finished_at.is_(None), or_(executions.c.status.not_in(_WAITING), _met()))
     )
     row = await store.first(query)
     return int(row[0]) if row else 0

@@ -18,13 +18,14 @@ from automation.infrastructure.processes import began
 from automation.model.execution import WorkflowStatus
 from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
-from automation.store import executions, statements
+from automation.store import executions, statements, waits
 from automation.store.statements import Unexpected
 from automation.store.store import Store
 from automation.workflows.compiler import compile_workflow
 from automation.workflows.plan import Plan
 from automation.workflows.run import Run
 from automation.workflows.state import fold
+from automation.workflows.waits import Waits
 
 log = logging.getLogger("automation.recovery")
 
@@ -39,8 +40,10 @@ class Recovery:
         lease_seconds: float,
         launch: Callable[[Run], None],
         cancel: Callable[[str, str], None],
+        waits: Waits,
     ) -> None:
         self.node = new_id()
+        self._waits = waits
         self._store = store
         self._clock = clock
         self._lease = lease_seconds
@@ -103,6 +106,9 @@ class Recovery:
         run = Run(execution.id, plan, actor=execution.actor, priority=execution.priority, node=self.node, state=state)
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
+        if plan.waits:
+            for met in await waits.met_of(self._store, execution_id):
+                run.rouse(met.action, met.id, met.event)
         if stored.cancel_reason is not None:
             run.interrupt(WorkflowStatus.CANCELLED, stored.cancel_reason or "cancelled")
         return run
@@ -117,7 +123,8 @@ class Recovery:
                     next_beat = self._clock.now() + self._lease / 3
                 for execution_id, reason in await executions.to_cancel(self._store, self.node):
                     self._cancel(execution_id, reason)
-                await self._bury_the_dead()
+                if await self._bury_the_dead() or self._waits:
+                    await self._waits.refresh(self.node)
                 while await self._take_some():
                     pass
                 self.recovered = True
@@ -159,9 +166,10 @@ class Recovery:
             ]
         )
 
-    async def _bury_the_dead(self) -> None:
-        """Nodes of this host whose process is gone need not be waited for."""
-        for node in await executions.all_nodes(self._store):
+    async def _bury_the_dead(self) -> bool:
+        """Nodes of this host whose process is gone need not be waited for. Returns whether there are others."""
+        nodes = await executions.all_nodes(self._store)
+        for node in nodes:
             if (
                 node.id != self.node
                 and node.host == socket.gethostname()
@@ -169,6 +177,7 @@ class Recovery:
             ):
                 log.warning("node %s (process %d) died; its work is taken up", node.id, node.pid)
                 await self._store.commit([statements.NODE_DELETE(where_id=node.id)])
+        return len(nodes) > 1
 
     async def _lives(self, node: str) -> bool:
         """Whether this node, or another whose lease has not run out, holds what is its."""

@@ -15,7 +15,13 @@ from automation.store.audit import Fact
 from automation.store.statements import Op
 from automation.store.store import encode
 from automation.workflows.plan import Plan, Step
-from automation.workflows.state import Scope, State
+from automation.workflows.state import ActionState, Scope, State
+
+SHORT_WAIT = 1.0
+"""Seconds. A wait up to this long is sat out; for a longer one the execution leaves memory."""
+
+ITEMS = "items"
+"""What an action with `for_each` waits for when all its items that have begun wait for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +53,13 @@ class Run:
         "id",
         "interruption",
         "landed",
+        "met",
         "node",
         "noted",
         "ops",
         "plan",
         "priority",
+        "resting",
         "state",
         "stored",
         "task",
@@ -85,6 +93,10 @@ class Run:
         self.interruption: tuple[WorkflowStatus, str] | None = None
         """Why it must end before its actions have: cancelled or timed out."""
         self.woken = asyncio.Event()
+        self.met: dict[str, tuple[str | None, Any]] = {}
+        """What has come for actions and items that wait, with the id of the wait."""
+        self.resting: dict[str, asyncio.Future[None]] = {}
+        """Items that wait in memory: a result wakes them."""
         self.failed: str | None = None
         """The action whose failure fails the workflow."""
         self.waiting: set[str] = set()
@@ -116,6 +128,8 @@ class Run:
         self.write((statements.JOURNAL, (self.id, state.seq, at, kind, action, text)))
         if action is not None and action in self._blockers and not kind.startswith("undo_"):
             self._moved(action, state.actions[action].status)
+        elif kind in ("approved", "denied") and action is not None:
+            self.rouse(action, None, None)
 
     def write(self, op: Op) -> None:
         """A write that goes with the next commit."""
@@ -140,6 +154,16 @@ class Run:
         for name, task in list(self.executing.items()):
             if not self.step_of(name).definition.always:
                 task.cancel()
+        self.woken.set()
+
+    def rouse(self, key: str, wait: str | None, what: Any) -> None:
+        """What an action or an item waits for has come; the first counts."""
+        known = self.met.get(key)
+        if known is None or known[0] != self.state.action(key).wait:
+            self.met[key] = (wait, what)
+        resting = self.resting.get(key)
+        if resting is not None and not resting.done():
+            resting.set_result(None)
         self.woken.set()
 
     def _moved(self, name: str, status: ActionStatus) -> None:
@@ -168,8 +192,17 @@ class Run:
     def _take_over(self, state: State) -> None:
         for step in self.plan.steps:
             self._moved(step.name, state.actions[step.name].status)
+            if step.items is not None:
+                self._decided(step)
         # What has begun is waited for, or settled as interrupted; it is not begun anew.
         self.free = [step for step in self.free if state.actions[step.name].status is ActionStatus.PENDING]
+
+    def _decided(self, step: Step) -> None:
+        """Items on which a person has decided just before a crash."""
+        for index in range(len(self.state.actions[step.name].items or ())):
+            item = self.state.actions.get(f"{step.name}[{index}]")
+            if item is not None and item.status is ActionStatus.WAITING and item.approved is not None:
+                self.rouse(f"{step.name}[{index}]", None, None)
 
 
 def advance(run: Run, now: float) -> list[Step]:
@@ -192,14 +225,23 @@ def advance(run: Run, now: float) -> list[Step]:
         elif run.failed is not None and state.attempt == 0 and state.wake_at and not step.definition.always:
             # It is held back, and now never begins.
             run.note(now, "action_skipped", name, {"reason": hindrance(run)})
-        elif name not in run.tasks and _due(state.wake_at, state.approved, now):
+        elif name not in run.tasks and may_go_on(run, name, state, now):
             run.waiting.discard(name)
             ready.append(step)
     return ready + advance(run, now) if run.free else ready
 
 
-def _due(wake_at: float | None, approved: bool | None, now: float) -> bool:
-    return wake_at <= now if wake_at is not None else approved is not None
+def may_go_on(run: Run, key: str, state: ActionState, now: float) -> bool:
+    """Whether what an action or an item waits for has come: the time, the person's word, or what a wait stands for."""
+    if state.wake_at is not None and state.wake_at <= now:
+        return True
+    if state.awaits is None:
+        return state.wake_at is None and state.approved is not None
+    if state.awaits != ITEMS:
+        return key in run.met and run.met[key][0] == state.wait
+    return any(
+        item.startswith(f"{key}[") and may_go_on(run, item, run.state.action(item), now) for item in list(run.met)
+    )
 
 
 def hindrance(run: Run) -> str | None:

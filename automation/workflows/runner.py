@@ -15,14 +15,12 @@ from automation.errors import AutomationError, EngineStopped, StoreUnavailable
 from automation.model.execution import ActionStatus, ExecutionResult, WorkflowStatus
 from automation.store import statements
 from automation.store.store import encode
+from automation.store.waits import Met
 from automation.workflows.rollback import Undoing
-from automation.workflows.run import Run, advance, outcome
+from automation.workflows.run import SHORT_WAIT, Run, advance, outcome
 from automation.workflows.steps import Defaults, Steps, Surroundings
 
 log = logging.getLogger("automation.workflows")
-
-SHORT_WAIT = 1.0
-"""Seconds. A wait up to this long is sat out; for a longer one the execution leaves memory."""
 
 
 class Runner:
@@ -35,6 +33,7 @@ class Runner:
         self._changes = surroundings.changes
         self._steps = Steps(surroundings, defaults, self.flush)
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
+        self._waits = surroundings.waits
         self._parked = parked
         self._stopping = False
         self._waiters: dict[str, list[asyncio.Future[ExecutionResult | None]]] = {}
@@ -62,6 +61,14 @@ class Runner:
         for waiters in self._waiters.values():
             for waiter in waiters:
                 waiter.cancel()
+
+    def deliver(self, met: Met) -> None:
+        """What an action waits for has come: the execution goes on, here if it is here, else where it is taken up."""
+        run = self.runs.get(met.execution_id)
+        if run is not None:
+            run.rouse(met.action, met.id, met.event)
+        else:
+            self._parked(None)
 
     def finished(self, execution_id: str) -> asyncio.Future[ExecutionResult | None]:
         """Done when the execution has ended here; with None when it has left memory to wait for something."""
@@ -175,6 +182,8 @@ class Runner:
         for step in run.plan.steps:
             self._steps.settle(run, step, step.name)
         while not self._stopping:
+            # Before the look at what may go on: whatever comes from then on is not overlooked.
+            run.woken.clear()
             ready = advance(run, self._clock.now())
             if len(ready) == 1 and not run.tasks:
                 await self._steps.run(run, ready[0])
@@ -206,7 +215,6 @@ class Runner:
             run.tasks.pop(name).result()
 
     def _wakers(self, run: Run, wake_at: float | None) -> list[asyncio.Future[Any]]:
-        run.woken.clear()
         wakers: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.woken.wait())]
         if wake_at is not None:
             wakers.append(asyncio.ensure_future(self._clock.sleep(max(wake_at - self._clock.now(), 0.0))))
@@ -216,17 +224,19 @@ class Runner:
         """When the first waiting action, or the limit of the whole, is due."""
         times = [run.state.actions[name].wake_at for name in run.waiting]
         limit = run.plan.definition.timeout_seconds
-        times.append(None if limit is None else run.state.started_at + limit)
+        if limit is not None and run.interruption is None:
+            times.append(run.state.started_at + limit)
         return min((moment for moment in times if moment is not None), default=None)
 
     async def _await_all(self, run: Run) -> None:
         while run.tasks:
+            run.woken.clear()
             await self._await_any(run)
 
     async def _wait(self, run: Run) -> bool:
         """Wait for the next waiting action; False if the execution left memory for it."""
         wake_at = self._wake_at(run)
-        if wake_at is not None and wake_at - self._clock.now() <= SHORT_WAIT:
+        if run.interruption is not None or (wake_at is not None and wake_at - self._clock.now() <= SHORT_WAIT):
             await self.flush(run)
             wakers = self._wakers(run, wake_at)
             await asyncio.wait(wakers, return_when=asyncio.FIRST_COMPLETED)
@@ -255,6 +265,11 @@ class Runner:
         if error:
             body["error"] = error
         run.note(now, "finished", None, body)
+        if run.plan.waits:
+            run.write(statements.WAITS_DELETE(where_execution_id=run.id))
+            for action in run.state.actions.values():
+                if action.wait is not None:
+                    self._waits.discard(action.wait)
         run.write(
             statements.EXECUTION_END(
                 status=status.value,

@@ -28,6 +28,7 @@ class ActionState:
     __slots__ = (
         "approved",
         "attempt",
+        "awaits",
         "delayed",
         "error",
         "finished_at",
@@ -39,6 +40,7 @@ class ActionState:
         "started_at",
         "status",
         "verifying",
+        "wait",
         "wake_at",
     )
 
@@ -59,6 +61,10 @@ class ActionState:
         self.approved: bool | None = None
         self.delayed = False
         """Whether it was held back for its delay: that is over when its time has come."""
+        self.wait: str | None = None
+        """The id of the wait that holds it up."""
+        self.awaits: str | None = None
+        """What it waits for beside a time or a person: an event, a workflow, its items."""
         self.verifying: Verifying | None = None
         """While its work is done and its `verify` is not yet true."""
 
@@ -75,7 +81,13 @@ class ActionState:
             started_at=self.started_at,
             finished_at=self.finished_at,
             wake_at=self.wake_at,
+            waits_for=self._waits_for(),
         )
+
+    def _waits_for(self) -> str | None:
+        if self.status is not ActionStatus.WAITING:
+            return None
+        return self.awaits or ("approval" if self.wake_at is None else "time")
 
 
 class Rollback:
@@ -176,6 +188,7 @@ class State:
                 state.started_at = at
             state.reason = None
             state.error = None
+            state.awaits = None
         elif kind == "action_completed":
             state.status = ActionStatus.SUCCEEDED
             state.outputs = body["outputs"]
@@ -187,7 +200,7 @@ class State:
                 self.outputs.update(state.outputs)
         elif kind == "action_failed":
             state.error = body["error"]
-            state.verifying = None
+            state.verifying = state.wait = state.awaits = None
             state.wake_at = body.get("retry_at")
             state.status = ActionStatus.FAILED if state.wake_at is None else ActionStatus.WAITING
             state.finished_at = at if state.wake_at is None else None
@@ -203,11 +216,22 @@ class State:
             state.status = ActionStatus.CANCELLED
             state.reason = body.get("reason")
             state.finished_at = at
-        elif kind == "action_delayed":
+        else:
+            self._apply_rarer(kind, name, state, at, body)
+
+    def _apply_rarer(self, kind: str, name: str, state: ActionState, at: float, body: Mapping[str, Any]) -> None:
+        """What only happens to actions that wait for something, or are verified."""
+        if kind == "action_delayed":
             state.status = ActionStatus.WAITING
             state.wake_at = body["until"]
             state.reason = body["reason"]
             state.delayed = True
+        elif kind == "action_awaits":
+            state.status = ActionStatus.WAITING
+            state.wake_at = body["until"]
+            state.reason = body["reason"]
+            state.wait = body.get("wait")
+            state.awaits = body["for"]
         elif kind == "action_verifying":
             state.outputs = body["outputs"]
             state.verifying = Verifying(at, body["until"])
