@@ -159,7 +159,9 @@ class Store(Section):
     lease_seconds: Annotated[float, Field(ge=2)] = 15.0
     """After how long without a heartbeat another node takes over the work of a silent one."""
     busy_timeout_seconds: Annotated[float, Field(ge=0)] = 5.0
-    """How long to wait for a locked SQLite file."""
+    """How long to wait for a locked SQLite file, or for a lock that another session of PostgreSQL holds."""
+    pool_size: Annotated[int, Field(ge=1)] = 20
+    """How many connections to PostgreSQL may read at the same time; they are made as they are needed."""
     max_pending: Annotated[int, Field(ge=100)] = 20_000
     """How many writes may wait for the writer before callers are held back."""
 
@@ -239,7 +241,8 @@ class AutomationConfig(BaseSettings):
     enable_ml_optimization: bool = True
     """Accepted so that configurations of the specification load; nothing in this version optimises yet."""
     database_url: str | None = None
-    """`sqlite:///path` (three slashes relative, four absolute); by default `automation.db` in `data_dir`."""
+    """`sqlite:///path` (three slashes relative, four absolute) or `postgresql://user:password@host:port/database`; by
+    default the file `automation.db` in `data_dir`."""
     data_dir: Path = Path("automation-data")
     """Where the database, tokens, logs of processes and their records are kept; made when first needed."""
     definitions: Path | None = None

@@ -21,6 +21,7 @@
     │   ├── Refused               will not work however often it is tried
     │   ├── TryLater              may work later                          (retryable)
     │   │   └── BreakerOpen       it kept failing, and is left alone now  (retryable)
+    │   ├── NotFaked              a test has no outcome for it, and it is not run for real
     │   ├── ActionTimeout         took longer than its limit              (retryable)
     │   ├── ActionCrashed         the handler raised something else       (retryable)
     │   └── VerificationFailed    did its work, and its `verify` was not true (retryable)
@@ -166,6 +167,10 @@ class ActionError(AutomationError):
 
 class Refused(ActionError):
     """It will not work however often it is tried."""
+
+
+class NotFaked(ActionError):
+    """A test has no outcome for this operation, and it is not run for real."""
 
 
 class TryLater(ActionError):

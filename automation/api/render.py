@@ -21,7 +21,7 @@ from automation.model.execution import JournalEntry
 
 _TIMES = frozenset({"at", "time", "since", "until"})
 _TIME_ENDINGS = ("_at", "_until", "_run")
-_OF_THE_ENGINE = ("retry_at", "until", "since")
+_OF_THE_ENGINE = ("retry_at", "until", "since", "started_at", "finished_at")
 _encode = msgspec.json.Encoder().encode
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ClauseElement, bindparam, delete, func, insert, literal_column, null, select, update
+from sqlalchemy import ClauseElement, bindparam, delete, func, insert, literal_column, null, select, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import Update
 
@@ -86,8 +86,13 @@ DEFINITION = Statement(
     tuple(column.name for column in tables.definitions.columns),
     1,
 )
-EXECUTION = _insert("execution", tables.executions, 2)
-EXECUTION_KEYED = _insert("execution_keyed", tables.executions, 2, expect=1)
+# What few executions have is written by a statement of its own.
+_RARE = ("wish", "rerun_of", "forked_from")
+EXECUTION = _insert("execution", tables.executions, 2, omit=_RARE)
+EXECUTION_KEYED = _insert("execution_keyed", tables.executions, 2, expect=1, omit=_RARE)
+EXECUTION_ORIGIN = _change(
+    "execution_origin", tables.executions, 3, sets=("rerun_of", "forked_from"), where=("id",), expect=1
+)
 JOURNAL = _insert("journal", tables.journal, 3)
 EXECUTION_STATUS = _change("execution_status", tables.executions, 4, sets=("status", "wake_at", "node"), where=("id",))
 EXECUTION_END = _change(
@@ -105,6 +110,52 @@ EXECUTION_CANCEL = Statement(
     .where(tables.executions.c.finished_at.is_(None)),
     ("cancel_reason", "where_id"),
     4,
+    expect=1,
+)
+_UNFINISHED = (
+    update(tables.executions)
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.finished_at.is_(None))
+)
+EXECUTION_PAUSE = Statement(
+    "execution_pause",
+    _UNFINISHED.values(wish=bindparam("wish")).where(text("status NOT IN ('proposed', 'paused', 'rolling_back')")),
+    ("wish", "where_id"),
+    4,
+    expect=1,
+)
+EXECUTION_RESUME = Statement(
+    "execution_resume",
+    _UNFINISHED.values(wish=bindparam("wish")).where(text("(status = 'paused' OR wish IS NOT NULL)")),
+    ("wish", "where_id"),
+    4,
+    expect=1,
+)
+# Only the wish that was heeded: another one may have been made since.
+EXECUTION_HEED = Statement(
+    "execution_heed",
+    update(tables.executions)
+    .values(wish=null())
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.wish == bindparam("where_wish")),
+    ("where_id", "where_wish"),
+    4,
+)
+EXECUTION_RETRY = Statement(
+    "execution_retry",
+    update(tables.executions)
+    .values(
+        status=bindparam("status"),
+        node=bindparam("node"),
+        finished_at=null(),
+        error=null(),
+        cancel_reason=null(),
+        wish=null(),
+    )
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.finished_at == bindparam("where_finished_at")),
+    ("status", "node", "where_id", "where_finished_at"),
+    2,
     expect=1,
 )
 EXECUTION_CLAIM = Statement(

@@ -44,6 +44,16 @@ nodes = Table(
     Column("lease_until", Double, nullable=False),
 )
 
+# One row for each open writer on PostgreSQL: the number of the last batch that it has committed, so that it finds out
+# what became of a batch if the connection breaks while it is being committed. SQLite has no need of it.
+writers = Table(
+    "writers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("batch", BigInteger, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
+
 definitions = Table(
     "definitions",
     metadata,
@@ -76,11 +86,15 @@ executions = Table(
     Column("request_hash", String),
     Column("cancel_reason", Text),
     Column("error", Text),
+    Column("wish", Text),
+    Column("rerun_of", String),
+    Column("forked_from", String),
     Index(
         "ix_executions_key",
         "idempotency_key",
         unique=True,
         sqlite_where=text("idempotency_key IS NOT NULL"),
+        postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
     Index(None, "workflow", "id"),
     Index(None, "status", "id"),
@@ -89,12 +103,14 @@ executions = Table(
         "event_source",
         "event_id",
         sqlite_where=text("event_id IS NOT NULL"),
+        postgresql_where=text("event_id IS NOT NULL"),
     ),
     Index(
         "ix_executions_unfinished",
         "node",
         "wake_at",
         sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
     ),
 )
 
@@ -254,7 +270,12 @@ acts = Table(
     Column("held_by", String),
     Column("changed_at", Double, nullable=False),
     Index(None, "changed_at"),
-    Index("ix_acts_held", "held_by", sqlite_where=text("held_by IS NOT NULL")),
+    Index(
+        "ix_acts_held",
+        "held_by",
+        sqlite_where=text("held_by IS NOT NULL"),
+        postgresql_where=text("held_by IS NOT NULL"),
+    ),
 )
 
 # What people have put in force by hand: the global stop, freeze windows.

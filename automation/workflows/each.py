@@ -49,10 +49,11 @@ class Each:
         state = run.state.actions[step.name]
         now = self._clock.now()
         body: dict[str, Any] = {"attempt": 1, "operation": step.plugin.name}
-        if state.items is None:
+        if state.items is None or state.status is ActionStatus.PENDING:
             assert step.items is not None
             try:
-                body["items"] = _list_of(step.items.render(Scope(run.state)))
+                # A retry keeps the list: the items that have succeeded are not run again.
+                body["items"] = state.items or _list_of(step.items.render(Scope(run.state)))
             except AutomationError as error:
                 run.note(now, "action_started", step.name, body)
                 self._steps.failed(run, Turn(step, step.name, {}), 1, error)
@@ -73,17 +74,21 @@ class Each:
         """The outcome of the whole from those of its items."""
         states = [run.state.action(turn.key) for turn in turns]
         now = self._clock.now()
+        ended = all(state.status.finished for state in states)
         failed = [turn for turn, state in zip(turns, states, strict=True) if state.status is ActionStatus.FAILED]
-        if run.interruption is not None and not all(state.status.finished for state in states):
+        if run.interruption is not None and not ended:
             run.note(now, "action_cancelled", step.name, {"reason": run.interruption[1]})
         elif failed and step.definition.on_failure == "fail":
             error = run.state.action(failed[0].key).error or {}
             message = f"{len(failed)} of {len(turns)} items failed; {failed[0].key}: {error.get('message')}"
             run.note(now, "action_failed", step.name, {"error": {**error, "message": message}})
-        elif not self._steps.stopping or all(state.status.finished for state in states):
+        elif ended:
             results = [state.outputs for state in states]
             outputs = {"results": results, "succeeded": len(turns) - len(failed), "failed": len(failed)}
             run.note(now, "action_completed", step.name, {"outputs": outputs})
+        elif not self._steps.stopping:
+            # It was paused, though perhaps it is no longer: what is left begins when that is sorted out.
+            run.note(now, "action_waiting", step.name, {"until": now, "reason": "paused before all items had run"})
 
 
 class Round:
@@ -142,7 +147,7 @@ class Round:
     async def _work(self) -> None:
         try:
             for turn in self._left:
-                if self._steps.stopping or not self._going:
+                if self._steps.stopping or self._run.pausing or not self._going:
                     return
                 self._going = await self._item(turn) and self._going
         finally:
@@ -158,12 +163,14 @@ class Round:
             if run.interruption is not None and not definition.always:
                 run.note(self._clock.now(), "action_cancelled", turn.key, {"reason": run.interruption[1]})
                 break
+            if run.pausing:
+                break
             if not self._waits(turn):
                 await self._steps.once(run, turn)
                 continue
             await self._flush(run)
             # What it waits for may have come, or an interruption, while that was written.
-            if self._waits(turn) and (run.interruption is None or definition.always):
+            if self._waits(turn) and not run.pausing and (run.interruption is None or definition.always):
                 await self._rest(turn.key, state.wake_at)
             if self._idle.done():
                 # All have left memory in the very moment in which its time came: it goes on when they are back.
@@ -176,7 +183,7 @@ class Round:
         return state.status is ActionStatus.WAITING and not may_go_on(self._run, turn.key, state, self._clock.now())
 
     async def _rest(self, key: str, until: float | None) -> None:
-        """Wait in memory: for the time, or to be roused, or interrupted, or to leave memory with all others."""
+        """Wait in memory: for the time, or to be roused, interrupted or paused, or to leave memory with all others."""
         run, task = self._run, asyncio.current_task()
         assert task is not None
         roused = run.resting[key] = asyncio.get_running_loop().create_future()
@@ -185,14 +192,16 @@ class Round:
             wakers.append(asyncio.ensure_future(self._clock.sleep(until - self._clock.now())))
         self._resting[key] = until
         run.executing[key] = task
+        run.napping.add(key)
         try:
             self._look()
             await asyncio.wait(wakers, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            if run.interruption is None or self._idle.done():
+            if self._idle.done() or (run.interruption is None and not run.pausing):
                 raise
             task.uncancel()
         finally:
+            run.napping.discard(key)
             run.executing.pop(key, None)
             run.resting.pop(key, None)
             if not self._idle.done():

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from automation.model.execution import ActionStatus, WorkflowStatus
+from automation.model.execution import ActionStatus, Wish, WorkflowStatus
 from automation.model.workflow import AutomationLevel, RetryPolicy
 from automation.store import statements
 from automation.store.audit import Fact
@@ -45,6 +45,7 @@ class Run:
         "_blockers",
         "_spare",
         "actor",
+        "called",
         "committing",
         "executing",
         "facts",
@@ -54,6 +55,7 @@ class Run:
         "interruption",
         "landed",
         "met",
+        "napping",
         "node",
         "noted",
         "ops",
@@ -65,6 +67,7 @@ class Run:
         "task",
         "tasks",
         "waiting",
+        "wish",
         "woken",
     )
 
@@ -90,8 +93,14 @@ class Run:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.executing: dict[str, asyncio.Task[Any]] = {}
         """The tasks whose cancellation cancels a handler, by action."""
+        self.napping: set[str] = set()
+        """Those of them that only wait for their next attempt."""
         self.interruption: tuple[WorkflowStatus, str] | None = None
         """Why it must end before its actions have: cancelled or timed out."""
+        self.wish: Wish | None = None
+        """What somebody wants of it and its journal does not yet say."""
+        self.called = False
+        """Whether somebody has asked or answered something that it must look at before it goes on."""
         self.woken = asyncio.Event()
         self.met: dict[str, tuple[str | None, Any]] = {}
         """What has come for actions and items that wait, with the id of the wait."""
@@ -116,6 +125,17 @@ class Run:
         """Whether its start is on disk."""
         return self.stored > 0
 
+    @property
+    def pausing(self) -> bool:
+        """Whether nothing further may begin because somebody wants it paused."""
+        return self.wish is not None and self.wish.act == "pause" and self.interruption is None
+
+    @property
+    def deadline(self) -> float | None:
+        """When its time is over, if that is limited: what it was paused for does not count."""
+        limit = self.plan.definition.timeout_seconds
+        return None if limit is None else self.state.counted_from + limit
+
     def step_of(self, key: str) -> Step:
         """The step of an action's name, or of an item's key such as `restart[3]`."""
         return self.plan.by_name[key.partition("[")[0]]
@@ -130,6 +150,12 @@ class Run:
             self._moved(action, state.actions[action].status)
         elif kind in ("approved", "denied") and action is not None:
             self.rouse(action, None, None)
+
+    def take_over(self, at: float, done: Mapping[str, Mapping[str, Any]]) -> None:
+        """Before it begins: note actions that another execution has done for it."""
+        for name, body in done.items():
+            self.note(at, "action_taken_over", name, body)
+        self._keep_pending()
 
     def write(self, op: Op) -> None:
         """A write that goes with the next commit."""
@@ -166,6 +192,14 @@ class Run:
             resting.set_result(None)
         self.woken.set()
 
+    def ask(self, wish: Wish) -> None:
+        """Have it look at a wish as soon as it can."""
+        self.wish, self.called = wish, True
+        if wish.act == "pause":
+            for name in self.napping:
+                self.executing[name].cancel()
+        self.woken.set()
+
     def _moved(self, name: str, status: ActionStatus) -> None:
         if status is ActionStatus.WAITING:
             self.waiting.add(name)
@@ -194,8 +228,12 @@ class Run:
             self._moved(step.name, state.actions[step.name].status)
             if step.items is not None:
                 self._decided(step)
+        self._keep_pending()
+
+    def _keep_pending(self) -> None:
         # What has begun is waited for, or settled as interrupted; it is not begun anew.
-        self.free = [step for step in self.free if state.actions[step.name].status is ActionStatus.PENDING]
+        actions = self.state.actions
+        self.free = [step for step in self.free if actions[step.name].status is ActionStatus.PENDING]
 
     def _decided(self, step: Step) -> None:
         """Items on which a person has decided just before a crash."""
@@ -212,19 +250,21 @@ def advance(run: Run, now: float) -> list[Step]:
     while run.free:
         steps, run.free = run.free, []
         for step in steps:
-            reason = (hindrance(run) or unreached(step, run.state)) if not step.definition.always else None
+            hindered = hindrance(run) if not step.definition.always else None
+            reason = hindered or (unreached(step, run.state) if not step.definition.always else None)
             reason = reason or unmet(step, run.state)
             if reason is None:
                 ready.append(step)
             else:
-                run.note(now, "action_skipped", step.name, {"reason": reason})
+                body = {"reason": reason, "hindered": True} if hindered else {"reason": reason}
+                run.note(now, "action_skipped", step.name, body)
     for name in list(run.waiting):
         step, state = run.plan.by_name[name], actions[name]
         if run.interruption and not step.definition.always:
             run.note(now, "action_cancelled", name, {"reason": run.interruption[1]})
         elif run.failed is not None and state.attempt == 0 and state.wake_at and not step.definition.always:
             # It is held back, and now never begins.
-            run.note(now, "action_skipped", name, {"reason": hindrance(run)})
+            run.note(now, "action_skipped", name, {"reason": hindrance(run), "hindered": True})
         elif name not in run.tasks and may_go_on(run, name, state, now):
             run.waiting.discard(name)
             ready.append(step)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
-from automation.model.execution import ActionStatus, ExecutionResult, WorkflowStatus
-from automation.store import statements
+from automation.model.execution import ActionStatus, ExecutionResult, Wish, WorkflowStatus
+from automation.store import executions, statements
+from automation.store.executions import Asked
 from automation.store.store import encode
 from automation.store.waits import Met
 from automation.workflows.rollback import Undoing
@@ -45,6 +46,16 @@ class Runner:
         """Run an execution that this node holds the lease of."""
         self.runs[run.id] = run
         run.task = asyncio.get_running_loop().create_task(self._supervise(run), name=f"execution-{run.id}")
+
+    def heed(self, asked: Asked) -> None:
+        """Have an execution look at what was asked of it, perhaps by way of another node."""
+        run = self.runs.get(asked.execution_id)
+        if run is None:
+            return
+        if asked.cancel_reason is not None:
+            run.interrupt(WorkflowStatus.CANCELLED, asked.cancel_reason)
+        if asked.wish is not None:
+            run.ask(asked.wish)
 
     async def stop(self, grace: float) -> None:
         """Start nothing further, let what runs end within `grace` seconds, then leave it to whoever recovers it."""
@@ -170,7 +181,8 @@ class Runner:
             return None
 
         async def watch() -> None:
-            await self._clock.sleep(run.state.started_at + limit - self._clock.now())
+            while run.deadline is not None and (left := run.deadline - self._clock.now()) > 0:
+                await self._clock.sleep(left)
             run.interrupt(WorkflowStatus.TIMED_OUT, f"took longer than its limit of {limit:g} s")
 
         return asyncio.get_running_loop().create_task(watch())
@@ -181,9 +193,13 @@ class Runner:
             return
         for step in run.plan.steps:
             self._steps.settle(run, step, step.name)
+        if run.state.status is not WorkflowStatus.RUNNING and await self._heed(run):
+            return
         while not self._stopping:
             # Before the look at what may go on: whatever comes from then on is not overlooked.
             run.woken.clear()
+            if run.called and await self._heed(run):
+                return
             ready = advance(run, self._clock.now())
             if len(ready) == 1 and not run.tasks:
                 await self._steps.run(run, ready[0])
@@ -205,7 +221,9 @@ class Runner:
 
     async def _await_any(self, run: Run) -> None:
         """Wait until an action has ended, or one that waits may go on."""
-        others = self._wakers(run, self._wake_at(run)) if run.waiting else []
+        await self._await_first(run, self._wakers(run, self._wake_at(run)) if run.waiting else [])
+
+    async def _await_first(self, run: Run, others: list[asyncio.Future[Any]]) -> None:
         try:
             done, _ = await asyncio.wait({*run.tasks.values(), *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -223,9 +241,8 @@ class Runner:
     def _wake_at(self, run: Run) -> float | None:
         """When the first waiting action, or the limit of the whole, is due."""
         times = [run.state.actions[name].wake_at for name in run.waiting]
-        limit = run.plan.definition.timeout_seconds
-        if limit is not None and run.interruption is None:
-            times.append(run.state.started_at + limit)
+        if run.interruption is None:
+            times.append(run.deadline)
         return min((moment for moment in times if moment is not None), default=None)
 
     async def _await_all(self, run: Run) -> None:
@@ -243,18 +260,44 @@ class Runner:
             for waker in wakers:
                 waker.cancel()
             return True
-        run.write(
-            statements.EXECUTION_STATUS(
-                status=WorkflowStatus.WAITING.value, wake_at=wake_at, node=None, where_id=run.id
-            )
-        )
+        await self._park(run, WorkflowStatus.WAITING, wake_at)
+        return False
+
+    async def _park(self, run: Run, status: WorkflowStatus, wake_at: float | None) -> None:
+        """Let it leave memory, until it is due or somebody asks for it."""
+        run.write(statements.EXECUTION_STATUS(status=status.value, wake_at=wake_at, node=None, where_id=run.id))
         # From here on another claim of it may come at any moment, so it must be gone from memory.
         self.runs.pop(run.id, None)
         await self.flush(run)
-        self._changes.tell("execution", run.id, WorkflowStatus.WAITING.value)
+        self._changes.tell("execution", run.id, status.value)
         self._tell(run.id, None)
         self._parked(wake_at)
+
+    async def _heed(self, run: Run) -> bool:
+        """Do what was asked of an execution before it goes on; True if it has left memory for it."""
+        run.called = False
+        while run.pausing and run.tasks and not self._stopping:
+            # What runs may end; or the pause may be withdrawn, or the execution be cancelled meanwhile.
+            run.woken.clear()
+            await self.flush(run)
+            await self._await_first(run, self._wakers(run, None))
+        if run.pausing and run.tasks:
+            return False
+        if run.wish is not None:
+            self._grant(run, run.wish)
+        if run.state.status is WorkflowStatus.PAUSED and run.interruption is None:
+            await self._park(run, WorkflowStatus.PAUSED, None)
+            return True
         return False
+
+    def _grant(self, run: Run, wish: Wish) -> None:
+        """Note that it is paused or goes on, unless it is so already or is to end."""
+        run.wish = None
+        run.write(statements.EXECUTION_HEED(where_id=run.id, where_wish=executions.write_wish(wish)))
+        paused = run.state.status is WorkflowStatus.PAUSED
+        if run.interruption is None and paused is (wish.act == "resume"):
+            kind = "resumed" if paused else "paused"
+            run.note(self._clock.now(), kind, None, {"actor": wish.actor, "reason": wish.reason})
 
     async def _finish(self, run: Run) -> None:
         await self._end(run, *await self._undoing.finish(run, *outcome(run)))

@@ -32,6 +32,7 @@ class ActionState:
         "delayed",
         "error",
         "finished_at",
+        "hindered",
         "items",
         "operation",
         "outputs",
@@ -59,6 +60,8 @@ class ActionState:
         self.finished_at: float | None = None
         self.wake_at: float | None = None
         self.approved: bool | None = None
+        self.hindered = False
+        """Whether it was skipped because of how the execution was ending, and not by a condition of its own."""
         self.delayed = False
         """Whether it was held back for its delay: that is over when its time has come."""
         self.wait: str | None = None
@@ -123,11 +126,13 @@ class State:
         "actions",
         "cancel_reason",
         "completed",
+        "counted_from",
         "error",
         "event",
         "finished_at",
         "names",
         "outputs",
+        "paused_at",
         "rollback",
         "seq",
         "started_at",
@@ -147,6 +152,9 @@ class State:
         """Outputs of all actions by their keys, a later action's over an earlier one's."""
         self.seq = 0
         self.started_at = 0.0
+        self.counted_from = 0.0
+        """From when its time limit counts: its start, later by the time that it was paused, or its last retry."""
+        self.paused_at: float | None = None
         self.finished_at: float | None = None
         self.cancel_reason: str | None = None
         self.error: dict[str, Any] | None = None
@@ -161,7 +169,7 @@ class State:
             self._apply_action(kind, action, at, body)
         elif kind == "started":
             self.status = WorkflowStatus.RUNNING
-            self.started_at = at
+            self.started_at = self.counted_from = at
             self.variables = body.get("variables") or {}
             self.event = body.get("event")
         elif kind == "rollback_started":
@@ -171,6 +179,38 @@ class State:
             self.status = WorkflowStatus(body["status"])
             self.error = body.get("error")
             self.finished_at = at
+        elif kind == "paused":
+            self.status, self.paused_at = WorkflowStatus.PAUSED, at
+        elif kind == "resumed":
+            self.counted_from += at - (at if self.paused_at is None else self.paused_at)
+            self.status, self.paused_at = WorkflowStatus.RUNNING, None
+        elif kind == "retried":
+            self._retried(at, body["actions"])
+
+    def _retried(self, at: float, names: Iterable[str]) -> None:
+        """Go on after the end: these actions have not run."""
+        again = frozenset(names)
+        self.status = WorkflowStatus.RUNNING
+        self.error = self.finished_at = None
+        self.counted_from = at
+        for key, before in list(self.actions.items()):
+            name = key.partition("[")[0]
+            if name not in again or (key != name and before.status is ActionStatus.SUCCEEDED):
+                # An item that has succeeded is not repeated, though its action is.
+                continue
+            self.actions[key] = after = ActionState()
+            after.items = before.items
+        # Of what is repeated, nothing counts as done but the items that were kept.
+        self.completed = [
+            key
+            for key in self.completed
+            if key.partition("[")[0] not in again or self.actions[key].status is ActionStatus.SUCCEEDED
+        ]
+        done = [state for name, state in self.actions.items() if name in self.names and name not in again]
+        self.outputs = {}
+        for state in sorted(done, key=lambda state: state.finished_at or 0.0):
+            if state.status is ActionStatus.SUCCEEDED and isinstance(state.outputs, dict):
+                self.outputs.update(state.outputs)
 
     def _apply_action(self, kind: str, name: str, at: float, body: Mapping[str, Any]) -> None:
         state = self.action(name)
@@ -178,7 +218,9 @@ class State:
             self.rollback.apply(kind, name, body)
             return
         state.wake_at = None
-        if kind == "action_started":
+        if kind == "action_taken_over":
+            self._take_over(state, name, body)
+        elif kind == "action_started":
             state.status = ActionStatus.RUNNING
             state.attempt = body["attempt"]
             state.operation = body["operation"]
@@ -208,14 +250,12 @@ class State:
             state.status = ActionStatus.WAITING
             state.wake_at = body.get("until")
             state.reason = body.get("reason")
-        elif kind == "action_skipped":
-            state.status = ActionStatus.SKIPPED
+        elif kind in ("action_skipped", "action_cancelled"):
+            state.status = ActionStatus.SKIPPED if kind == "action_skipped" else ActionStatus.CANCELLED
             state.reason = body.get("reason")
             state.finished_at = at
-        elif kind == "action_cancelled":
-            state.status = ActionStatus.CANCELLED
-            state.reason = body.get("reason")
-            state.finished_at = at
+            # 0.1.0 did not say it by itself.
+            state.hindered = body.get("hindered", str(state.reason).endswith(" failed"))
         else:
             self._apply_rarer(kind, name, state, at, body)
 
@@ -243,6 +283,21 @@ class State:
         elif kind in ("approved", "denied"):
             state.approved = kind == "approved"
             state.reason = body.get("reason")
+
+    def _take_over(self, state: ActionState, name: str, body: Mapping[str, Any]) -> None:
+        """An action that the execution from which this one was forked has ended: it is not ours to undo."""
+        state.status = ActionStatus(body["status"])
+        state.operation = body["operation"]
+        state.parameters = body.get("parameters") or {}
+        state.attempt = body["attempt"]
+        state.items = body.get("items")
+        state.outputs = body.get("outputs")
+        state.error = body.get("error")
+        state.reason = body.get("reason")
+        state.started_at = body.get("started_at")
+        state.finished_at = body.get("finished_at")
+        if state.status is ActionStatus.SUCCEEDED and isinstance(state.outputs, dict):
+            self.outputs.update(state.outputs)
 
     def action(self, key: str) -> ActionState:
         """The state of an action, or of an item of one."""

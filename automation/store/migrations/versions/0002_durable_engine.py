@@ -13,6 +13,8 @@ def upgrade() -> None:
     """Add what came after 0.1.0."""
     _guards()
     _waits()
+    _writers()
+    _control()
 
 
 def _guards() -> None:
@@ -35,7 +37,14 @@ def _guards() -> None:
         sa.PrimaryKeyConstraint("execution_id", "action", name=op.f("pk_acts")),
     )
     op.create_index(op.f("ix_acts_changed_at"), "acts", ["changed_at"], unique=False)
-    op.create_index("ix_acts_held", "acts", ["held_by"], unique=False, sqlite_where=sa.text("held_by IS NOT NULL"))
+    op.create_index(
+        "ix_acts_held",
+        "acts",
+        ["held_by"],
+        unique=False,
+        sqlite_where=sa.text("held_by IS NOT NULL"),
+        postgresql_where=sa.text("held_by IS NOT NULL"),
+    )
     op.create_table(
         "holds",
         sa.Column("kind", sa.String(), nullable=False),
@@ -80,3 +89,21 @@ def _waits() -> None:
     for name, column in (("ix_waits_child", "child_id"), ("ix_waits_met", "met_at")):
         where = sa.text(f"{column} IS NOT NULL")
         op.create_index(name, "waits", [column], unique=False, sqlite_where=where, postgresql_where=where)
+
+
+def _writers() -> None:
+    """What writers on PostgreSQL have committed last."""
+    op.create_table(
+        "writers",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("batch", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_writers")),
+    )
+
+
+def _control() -> None:
+    """What people may ask of executions: to pause, to run again."""
+    op.add_column("executions", sa.Column("wish", sa.Text(), nullable=True))
+    op.add_column("executions", sa.Column("rerun_of", sa.String(), nullable=True))
+    op.add_column("executions", sa.Column("forked_from", sa.String(), nullable=True))
