@@ -51,6 +51,7 @@ from automation.workflows.run import Run
 from automation.workflows.runner import Runner
 from automation.workflows.starts import Cause, Starter, check_conditions
 from automation.workflows.steps import Defaults, Surroundings
+from automation.workflows.waits import Waits
 
 log = logging.getLogger("automation")
 
@@ -94,25 +95,18 @@ class AutomationEngine:
         )
         self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
         self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
-        surroundings = Surroundings(
-            self.store,
-            self._executor,
-            clock,
-            self.metrics,
-            self.changes,
-            self.resources,
-            self.secrets,
-            self.metric_store,
-            self.guardrails,
-            self._gate,
-        )
+        self._awaited = Waits(self.store, clock)
         defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
-        self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._heed)
-        self._runner = Runner(surroundings, defaults, self._recovery.poke)
+        self._recovery = Recovery(
+            self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._awaited
+        )
+        self._runner = Runner(self._surroundings(), defaults, self._recovery.poke)
+        self._awaited.deliver = self._runner.deliver
         self.guardrails.on_release += [self._runner.wake, self._recovery.poke]
-        self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)
+        self._starter = Starter(self._surroundings(), self._runner, self._recovery, self._plan)
         self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter)
         self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
+        self._dispatcher.awaited = self._awaited
         self._dispatcher.retain = config.events.retain
         self._dispatcher.proposes = config.level is AutomationLevel.MANUAL
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
@@ -167,6 +161,7 @@ class AutomationEngine:
             stack.push_async_callback(self.breakers.stop)
             await self.guardrails.open(self._recovery.node)
             stack.push_async_callback(self.guardrails.close)
+            await self._awaited.load()
             await self._recovery.start()
             stack.push_async_callback(self._recovery.stop)
             stack.push_async_callback(self._runner.stop, 5.0)
@@ -325,6 +320,21 @@ class AutomationEngine:
 
     async def _announce(self, event: Event, ops: Sequence[Op]) -> None:
         await self._dispatcher.publish(event, also=ops)
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            self.store,
+            self._executor,
+            self.clock,
+            self.metrics,
+            self.changes,
+            self.resources,
+            self.secrets,
+            self.metric_store,
+            self.guardrails,
+            self._gate,
+            self._awaited,
+        )
 
     def _refresh_metrics(self) -> None:
         for service, percent in self.watching.monitor.availability().items():

@@ -89,6 +89,8 @@ class ActionRun:
     started_at: float | None = None
     finished_at: float | None = None
     wake_at: float | None = None
+    waits_for: str | None = None
+    """While it waits: for `approval`, a `time`, an `event`, a `workflow`, or its `items`."""
 
 
 @dataclass(frozen=True, slots=True)

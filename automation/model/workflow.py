@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, IntEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from automation.model.base import Definition, Name
 from automation.model.guardrail import WorkflowGuardrails
@@ -100,8 +101,34 @@ class ForEach(Definition):
     """How many items at the same time, at most."""
 
 
+class WaitFor(Definition):
+    """The event that an action waits for. What it carries as data becomes the outputs of the action."""
+
+    event: Annotated[str, Field(min_length=1, max_length=200)]
+    """Its type."""
+    condition: str | None = None
+    """Which one of this type: `event.data.order == ${order}`. `event` is the arriving event."""
+    timeout: Duration | None = None
+    """How long it is waited for; by default without end."""
+    on_timeout: Literal["fail", "continue"] = "fail"
+    """Whether the action then fails, with ActionTimeout, or has ended with the output `timed_out`."""
+
+
+WAIT_FOR = "flow.wait_for"
+"""The operation of an action that waits for an event."""
+
+
+def _waiting(value: Any) -> Any:
+    """An action that waits for an event does nothing else, so it need not say what it does."""
+    if isinstance(value, Mapping) and value.get("wait_for") is not None and "action_type" not in value:
+        return {**value, "action_type": WAIT_FOR}
+    return value
+
+
 class ActionDefinition(Definition):
     """One step of a workflow: an operation, its parameters, and how it is run."""
+
+    _complete = model_validator(mode="before")(_waiting)
 
     name: Name
     action_type: Name
@@ -129,6 +156,8 @@ class ActionDefinition(Definition):
     """What becomes of it when a guardrail holds it back; `wait` tries again when the guardrail says it may."""
     on_interrupt: Literal["retry", "fail"] | None = None
     """What to do when the engine died while it ran; by default retry if the operation is idempotent, else fail."""
+    wait_for: WaitFor | None = None
+    """An event to wait for; such an action needs no `action_type`."""
     for_each: Annotated[ForEach, BeforeValidator(_for_each)] | None = None
     """Run it once for each item of a list."""
     verify: Annotated[str, Field(min_length=1)] | None = None

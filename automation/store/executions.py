@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.engine import Connection, Row
 
 from automation.model.execution import Execution, JournalEntry, Wish, WorkflowStatus
 from automation.store import large
 from automation.store.pages import LIMIT, Page, limited
 from automation.store.store import Store, decode, to_json
-from automation.store.tables import definitions, executions, journal, large_value_uses, nodes
+from automation.store.tables import definitions, executions, journal, large_value_uses, nodes, waits
 
 _WAITING = (WorkflowStatus.WAITING.value, WorkflowStatus.PROPOSED.value, WorkflowStatus.PAUSED.value)
 
@@ -160,6 +160,12 @@ async def counts(store: Store) -> dict[WorkflowStatus, int]:
     return {WorkflowStatus(row.status): row.total for row in await store.fetch(query)}
 
 
+def _met() -> ColumnElement[bool]:
+    """What it waited for has come."""
+    waiting = executions.c.status == WorkflowStatus.WAITING.value
+    return and_(waiting, executions.c.id.in_(select(waits.c.execution_id).where(waits.c.met_at.is_not(None))))
+
+
 def _unfinished() -> Select[Any]:
     return select(executions.c.id, executions.c.node, executions.c.workflow).where(executions.c.finished_at.is_(None))
 
@@ -176,7 +182,7 @@ async def orphans(
     active = and_(executions.c.wake_at.is_(None), executions.c.status.not_in(_WAITING))
     # One of which something is asked may have been parked just as that was: it is due whatever it waits for.
     asked = or_(executions.c.cancel_reason.is_not(None), executions.c.wish.is_not(None))
-    due = or_(active, executions.c.wake_at <= now, asked)
+    due = or_(active, executions.c.wake_at <= now, asked, _met())
     query = _unfinished().where(and_(or_(executions.c.node.is_(None), dead), due))
     rows = await store.fetch(query.order_by(executions.c.priority.desc(), executions.c.id).limit(limit))
     return [(row.id, row.node, row.workflow) for row in rows]
@@ -215,7 +221,7 @@ async def unfinished_count(store: Store) -> int:
     query = (
         select(func.count())
         .select_from(executions)
-        .where(executions.c.finished_at.is_(None), executions.c.status.not_in(_WAITING))
+        .where(executions.c.finished_at.is_(None), or_(executions.c.status.not_in(_WAITING), _met()))
     )
     row = await store.first(query)
     return int(row[0]) if row else 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ClauseElement, bindparam, delete, insert, literal_column, null, select, text, update
+from sqlalchemy import ClauseElement, bindparam, delete, func, insert, literal_column, null, select, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import Update
 
@@ -65,6 +65,17 @@ def _change(
         query = query.where(table.c[key] == bindparam(f"where_{key}"))
     return Statement(name, query, (*sets, *(f"where_{key}" for key in where)), order, expect)
 
+
+_WAIT_KEYS = (
+    "id",
+    "execution_id",
+    "action",
+    "event_type",
+    "condition",
+    "names",
+    "child_id",
+    "created_at",
+)
 
 EVENT = _insert("event", tables.events, 0, expect=1, omit=("seq",))
 DEFINITION = Statement(
@@ -189,6 +200,33 @@ LARGE_VALUE_USE = Statement(
     .on_conflict_do_nothing(index_elements=["execution_id", "sha256"]),
     ("execution_id", "sha256"),
     2,
+)
+WAIT = Statement(
+    "wait",
+    insert(tables.waits).values(
+        {key: bindparam(key) for key in _WAIT_KEYS}
+        | {"after_seq": select(func.coalesce(func.max(tables.events.c.seq), literal_column("0"))).scalar_subquery()}
+    ),
+    _WAIT_KEYS,
+    4,
+)
+WAIT_MET = Statement(
+    "wait_met",
+    update(tables.waits)
+    .values(met_at=bindparam("met_at"), event=bindparam("event"))
+    .where(tables.waits.c.id == bindparam("where_id"))
+    .where(tables.waits.c.met_at.is_(None)),
+    ("met_at", "event", "where_id"),
+    5,
+)
+WAIT_DELETE = Statement(
+    "wait_delete", delete(tables.waits).where(tables.waits.c.id == bindparam("where_id")), ("where_id",), 6
+)
+WAITS_DELETE = Statement(
+    "waits_delete",
+    delete(tables.waits).where(tables.waits.c.execution_id == bindparam("where_execution_id")),
+    ("where_execution_id",),
+    6,
 )
 DECISION = _insert("decision", tables.decisions, 7, omit=("seq",))
 ALERT = _upsert("alert", tables.alerts, 8, "fingerprint")

@@ -148,6 +148,39 @@ large_value_uses = Table(
     sqlite_with_rowid=False,
 )
 
+waits = Table(
+    "waits",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("execution_id", String, nullable=False),
+    Column("action", String, nullable=False),
+    # What it waits for: an event of this type, or
+    Column("event_type", String),
+    Column("condition", Text),
+    Column("names", Text, nullable=False),
+    # the end of this execution.
+    Column("child_id", String),
+    Column("created_at", Double, nullable=False),
+    # The newest event when the wait began: only later ones count.
+    Column("after_seq", BigInteger, nullable=False),
+    # That it has come, and the event.
+    Column("met_at", Double),
+    Column("event", Text),
+    Index(None, "execution_id"),
+    Index(
+        "ix_waits_child",
+        "child_id",
+        sqlite_where=text("child_id IS NOT NULL"),
+        postgresql_where=text("child_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_waits_met",
+        "met_at",
+        sqlite_where=text("met_at IS NOT NULL"),
+        postgresql_where=text("met_at IS NOT NULL"),
+    ),
+)
+
 events = Table(
     "events",
     metadata,

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from automation.clock import Clock
 from automation.errors import InputError, NotFound
-from automation.model.event import Event, EventReceipt
+from automation.model.event import Event, EventReceipt, as_mapping
 from automation.store import events
 from automation.store.audit import Fact
 from automation.store.events import Decision
@@ -16,7 +16,7 @@ from automation.store.statements import Op, Unexpected
 from automation.store.store import Store, encode
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
-from automation.triggers.rules import EventScope, Index, Rule, as_mapping
+from automation.triggers.rules import EventScope, Index, Rule
 
 
 class Prepared(Protocol):
@@ -39,6 +39,22 @@ class Workflows(Protocol[P]):
 
     def launch(self, run: P, /) -> None:
         """Run it, now that it is written."""
+        ...
+
+
+class Awaited(Protocol):
+    """Executions that wait for events."""
+
+    def match(self, event: Event) -> Sequence[Any]:
+        """What waits for the event; nothing, at hardly any cost, for most events."""
+        ...
+
+    async def writes(self, met: Sequence[Any], event: Event) -> list[Op]:
+        """What is committed with the event."""
+        ...
+
+    def tell(self, met: Sequence[Any], event: Event) -> tuple[str, ...]:
+        """The event is on disk; returns the executions that it has woken."""
         ...
 
 
@@ -67,6 +83,7 @@ class Dispatcher(Generic[P]):
         self._workflows = workflows
         self.index = Index()
         self.companions: list[Companion] = []
+        self.awaited: Awaited | None = None
         self.retain: Retain = "all"
         self.proposes = False
         """Whether triggers only propose executions, for a person to approve."""
@@ -82,7 +99,8 @@ class Dispatcher(Generic[P]):
         self._metrics.events_received.labels(event.source).inc()
         verdict = self._decide(event, hold or {})
         ops: list[Op] = []
-        matched = bool(verdict.starts)
+        met = self.awaited.match(event) if self.awaited is not None else ()
+        matched = bool(verdict.starts or met)
         if matched or self.retain == "all" or (verdict.decisions and self.retain == "matched"):
             ops.append(events.insert(event, self._clock.now(), matched))
         ops += also
@@ -94,6 +112,8 @@ class Dispatcher(Generic[P]):
             facts += prepared.facts
             prepared.ops, prepared.facts = [], []
         ops += [decision.op() for decision in verdict.decisions]
+        if met and self.awaited is not None:
+            ops += await self.awaited.writes(met, event)
         try:
             if ops:
                 await self._store.commit(ops, facts)
@@ -111,6 +131,7 @@ class Dispatcher(Generic[P]):
             event_id=event.id,
             executions=tuple(prepared.id for prepared in verdict.starts),
             skipped=tuple(f"{decision.subject}: {decision.reason}" for decision in verdict.decisions),
+            woken=self.awaited.tell(met, event) if met and self.awaited is not None else (),
         )
 
     def explain(self, event: Event) -> list[tuple[Rule, str | None]]:

@@ -165,7 +165,11 @@ class Executions:
         now = self._clock.now()
         state = run.state.actions.get(action) if action else None
         waits = (
-            state is not None and state.status.value == "waiting" and state.wake_at is None and state.approved is None
+            state is not None
+            and state.status.value == "waiting"
+            and state.wake_at is None
+            and state.awaits is None
+            and state.approved is None
         )
         if action is not None and waits:
             run.note(now, "approved" if agreed else "denied", action, {"actor": actor, "reason": reason})

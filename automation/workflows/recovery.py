@@ -18,7 +18,7 @@ from automation.infrastructure.processes import began
 from automation.model.execution import WorkflowStatus
 from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
-from automation.store import executions, statements
+from automation.store import executions, statements, waits
 from automation.store.executions import Asked
 from automation.store.statements import Unexpected
 from automation.store.store import Store
@@ -27,6 +27,7 @@ from automation.workflows.plan import Plan
 from automation.workflows.run import Run
 from automation.workflows.silence import Silence
 from automation.workflows.state import fold
+from automation.workflows.waits import Waits
 
 log = logging.getLogger("automation.recovery")
 
@@ -44,8 +45,10 @@ class Recovery:
         lease_seconds: float,
         launch: Callable[[Run], None],
         heed: Callable[[Asked], None],
+        waits: Waits,
     ) -> None:
         self.node = new_id()
+        self._waits = waits
         self._store = store
         self._clock = clock
         self._lease = lease_seconds
@@ -124,6 +127,9 @@ class Recovery:
         run.knows(stored.large)
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
+        if plan.waits:
+            for met in await waits.met_of(self._store, execution_id):
+                run.rouse(met.action, met.id, met.event)
         if stored.cancel_reason is not None:
             run.interrupt(WorkflowStatus.CANCELLED, stored.cancel_reason or "cancelled")
         if execution.wish is not None:
@@ -141,7 +147,8 @@ class Recovery:
                     next_beat = self._clock.monotonic() + self._lease / 3
                 for asked in await executions.asked_of(self._store, self.node):
                     self._heed(asked)
-                await self._bury_the_dead()
+                if await self._bury_the_dead() or self._waits:
+                    await self._waits.refresh(self.node)
                 looked = self._clock.now()
                 while await self._take_some():
                     looked = self._clock.now()
@@ -175,8 +182,8 @@ class Recovery:
             ]
         )
 
-    async def _bury_the_dead(self) -> None:
-        """Nodes of this host whose process is gone need not be waited for; any other one is dead when it is silent."""
+    async def _bury_the_dead(self) -> bool:
+        """Nodes of this host whose process is gone need not be waited for. Returns whether there are others."""
         nodes = await executions.all_nodes(self._store)
         self._silent = self._silence.look(nodes, self._clock.monotonic()) - {self.node}
         for node in nodes:
@@ -187,6 +194,7 @@ class Recovery:
             ):
                 log.warning("node %s (process %d) died; its work is taken up", node.id, node.pid)
                 await self.bury(node.id)
+        return len(nodes) > 1
 
     async def bury(self, node: str) -> None:
         """What this node held is anybody's: it is dead."""

@@ -16,7 +16,13 @@ from automation.store.large import Limits, cut, writes
 from automation.store.statements import Op
 from automation.store.store import encode
 from automation.workflows.plan import Plan, Step
-from automation.workflows.state import Scope, State
+from automation.workflows.state import ActionState, Scope, State
+
+SHORT_WAIT = 1.0
+"""Seconds. A wait up to this long is sat out; for a longer one the execution leaves memory."""
+
+ITEMS = "items"
+"""What an action with `for_each` waits for when all its items that have begun wait for long."""
 
 _LIMITS = Limits()
 
@@ -53,12 +59,14 @@ class Run:
         "interruption",
         "landed",
         "large",
+        "met",
         "napping",
         "node",
         "noted",
         "ops",
         "plan",
         "priority",
+        "resting",
         "room",
         "state",
         "stored",
@@ -113,6 +121,10 @@ class Run:
         self.called = False
         """Whether somebody has asked or answered something that it must look at before it goes on."""
         self.woken = asyncio.Event()
+        self.met: dict[str, tuple[str | None, Any]] = {}
+        """What has come for actions and items that wait, with the id of the wait."""
+        self.resting: dict[str, asyncio.Future[None]] = {}
+        """Items that wait in memory: a result wakes them."""
         self.failed: str | None = None
         """The action whose failure fails the workflow."""
         self.waiting: set[str] = set()
@@ -157,6 +169,8 @@ class Run:
         self.write((statements.JOURNAL, (self.id, state.seq, at, kind, action, text.decode())))
         if action is not None and action in self._blockers and not kind.startswith("undo_"):
             self._moved(action, state.actions[action].status)
+        elif kind in ("approved", "denied") and action is not None:
+            self.rouse(action, None, None)
 
     def take_over(self, at: float, done: Mapping[str, Mapping[str, Any]]) -> None:
         """Before it begins: note actions that another execution has done for it."""
@@ -203,6 +217,16 @@ class Run:
                 task.cancel()
         self.woken.set()
 
+    def rouse(self, key: str, wait: str | None, what: Any) -> None:
+        """What an action or an item waits for has come; the first counts."""
+        known = self.met.get(key)
+        if known is None or known[0] != self.state.action(key).wait:
+            self.met[key] = (wait, what)
+        resting = self.resting.get(key)
+        if resting is not None and not resting.done():
+            resting.set_result(None)
+        self.woken.set()
+
     def ask(self, wish: Wish) -> None:
         """Have it look at a wish as soon as it can."""
         self.wish, self.called = wish, True
@@ -237,12 +261,21 @@ class Run:
     def _take_over(self, state: State) -> None:
         for step in self.plan.steps:
             self._moved(step.name, state.actions[step.name].status)
+            if step.items is not None:
+                self._decided(step)
         self._keep_pending()
 
     def _keep_pending(self) -> None:
         # What has begun is waited for, or settled as interrupted; it is not begun anew.
         actions = self.state.actions
         self.free = [step for step in self.free if actions[step.name].status is ActionStatus.PENDING]
+
+    def _decided(self, step: Step) -> None:
+        """Items on which a person has decided just before a crash."""
+        for index in range(len(self.state.actions[step.name].items or ())):
+            item = self.state.actions.get(f"{step.name}[{index}]")
+            if item is not None and item.status is ActionStatus.WAITING and item.approved is not None:
+                self.rouse(f"{step.name}[{index}]", None, None)
 
 
 def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
@@ -267,16 +300,29 @@ def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
         elif run.failed is not None and state.attempt == 0 and state.wake_at and not step.definition.always:
             # It is held back, and now never begins.
             run.note(now, "action_skipped", name, {"reason": hindrance(run), "hindered": True})
-        elif name not in run.tasks and (
-            _due(state.wake_at, state.approved, now) or (state.held_by == "stop" and not stopped)
-        ):
+        elif name not in run.tasks and may_go_on(run, name, state, now, stopped=stopped):
             run.waiting.discard(name)
             ready.append(step)
     return ready + advance(run, now, stopped=stopped) if run.free else ready
 
 
-def _due(wake_at: float | None, approved: bool | None, now: float) -> bool:
-    return wake_at <= now if wake_at is not None else approved is not None
+def may_go_on(run: Run, key: str, state: ActionState, now: float, *, stopped: bool) -> bool:
+    """Whether what an action or an item waits for has come: the time, the person's word, or what a wait stands for.
+
+    `stopped` says whether all changes are: what waits for the end of that may go on when they are not.
+    """
+    if state.held_by == "stop" and not stopped:
+        return True
+    if state.wake_at is not None and state.wake_at <= now:
+        return True
+    if state.awaits is None:
+        return state.wake_at is None and state.approved is not None
+    if state.awaits != ITEMS:
+        return key in run.met and run.met[key][0] == state.wait
+    return any(
+        item.startswith(f"{key}[") and may_go_on(run, item, run.state.action(item), now, stopped=stopped)
+        for item in list(run.met)
+    )
 
 
 def hindrance(run: Run) -> str | None:

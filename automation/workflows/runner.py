@@ -17,14 +17,12 @@ from automation.model.execution import ActionStatus, ExecutionResult, Wish, Work
 from automation.store import executions, statements
 from automation.store.executions import Asked
 from automation.store.store import encode
+from automation.store.waits import Met
 from automation.workflows.rollback import Undoing
-from automation.workflows.run import Run, advance, outcome
+from automation.workflows.run import SHORT_WAIT, Run, advance, outcome
 from automation.workflows.steps import Defaults, Steps, Surroundings
 
 log = logging.getLogger("automation.workflows")
-
-SHORT_WAIT = 1.0
-"""Seconds. A wait up to this long is sat out; for a longer one the execution leaves memory."""
 
 
 class Runner:
@@ -38,6 +36,7 @@ class Runner:
         self._guards = surroundings.guards
         self._steps = Steps(surroundings, defaults, self.flush)
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
+        self._waits = surroundings.waits
         self._parked = parked
         self._stopping = False
         self._waiters: dict[str, list[asyncio.Future[ExecutionResult | None]]] = {}
@@ -75,6 +74,14 @@ class Runner:
         for waiters in self._waiters.values():
             for waiter in waiters:
                 waiter.cancel()
+
+    def deliver(self, met: Met) -> None:
+        """What an action waits for has come: the execution goes on, here if it is here, else where it is taken up."""
+        run = self.runs.get(met.execution_id)
+        if run is not None:
+            run.rouse(met.action, met.id, met.event)
+        else:
+            self._parked(None)
 
     def finished(self, execution_id: str) -> asyncio.Future[ExecutionResult | None]:
         """Done when the execution has ended here; with None when it has left memory to wait for something."""
@@ -196,6 +203,8 @@ class Runner:
         if run.state.status is not WorkflowStatus.RUNNING and await self._heed(run):
             return
         while not self._stopping:
+            # Before the look at what may go on: whatever comes from then on is not overlooked.
+            run.woken.clear()
             if run.called and await self._heed(run):
                 return
             ready = advance(run, self._clock.now(), stopped=self._guards.stopped is not None)
@@ -231,7 +240,6 @@ class Runner:
             run.tasks.pop(name).result()
 
     def _wakers(self, run: Run, wake_at: float | None) -> list[asyncio.Future[Any]]:
-        run.woken.clear()
         wakers: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.woken.wait())]
         if wake_at is not None:
             wakers.append(asyncio.ensure_future(until(self._clock, wake_at)))
@@ -240,17 +248,19 @@ class Runner:
     def _wake_at(self, run: Run) -> float | None:
         """When the first waiting action, or the limit of the whole, is due."""
         times = [run.state.actions[name].wake_at for name in run.waiting]
-        times.append(run.deadline)
+        if run.interruption is None:
+            times.append(run.deadline)
         return min((moment for moment in times if moment is not None), default=None)
 
     async def _await_all(self, run: Run) -> None:
         while run.tasks:
+            run.woken.clear()
             await self._await_any(run)
 
     async def _wait(self, run: Run) -> bool:
         """Wait for the next waiting action; False if the execution left memory for it."""
         wake_at = self._wake_at(run)
-        if wake_at is not None and wake_at - self._clock.now() <= SHORT_WAIT:
+        if run.interruption is not None or (wake_at is not None and wake_at - self._clock.now() <= SHORT_WAIT):
             await self.flush(run)
             wakers = self._wakers(run, wake_at)
             await asyncio.wait(wakers, return_when=asyncio.FIRST_COMPLETED)
@@ -275,6 +285,7 @@ class Runner:
         run.called = False
         while run.pausing and run.tasks and not self._stopping:
             # What runs may end; or the pause may be withdrawn, or the execution be cancelled meanwhile.
+            run.woken.clear()
             await self.flush(run)
             await self._await_first(run, self._wakers(run, None))
         if run.pausing and run.tasks:
@@ -304,6 +315,11 @@ class Runner:
         if error:
             body["error"] = error
         run.note(now, "finished", None, body)
+        if run.plan.waits:
+            run.write(statements.WAITS_DELETE(where_execution_id=run.id))
+            for action in run.state.actions.values():
+                if action.wait is not None:
+                    self._waits.discard(action.wait)
         run.write(
             statements.EXECUTION_END(
                 status=status.value,

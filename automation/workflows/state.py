@@ -28,6 +28,7 @@ class ActionState:
     __slots__ = (
         "approved",
         "attempt",
+        "awaits",
         "delayed",
         "error",
         "finished_at",
@@ -41,6 +42,7 @@ class ActionState:
         "started_at",
         "status",
         "verifying",
+        "wait",
         "wake_at",
     )
 
@@ -63,6 +65,10 @@ class ActionState:
         """Whether it was skipped because of how the execution was ending, and not by a condition of its own."""
         self.delayed = False
         """Whether it was held back for its delay: that is over when its time has come."""
+        self.wait: str | None = None
+        """The id of the wait that holds it up."""
+        self.awaits: str | None = None
+        """What it waits for beside a time or a person: an event, a workflow, its items."""
         self.verifying: Verifying | None = None
         """While its work is done and its `verify` is not yet true."""
         self.held_by: str | None = None
@@ -81,7 +87,13 @@ class ActionState:
             started_at=self.started_at,
             finished_at=self.finished_at,
             wake_at=self.wake_at,
+            waits_for=self._waits_for(),
         )
+
+    def _waits_for(self) -> str | None:
+        if self.status is not ActionStatus.WAITING:
+            return None
+        return self.awaits or ("approval" if self.wake_at is None else "time")
 
 
 class Rollback:
@@ -232,6 +244,7 @@ class State:
                 state.started_at = at
             state.reason = None
             state.error = None
+            state.awaits = None
         elif kind == "action_completed":
             state.status = ActionStatus.SUCCEEDED
             state.outputs = body["outputs"]
@@ -243,7 +256,7 @@ class State:
                 self.outputs.update(state.outputs)
         elif kind == "action_failed":
             state.error = body["error"]
-            state.verifying = None
+            state.verifying = state.wait = state.awaits = None
             state.wake_at = body.get("retry_at")
             state.status = ActionStatus.FAILED if state.wake_at is None else ActionStatus.WAITING
             state.finished_at = at if state.wake_at is None else None
@@ -258,11 +271,22 @@ class State:
             state.finished_at = at
             # 0.1.0 did not say it by itself.
             state.hindered = body.get("hindered", str(state.reason).endswith(" failed"))
-        elif kind == "action_delayed":
+        else:
+            self._apply_rarer(kind, name, state, at, body)
+
+    def _apply_rarer(self, kind: str, name: str, state: ActionState, at: float, body: Mapping[str, Any]) -> None:
+        """What only happens to actions that wait for something, or are verified."""
+        if kind == "action_delayed":
             state.status = ActionStatus.WAITING
             state.wake_at = body["until"]
             state.reason = body["reason"]
             state.delayed = True
+        elif kind == "action_awaits":
+            state.status = ActionStatus.WAITING
+            state.wake_at = body["until"]
+            state.reason = body["reason"]
+            state.wait = body.get("wait")
+            state.awaits = body["for"]
         elif kind == "action_verifying":
             state.outputs = body["outputs"]
             state.verifying = Verifying(at, body["until"])

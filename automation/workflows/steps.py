@@ -18,6 +18,7 @@ from automation.model.workflow import AutomationLevel, RetryPolicy
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
+from automation.workflows.arrivals import Arrivals
 from automation.workflows.each import Each
 from automation.workflows.gate import Gate, Passage
 from automation.workflows.guards import Guards
@@ -25,6 +26,7 @@ from automation.workflows.plan import Step
 from automation.workflows.run import Run, Turn, backoff, needs_approval
 from automation.workflows.state import Scope
 from automation.workflows.verification import Samples, Verification
+from automation.workflows.waits import Waits
 
 _DEFAULT_RETRY = RetryPolicy()
 _NOTHING: Mapping[str, Any] = {}
@@ -83,6 +85,7 @@ class Surroundings:
     samples: Samples
     guards: Guards
     gate: Gate
+    waits: Waits
 
 
 class Steps:
@@ -96,6 +99,7 @@ class Steps:
         self._defaults = defaults
         self._flush = flush
         self._each = Each(self, self._clock, surroundings.guards, flush)
+        self._arrivals = Arrivals(surroundings.waits, surroundings.store, self._clock, flush)
         self._verification = Verification(self._clock, surroundings.samples, defaults.verify_within_seconds, flush)
         self._guards = surroundings.guards
         self._gate = surroundings.gate
@@ -121,12 +125,18 @@ class Steps:
             # Its work is done: a restart goes on with the verification.
             await self._attempt(run, turn, state.attempt, None)
             return
+        event: Mapping[str, Any] | None = run.state.event
+        if step.wait_for is not None:
+            event = await self._come(run, turn)
+            if event is None:
+                return
+        wait = state.wait
         resumed = state.status is ActionStatus.WAITING and state.error is None and state.attempt > 0
         attempt = state.attempt if resumed else state.attempt + 1
         now = self._clock.now()
         body: dict[str, Any] = {"attempt": attempt, "operation": step.plugin.name}
         try:
-            call = self._call(run, turn, attempt, state.started_at or now)
+            call = self._call(run, turn, attempt, state.started_at or now, event)
             if self._gate.concerns(run.plan, step) and not await self._gate.admit(
                 run, Passage(step, turn.key, call, resumed)
             ):
@@ -147,6 +157,8 @@ class Steps:
         else:
             await self._flush(run)
         await self._attempt(run, turn, attempt, call)
+        if wait is not None and state.awaits is None:
+            self._arrivals.forget(run, wait)
         if background is not None:
             await background
 
@@ -202,6 +214,17 @@ class Steps:
             if self._guards.acts:
                 self._gate.ended(run, name)
 
+    async def _come(self, run: Run, turn: Turn) -> Mapping[str, Any] | None:
+        """The event that an action waits for, once it has come."""
+        try:
+            return await self._arrivals.come(run, turn)
+        except AutomationError as error:
+            attempt = run.state.action(turn.key).attempt + 1
+            body = {"attempt": attempt, "operation": turn.step.plugin.name}
+            run.note(self._clock.now(), "action_started", turn.key, body)
+            self.failed(run, turn, attempt, error)
+            return None
+
     async def _verified(self, run: Run, turn: Turn, outputs: Any) -> Any:
         """What the operation returned or, if that is not given, had returned before a restart, once it is verified."""
         check = turn.step.verify
@@ -242,7 +265,7 @@ class Steps:
             return False
         return True
 
-    def _call(self, run: Run, turn: Turn, attempt: int, started_at: float) -> Call:
+    def _call(self, run: Run, turn: Turn, attempt: int, started_at: float, event: Mapping[str, Any] | None) -> Call:
         step, definition = turn.step, turn.step.definition
         template = step.parameters
         if template.constant:
@@ -257,7 +280,7 @@ class Steps:
             attempt=attempt,
             started_at=started_at,
             timeout_seconds=definition.timeout_seconds or self._defaults.timeout_seconds,
-            event=run.state.event or {},
+            event=event or _NOTHING,
             clock=self._clock,
             resources=self._resources,
             secret=self._secrets.get,

@@ -12,6 +12,7 @@ depends_on = None
 def upgrade() -> None:
     """Add what came after 0.1.0."""
     _guards()
+    _waits()
     _writers()
     _control()
     _large_values()
@@ -66,6 +67,29 @@ def _guards() -> None:
         sa.Column("error", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("operation", "target", name=op.f("pk_breakers")),
     )
+
+
+def _waits() -> None:
+    """What executions wait for beside times and people: events, and the ends of their children."""
+    op.create_table(
+        "waits",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("event_type", sa.String(), nullable=True),
+        sa.Column("condition", sa.Text(), nullable=True),
+        sa.Column("names", sa.Text(), nullable=False),
+        sa.Column("child_id", sa.String(), nullable=True),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("after_seq", sa.BigInteger(), nullable=False),
+        sa.Column("met_at", sa.Double(), nullable=True),
+        sa.Column("event", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_waits")),
+    )
+    op.create_index(op.f("ix_waits_execution_id"), "waits", ["execution_id"], unique=False)
+    for name, column in (("ix_waits_child", "child_id"), ("ix_waits_met", "met_at")):
+        where = sa.text(f"{column} IS NOT NULL")
+        op.create_index(name, "waits", [column], unique=False, sqlite_where=where, postgresql_where=where)
 
 
 def _writers() -> None:
