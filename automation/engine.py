@@ -84,15 +84,7 @@ class AutomationEngine:
         breaking = config.performance.circuit_breaker
         self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
         self.breakers.redact = self.secrets.redactor.redact
-        further = (*self.breakers.middleware, *middleware)
-        self._executor = Executor(
-            self.metrics,
-            clock,
-            config.max_concurrent_actions,
-            config.performance,
-            further,
-            max_result_bytes=config.store.max_result_bytes,
-        )
+        self._executor = self._new_executor(middleware)
         self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
         self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
         self._awaited = Waits(self.store, clock)
@@ -320,6 +312,17 @@ class AutomationEngine:
 
     async def _announce(self, event: Event, ops: Sequence[Op]) -> None:
         await self._dispatcher.publish(event, also=ops)
+
+    def _new_executor(self, middleware: Sequence[Middleware]) -> Executor:
+        config = self.config
+        return Executor(
+            self.metrics,
+            self.clock,
+            config.max_concurrent_actions,
+            config.performance,
+            (*self.breakers.middleware, *middleware),
+            max_result_bytes=config.store.max_result_bytes,
+        )
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(

@@ -88,11 +88,8 @@ class Run:
         state: State | None = None,
         limits: Limits = _LIMITS,
     ) -> None:
-        self.id = id
-        self.plan = plan
-        self.actor = actor
-        self.priority = priority
-        self.node = node
+        self.id, self.plan = id, plan
+        self.actor, self.priority, self.node = actor, priority, node
         self.ops: list[Op] = []
         self.facts: list[Fact] = []
         self.noted = 0
