@@ -6,12 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from automation.clock import Clock
+from automation.clock import Clock, until
 from automation.errors import AutomationError, Refused
 from automation.model.execution import ActionStatus
+from automation.workflows.guards import Guards
 from automation.workflows.plan import Step
 from automation.workflows.run import ITEMS, SHORT_WAIT, Run, Turn, may_go_on
 from automation.workflows.state import Scope
+
+_STOP = "stop"
+"""The guardrail that is lifted at any moment."""
 
 MAX_ITEMS = 100_000
 """The longest list of a `for_each`."""
@@ -39,9 +43,10 @@ class Turns(Protocol):
 class Each:
     """Runs an action for each item of its list."""
 
-    def __init__(self, steps: Turns, clock: Clock, flush: Callable[[Run], Awaitable[None]]) -> None:
+    def __init__(self, steps: Turns, clock: Clock, guards: Guards, flush: Callable[[Run], Awaitable[None]]) -> None:
         self._steps = steps
         self._clock = clock
+        self._guards = guards
         self._flush = flush
 
     async def run(self, run: Run, step: Step) -> None:
@@ -64,7 +69,7 @@ class Each:
             run.note(now, "action_started", step.name, body)
         items = state.items or []
         turns = [Turn(step, f"{step.name}[{n}]", {"item": item, "index": n}) for n, item in enumerate(items)]
-        round_ = Round(self._steps, self._clock, self._flush, run, turns)
+        round_ = Round(self._steps, self._clock, self._guards, self._flush, run, turns)
         if await round_.go(step):
             self._gather(run, step, turns)
         else:
@@ -98,10 +103,12 @@ class Round:
         self,
         steps: Turns,
         clock: Clock,
+        guards: Guards,
         flush: Callable[[Run], Awaitable[None]],
         run: Run,
         turns: list[Turn],
     ) -> None:
+        self._guards = guards
         self._steps = steps
         self._clock = clock
         self._flush = flush
@@ -142,7 +149,9 @@ class Round:
         times = [moment for moment in self._resting.values() if moment is not None]
         count = len(self._resting)
         reason = f"{count} items wait" if count > 1 else f"{next(iter(self._resting))} waits"
-        return {"until": min(times, default=None), "reason": reason, "for": ITEMS}
+        body = {"until": min(times, default=None), "reason": reason, "for": ITEMS}
+        held = any(self._run.state.action(key).held_by == _STOP for key in self._resting)
+        return {**body, "held_by": _STOP} if held else body
 
     async def _work(self) -> None:
         try:
@@ -179,18 +188,22 @@ class Round:
         return not failed and run.interruption is None
 
     def _waits(self, turn: Turn) -> bool:
-        state = self._run.state.action(turn.key)
-        return state.status is ActionStatus.WAITING and not may_go_on(self._run, turn.key, state, self._clock.now())
+        if self._run.state.action(turn.key).status is not ActionStatus.WAITING:
+            return False
+        stopped = self._guards.stopped is not None
+        return not may_go_on(self._run, turn.key, self._clock.now(), stopped=stopped)
 
-    async def _rest(self, key: str, until: float | None) -> None:
+    async def _rest(self, key: str, moment: float | None) -> None:
         """Wait in memory: for the time, or to be roused, interrupted or paused, or to leave memory with all others."""
         run, task = self._run, asyncio.current_task()
         assert task is not None
         roused = run.resting[key] = asyncio.get_running_loop().create_future()
         wakers: list[asyncio.Future[Any]] = [roused]
-        if until is not None:
-            wakers.append(asyncio.ensure_future(self._clock.sleep(until - self._clock.now())))
-        self._resting[key] = until
+        if run.state.action(key).held_by == _STOP:
+            wakers.append(asyncio.ensure_future(self._guards.released()))
+        if moment is not None:
+            wakers.append(asyncio.ensure_future(until(self._clock, moment)))
+        self._resting[key] = moment
         run.executing[key] = task
         run.napping.add(key)
         try:
@@ -216,7 +229,7 @@ class Round:
         if self._run.interruption is not None or not self._run.met.keys().isdisjoint(self._resting):
             return
         soon = self._clock.now() + SHORT_WAIT
-        if all(until is None or until > soon for until in self._resting.values()):
+        if all(moment is None or moment > soon for moment in self._resting.values()):
             self._idle.set_result(None)
 
 

@@ -1,6 +1,6 @@
 """Who works on what: the lease of this node, and the taking up of executions that nobody holds.
 
-An execution without a node, or with one whose lease ran out, is anybody's: the first to change its row has it. A timer
+An execution without a node, or with one that is dead, is anybody's: the first to change its row has it. A timer
 that is due, the work of a dead process and what a stopping engine left are all found by the same query.
 """
 
@@ -25,6 +25,7 @@ from automation.store.store import Store
 from automation.workflows.compiler import compile_workflow
 from automation.workflows.plan import Plan
 from automation.workflows.run import Run
+from automation.workflows.silence import Silence
 from automation.workflows.state import fold
 from automation.workflows.waits import Waits
 
@@ -51,6 +52,8 @@ class Recovery:
         self._store = store
         self._clock = clock
         self._lease = lease_seconds
+        self._silence = Silence(lease_seconds)
+        self._silent: frozenset[str] = frozenset()
         self._launch = launch
         self._heed = heed
         self._plans: dict[str, Plan] = {}
@@ -94,7 +97,7 @@ class Recovery:
 
         With `asked`, only as long as something that was asked of it is not heeded: perhaps somebody was quicker.
         """
-        stored = await executions.load(self._store, execution_id)
+        stored = await executions.load(self._store, execution_id, whole=False)
         if stored is None or stored.execution.status.finished:
             return None
         if asked and stored.execution.wish is None and stored.cancel_reason is None:
@@ -112,7 +115,16 @@ class Recovery:
         # Read again: whoever held it may have written between the first look and the claim.
         state = fold((step.name for step in plan.steps), await executions.entries(self._store, execution_id))
         execution = stored.execution
-        run = Run(execution.id, plan, actor=execution.actor, priority=execution.priority, node=self.node, state=state)
+        run = Run(
+            execution.id,
+            plan,
+            actor=execution.actor,
+            priority=execution.priority,
+            node=self.node,
+            state=state,
+            limits=self._store.limits,
+        )
+        run.knows(stored.large)
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
         if plan.waits:
@@ -125,13 +137,14 @@ class Recovery:
         return run
 
     async def _loop(self) -> None:
-        next_beat = self._clock.now() + self._lease / 3
+        # Not by the clock on the wall: set back, it would keep us from being heard.
+        next_beat = self._clock.monotonic() + self._lease / 3
         while True:
             try:
                 self._poke.clear()
-                if self._clock.now() >= next_beat:
+                if self._clock.monotonic() >= next_beat:
                     await self._beat()
-                    next_beat = self._clock.now() + self._lease / 3
+                    next_beat = self._clock.monotonic() + self._lease / 3
                 for asked in await executions.asked_of(self._store, self.node):
                     self._heed(asked)
                 if await self._bury_the_dead() or self._waits:
@@ -145,7 +158,7 @@ class Recovery:
                 # What was due when it was looked at, and not taken, is blocked, or another node is about to take it.
                 due = None if wake_at is None or wake_at <= looked else max(wake_at, now + SHORTEST_PAUSE)
                 # What other nodes ask for is only seen by looking.
-                look = min(max(next_beat - now, SHORTEST_PAUSE), 1.0)
+                look = min(max(next_beat - self._clock.monotonic(), SHORTEST_PAUSE), 1.0)
                 await rest(self._clock, due, look, self._poke)
             except StoreError as error:
                 log.error("recovery: %s", error.message)
@@ -170,8 +183,12 @@ class Recovery:
         )
 
     async def _bury_the_dead(self) -> bool:
-        """Nodes of this host whose process is gone need not be waited for. Returns whether there are others."""
+        """Nodes of this host whose process is gone need not be waited for; any other one is dead when it is silent.
+
+        Returns whether there are others.
+        """
         nodes = await executions.all_nodes(self._store)
+        self._silent = self._silence.look(nodes, self._clock.monotonic()) - {self.node}
         for node in nodes:
             if (
                 node.id != self.node
@@ -188,13 +205,12 @@ class Recovery:
         self.poke()
 
     async def _lives(self, node: str) -> bool:
-        """Whether this node, or another whose lease has not run out, holds what is its."""
-        now = self._clock.now()
+        """Whether a node holds what is its: this one, and any other that is signed on and has been heard of."""
         nodes = await executions.all_nodes(self._store)
-        return node == self.node or any(known.id == node and known.lease_until > now for known in nodes)
+        return node == self.node or (node not in self._silent and any(known.id == node for known in nodes))
 
     async def _take_some(self) -> bool:
-        found = await executions.orphans(self._store, self.node, self._clock.now())
+        found = await executions.orphans(self._store, self._silent, self._clock.now())
         taken = 0
         for execution_id, _, workflow in found:
             try:

@@ -12,16 +12,19 @@ from automation.model.execution import ActionStatus, Wish, WorkflowStatus
 from automation.model.workflow import AutomationLevel, RetryPolicy
 from automation.store import statements
 from automation.store.audit import Fact
+from automation.store.large import Limits, cut, writes
 from automation.store.statements import Op
 from automation.store.store import encode
 from automation.workflows.plan import Plan, Step
-from automation.workflows.state import ActionState, Scope, State
+from automation.workflows.state import Scope, State
 
 SHORT_WAIT = 1.0
 """Seconds. A wait up to this long is sat out; for a longer one the execution leaves memory."""
 
 ITEMS = "items"
 """What an action with `for_each` waits for when all its items that have begun wait for long."""
+
+_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,10 @@ class Run:
         "failed",
         "free",
         "id",
+        "inline_bytes",
         "interruption",
         "landed",
+        "large",
         "met",
         "napping",
         "node",
@@ -62,6 +67,7 @@ class Run:
         "plan",
         "priority",
         "resting",
+        "room",
         "state",
         "stored",
         "task",
@@ -71,8 +77,23 @@ class Run:
         "woken",
     )
 
+    met: dict[str, tuple[str | None, Any]]
+    """What has come for actions and items that wait, with the id of the wait."""
+    resting: dict[str, asyncio.Future[None]]
+    """Items that wait in memory: a result wakes them."""
+    _spare: dict[str, int] | None
+    """For joins of some: how many more of those they count may end without success."""
+
     def __init__(
-        self, id: str, plan: Plan, *, actor: str, priority: int, node: str, state: State | None = None
+        self,
+        id: str,
+        plan: Plan,
+        *,
+        actor: str,
+        priority: int,
+        node: str,
+        state: State | None = None,
+        limits: Limits = _LIMITS,
     ) -> None:
         self.id = id
         self.plan = plan
@@ -89,6 +110,11 @@ class Run:
         """Whether a commit of it is under way."""
         self.landed: asyncio.Future[None] | None = None
         """Done when that commit has ended; made by the first who waits for it."""
+        self.inline_bytes = limits.inline_bytes
+        self.room = limits.execution_bytes
+        """How many bytes of large values it may still hold."""
+        self.large: set[str] = set()
+        """The large values that its journal names."""
         self.task: asyncio.Task[None] | None = None
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.executing: dict[str, asyncio.Task[Any]] = {}
@@ -102,17 +128,14 @@ class Run:
         self.called = False
         """Whether somebody has asked or answered something that it must look at before it goes on."""
         self.woken = asyncio.Event()
-        self.met: dict[str, tuple[str | None, Any]] = {}
-        """What has come for actions and items that wait, with the id of the wait."""
-        self.resting: dict[str, asyncio.Future[None]] = {}
-        """Items that wait in memory: a result wakes them."""
+        self.met = {}
+        self.resting = {}
         self.failed: str | None = None
         """The action whose failure fails the workflow."""
         self.waiting: set[str] = set()
         """Actions that wait for a time or a person."""
         self._blockers = dict(plan.blockers)
-        self._spare: dict[str, int] | None = dict(plan.spare) if plan.spare else None
-        """For joins of some: how many more of those they count may end without success."""
+        self._spare = dict(plan.spare) if plan.spare else None
         self.free: list[Step] = [step for step in plan.steps if not step.depends_on]
         """Steps that nothing holds up, and that have not been looked at yet."""
         self.state = State(plan.by_name) if state is None else state
@@ -144,8 +167,10 @@ class Run:
         """Take a fact into the state, and into what is written next."""
         state = self.state
         state.apply(kind, action, at, body)
-        text = encode(body).decode()
-        self.write((statements.JOURNAL, (self.id, state.seq, at, kind, action, text)))
+        text = encode(body)
+        if len(text) > self.inline_bytes:
+            text = self._without_large(at, body)
+        self.write((statements.JOURNAL, (self.id, state.seq, at, kind, action, text.decode())))
         if action is not None and action in self._blockers and not kind.startswith("undo_"):
             self._moved(action, state.actions[action].status)
         elif kind in ("approved", "denied") and action is not None:
@@ -156,6 +181,20 @@ class Run:
         for name, body in done.items():
             self.note(at, "action_taken_over", name, body)
         self._keep_pending()
+
+    def knows(self, large: Mapping[str, int]) -> None:
+        """These large values, with their sizes, are in its state."""
+        self.room -= sum(size for digest, size in large.items() if digest not in self.large)
+        self.large.update(large)
+
+    def _without_large(self, at: float, body: Mapping[str, Any]) -> bytes:
+        """The text of an entry without its large values, which are written once, before it."""
+        text, pieces = cut(body, self.inline_bytes)
+        new = [piece for piece in pieces if piece.sha256 not in self.large]
+        self.knows({piece.sha256: len(piece.text) for piece in new})
+        for op in writes(self.id, new, at):
+            self.write(op)
+        return text
 
     def write(self, op: Op) -> None:
         """A write that goes with the next commit."""
@@ -243,8 +282,8 @@ class Run:
                 self.rouse(f"{step.name}[{index}]", None, None)
 
 
-def advance(run: Run, now: float) -> list[Step]:
-    """Note which steps are skipped, and return those that can run now."""
+def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
+    """Note which steps are skipped, and return those that can run now; `stopped` says that changes are."""
     ready: list[Step] = []
     actions = run.state.actions
     while run.free:
@@ -265,23 +304,22 @@ def advance(run: Run, now: float) -> list[Step]:
         elif run.failed is not None and state.attempt == 0 and state.wake_at and not step.definition.always:
             # It is held back, and now never begins.
             run.note(now, "action_skipped", name, {"reason": hindrance(run), "hindered": True})
-        elif name not in run.tasks and may_go_on(run, name, state, now):
+        elif name not in run.tasks and may_go_on(run, name, now, stopped=stopped):
             run.waiting.discard(name)
             ready.append(step)
-    return ready + advance(run, now) if run.free else ready
+    return ready + advance(run, now, stopped=stopped) if run.free else ready
 
 
-def may_go_on(run: Run, key: str, state: ActionState, now: float) -> bool:
+def may_go_on(run: Run, key: str, now: float, *, stopped: bool) -> bool:
     """Whether what an action or an item waits for has come: the time, the person's word, or what a wait stands for."""
-    if state.wake_at is not None and state.wake_at <= now:
+    state = run.state.action(key)
+    if (state.wake_at is not None and state.wake_at <= now) or (state.held_by == "stop" and not stopped):
         return True
     if state.awaits is None:
         return state.wake_at is None and state.approved is not None
     if state.awaits != ITEMS:
         return key in run.met and run.met[key][0] == state.wait
-    return any(
-        item.startswith(f"{key}[") and may_go_on(run, item, run.state.action(item), now) for item in list(run.met)
-    )
+    return any(item.startswith(f"{key}[") and may_go_on(run, item, now, stopped=stopped) for item in list(run.met))
 
 
 def hindrance(run: Run) -> str | None:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from automation.clock import until
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
 from automation.model.execution import ActionStatus, ExecutionResult, Wish, WorkflowStatus
 from automation.store import executions, statements
@@ -32,6 +33,7 @@ class Runner:
         self._clock = surroundings.clock
         self._metrics = surroundings.metrics
         self._changes = surroundings.changes
+        self._guards = surroundings.guards
         self._steps = Steps(surroundings, defaults, self.flush)
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
         self._waits = surroundings.waits
@@ -101,6 +103,11 @@ class Runner:
         for waiter in self._waiters.pop(execution_id, ()):
             if not waiter.done():
                 waiter.set_result(result)
+
+    def wake(self) -> None:
+        """Have all that runs here look again at what may go on."""
+        for run in self.runs.values():
+            run.woken.set()
 
     async def flush(self, run: Run) -> None:
         """Return when all that was noted so far is on disk.
@@ -181,8 +188,8 @@ class Runner:
             return None
 
         async def watch() -> None:
-            while run.deadline is not None and (left := run.deadline - self._clock.now()) > 0:
-                await self._clock.sleep(left)
+            while run.deadline is not None and run.deadline > self._clock.now():
+                await until(self._clock, run.deadline)
             run.interrupt(WorkflowStatus.TIMED_OUT, f"took longer than its limit of {limit:g} s")
 
         return asyncio.get_running_loop().create_task(watch())
@@ -200,7 +207,7 @@ class Runner:
             run.woken.clear()
             if run.called and await self._heed(run):
                 return
-            ready = advance(run, self._clock.now())
+            ready = advance(run, self._clock.now(), stopped=self._guards.stopped is not None)
             if len(ready) == 1 and not run.tasks:
                 await self._steps.run(run, ready[0])
                 continue
@@ -235,7 +242,7 @@ class Runner:
     def _wakers(self, run: Run, wake_at: float | None) -> list[asyncio.Future[Any]]:
         wakers: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.woken.wait())]
         if wake_at is not None:
-            wakers.append(asyncio.ensure_future(self._clock.sleep(max(wake_at - self._clock.now(), 0.0))))
+            wakers.append(asyncio.ensure_future(until(self._clock, wake_at)))
         return wakers
 
     def _wake_at(self, run: Run) -> float | None:
