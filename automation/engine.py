@@ -84,7 +84,7 @@ class AutomationEngine:
         breaking = config.performance.circuit_breaker
         self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
         self.breakers.redact = self.secrets.redactor.redact
-        self._executor = self._new_executor(middleware)
+        self._executor = self._new_executor((*self.breakers.middleware, *middleware))
         self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
         self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
         self._awaited = Waits(self.store, clock)
@@ -151,9 +151,9 @@ class AutomationEngine:
             stack.callback(self._executor.close)
             await self.breakers.start()
             stack.push_async_callback(self.breakers.stop)
+            await self._awaited.load()
             await self.guardrails.open(self._recovery.node)
             stack.push_async_callback(self.guardrails.close)
-            await self._awaited.load()
             await self._recovery.start()
             stack.push_async_callback(self._recovery.stop)
             stack.push_async_callback(self._runner.stop, 5.0)
@@ -313,14 +313,14 @@ class AutomationEngine:
     async def _announce(self, event: Event, ops: Sequence[Op]) -> None:
         await self._dispatcher.publish(event, also=ops)
 
-    def _new_executor(self, middleware: Sequence[Middleware]) -> Executor:
+    def _new_executor(self, further: Sequence[Middleware]) -> Executor:
         config = self.config
         return Executor(
             self.metrics,
             self.clock,
             config.max_concurrent_actions,
             config.performance,
-            (*self.breakers.middleware, *middleware),
+            further,
             max_result_bytes=config.store.max_result_bytes,
         )
 

@@ -178,29 +178,6 @@ EXECUTIONS_RELEASE = Statement(
     ("where_node",),
     6,
 )
-_new_value = sqlite.insert(tables.large_values).values(
-    {column.name: bindparam(column.name) for column in tables.large_values.columns}
-)
-# That it is used anew is noted once an hour, because a row is written with its body. The hour is far less than the time
-# for which a value that nobody names is kept, so that one that is about to be named again is never deleted.
-LARGE_VALUE = Statement(
-    "large_value",
-    _new_value.on_conflict_do_update(
-        index_elements=["sha256"],
-        set_={"used_at": _new_value.excluded.used_at},
-        where=tables.large_values.c.used_at < _new_value.excluded.used_at - literal_column("3600"),
-    ),
-    tuple(column.name for column in tables.large_values.columns),
-    2,
-)
-LARGE_VALUE_USE = Statement(
-    "large_value_use",
-    sqlite.insert(tables.large_value_uses)
-    .values(execution_id=bindparam("execution_id"), sha256=bindparam("sha256"))
-    .on_conflict_do_nothing(index_elements=["execution_id", "sha256"]),
-    ("execution_id", "sha256"),
-    2,
-)
 WAIT = Statement(
     "wait",
     insert(tables.waits).values(
@@ -227,6 +204,29 @@ WAITS_DELETE = Statement(
     delete(tables.waits).where(tables.waits.c.execution_id == bindparam("where_execution_id")),
     ("where_execution_id",),
     6,
+)
+_new_value = sqlite.insert(tables.large_values).values(
+    {column.name: bindparam(column.name) for column in tables.large_values.columns}
+)
+# That it is used anew is noted once an hour, because a row is written with its body. The hour is far less than the time
+# for which a value that nobody names is kept, so that one that is about to be named again is never deleted.
+LARGE_VALUE = Statement(
+    "large_value",
+    _new_value.on_conflict_do_update(
+        index_elements=["sha256"],
+        set_={"used_at": _new_value.excluded.used_at},
+        where=tables.large_values.c.used_at < _new_value.excluded.used_at - literal_column("3600"),
+    ),
+    tuple(column.name for column in tables.large_values.columns),
+    2,
+)
+LARGE_VALUE_USE = Statement(
+    "large_value_use",
+    sqlite.insert(tables.large_value_uses)
+    .values(execution_id=bindparam("execution_id"), sha256=bindparam("sha256"))
+    .on_conflict_do_nothing(index_elements=["execution_id", "sha256"]),
+    ("execution_id", "sha256"),
+    2,
 )
 DECISION = _insert("decision", tables.decisions, 7, omit=("seq",))
 ALERT = _upsert("alert", tables.alerts, 8, "fingerprint")

@@ -14,6 +14,9 @@ from automation.workflows.plan import Step
 from automation.workflows.run import ITEMS, SHORT_WAIT, Run, Turn, may_go_on
 from automation.workflows.state import Scope
 
+_STOP = "stop"
+"""The guardrail that is lifted at any moment."""
+
 MAX_ITEMS = 100_000
 """The longest list of a `for_each`."""
 
@@ -105,9 +108,9 @@ class Round:
         run: Run,
         turns: list[Turn],
     ) -> None:
+        self._guards = guards
         self._steps = steps
         self._clock = clock
-        self._guards = guards
         self._flush = flush
         self._run = run
         left = [turn for turn in turns if not run.state.action(turn.key).status.finished]
@@ -146,7 +149,9 @@ class Round:
         times = [moment for moment in self._resting.values() if moment is not None]
         count = len(self._resting)
         reason = f"{count} items wait" if count > 1 else f"{next(iter(self._resting))} waits"
-        return {"until": min(times, default=None), "reason": reason, "for": ITEMS}
+        body = {"until": min(times, default=None), "reason": reason, "for": ITEMS}
+        held = any(self._run.state.action(key).held_by == _STOP for key in self._resting)
+        return {**body, "held_by": _STOP} if held else body
 
     async def _work(self) -> None:
         try:
@@ -175,7 +180,7 @@ class Round:
             await self._flush(run)
             # What it waits for may have come, or an interruption, while that was written.
             if self._waits(turn) and not run.pausing and (run.interruption is None or definition.always):
-                await self._rest(turn.key, state.wake_at, held=state.held_by == "stop")
+                await self._rest(turn.key, state.wake_at)
             if self._idle.done():
                 # All have left memory in the very moment in which its time came: it goes on when they are back.
                 return False
@@ -183,20 +188,21 @@ class Round:
         return not failed and run.interruption is None
 
     def _waits(self, turn: Turn) -> bool:
-        state = self._run.state.action(turn.key)
-        now, stopped = self._clock.now(), self._guards.stopped is not None
-        return state.status is ActionStatus.WAITING and not may_go_on(self._run, turn.key, state, now, stopped=stopped)
+        if self._run.state.action(turn.key).status is not ActionStatus.WAITING:
+            return False
+        stopped = self._guards.stopped is not None
+        return not may_go_on(self._run, turn.key, self._clock.now(), stopped=stopped)
 
-    async def _rest(self, key: str, moment: float | None, *, held: bool) -> None:
+    async def _rest(self, key: str, moment: float | None) -> None:
         """Wait in memory: for the time, or to be roused, interrupted or paused, or to leave memory with all others."""
         run, task = self._run, asyncio.current_task()
         assert task is not None
         roused = run.resting[key] = asyncio.get_running_loop().create_future()
         wakers: list[asyncio.Future[Any]] = [roused]
+        if run.state.action(key).held_by == _STOP:
+            wakers.append(asyncio.ensure_future(self._guards.released()))
         if moment is not None:
             wakers.append(asyncio.ensure_future(until(self._clock, moment)))
-        if held:
-            wakers.append(asyncio.ensure_future(self._guards.released()))
         self._resting[key] = moment
         run.executing[key] = task
         run.napping.add(key)

@@ -183,7 +183,10 @@ class Recovery:
         )
 
     async def _bury_the_dead(self) -> bool:
-        """Nodes of this host whose process is gone need not be waited for. Returns whether there are others."""
+        """Nodes of this host whose process is gone need not be waited for; any other one is dead when it is silent.
+
+        Returns whether there are others.
+        """
         nodes = await executions.all_nodes(self._store)
         self._silent = self._silence.look(nodes, self._clock.monotonic()) - {self.node}
         for node in nodes:

@@ -16,7 +16,7 @@ from automation.store.large import Limits, cut, writes
 from automation.store.statements import Op
 from automation.store.store import encode
 from automation.workflows.plan import Plan, Step
-from automation.workflows.state import ActionState, Scope, State
+from automation.workflows.state import Scope, State
 
 SHORT_WAIT = 1.0
 """Seconds. A wait up to this long is sat out; for a longer one the execution leaves memory."""
@@ -77,6 +77,13 @@ class Run:
         "woken",
     )
 
+    met: dict[str, tuple[str | None, Any]]
+    """What has come for actions and items that wait, with the id of the wait."""
+    resting: dict[str, asyncio.Future[None]]
+    """Items that wait in memory: a result wakes them."""
+    _spare: dict[str, int] | None
+    """For joins of some: how many more of those they count may end without success."""
+
     def __init__(
         self,
         id: str,
@@ -88,8 +95,11 @@ class Run:
         state: State | None = None,
         limits: Limits = _LIMITS,
     ) -> None:
-        self.id, self.plan = id, plan
-        self.actor, self.priority, self.node = actor, priority, node
+        self.id = id
+        self.plan = plan
+        self.actor = actor
+        self.priority = priority
+        self.node = node
         self.ops: list[Op] = []
         self.facts: list[Fact] = []
         self.noted = 0
@@ -118,17 +128,14 @@ class Run:
         self.called = False
         """Whether somebody has asked or answered something that it must look at before it goes on."""
         self.woken = asyncio.Event()
-        self.met: dict[str, tuple[str | None, Any]] = {}
-        """What has come for actions and items that wait, with the id of the wait."""
-        self.resting: dict[str, asyncio.Future[None]] = {}
-        """Items that wait in memory: a result wakes them."""
+        self.met = {}
+        self.resting = {}
         self.failed: str | None = None
         """The action whose failure fails the workflow."""
         self.waiting: set[str] = set()
         """Actions that wait for a time or a person."""
         self._blockers = dict(plan.blockers)
-        self._spare: dict[str, int] | None = dict(plan.spare) if plan.spare else None
-        """For joins of some: how many more of those they count may end without success."""
+        self._spare = dict(plan.spare) if plan.spare else None
         self.free: list[Step] = [step for step in plan.steps if not step.depends_on]
         """Steps that nothing holds up, and that have not been looked at yet."""
         self.state = State(plan.by_name) if state is None else state
@@ -297,29 +304,22 @@ def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
         elif run.failed is not None and state.attempt == 0 and state.wake_at and not step.definition.always:
             # It is held back, and now never begins.
             run.note(now, "action_skipped", name, {"reason": hindrance(run), "hindered": True})
-        elif name not in run.tasks and may_go_on(run, name, state, now, stopped=stopped):
+        elif name not in run.tasks and may_go_on(run, name, now, stopped=stopped):
             run.waiting.discard(name)
             ready.append(step)
     return ready + advance(run, now, stopped=stopped) if run.free else ready
 
 
-def may_go_on(run: Run, key: str, state: ActionState, now: float, *, stopped: bool) -> bool:
-    """Whether what an action or an item waits for has come: the time, the person's word, or what a wait stands for.
-
-    `stopped` says whether all changes are: what waits for the end of that may go on when they are not.
-    """
-    if state.held_by == "stop" and not stopped:
-        return True
-    if state.wake_at is not None and state.wake_at <= now:
+def may_go_on(run: Run, key: str, now: float, *, stopped: bool) -> bool:
+    """Whether what an action or an item waits for has come: the time, the person's word, or what a wait stands for."""
+    state = run.state.action(key)
+    if (state.wake_at is not None and state.wake_at <= now) or (state.held_by == "stop" and not stopped):
         return True
     if state.awaits is None:
         return state.wake_at is None and state.approved is not None
     if state.awaits != ITEMS:
         return key in run.met and run.met[key][0] == state.wait
-    return any(
-        item.startswith(f"{key}[") and may_go_on(run, item, run.state.action(item), now, stopped=stopped)
-        for item in list(run.met)
-    )
+    return any(item.startswith(f"{key}[") and may_go_on(run, item, now, stopped=stopped) for item in list(run.met))
 
 
 def hindrance(run: Run) -> str | None:

@@ -286,6 +286,7 @@ class State:
             state.wake_at = body["until"]
             state.reason = body["reason"]
             state.wait = body.get("wait")
+            state.held_by = body.get("held_by")
             state.awaits = body["for"]
         elif kind == "action_verifying":
             state.outputs = body["outputs"]
