@@ -243,13 +243,15 @@ class Guards:
         if stop == before:
             return
         self._changes.tell("guardrails", "stop")
+        if self._task is not None:
+            # An engine that runs says so; a command that only writes the row has its own words.
+            told = "is lifted" if stop is None else f"is in force, by {stop.actor}: {stop.reason}"
+            log.warning("the stop of all changes %s", told)
         if stop is not None:
             self._released.clear()
-            log.warning("all changes are stopped by %s: %s", stop.actor, stop.reason)
             return
         self._released.set()
         self._sweep_until = self._clock.now() + SWEEP_SECONDS
-        log.warning("the stop of all changes is lifted")
         for call in self.on_release:
             call()
 
