@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
@@ -17,35 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from automation.errors import ConfigurationError
+from automation.model.guardrail import Guardrails
 from automation.model.performance import Performance
+from automation.model.roles import ROLES
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
 
 PREFIX = "AUTOMATION_"
-
-ROLES: Mapping[str, tuple[str, ...]] = {
-    "automation_admin": (
-        "workflows:create",
-        "workflows:execute",
-        "workflows:delete",
-        "actions:execute_critical",
-        "system:admin",
-    ),
-    "automation_operator": (
-        "workflows:execute",
-        "workflows:view",
-        "actions:execute_standard",
-        "alerts:acknowledge",
-        "alerts:view",
-        "metrics:view",
-        "events:publish",
-        "events:view",
-    ),
-    "automation_viewer": ("workflows:view", "metrics:view", "alerts:view", "events:view"),
-    "automation_source": ("events:publish",),
-}
-"""The roles that exist without configuration: those of the specification, with what their work needs beside it
-(events are named nowhere in it), and one for senders of events such as Alertmanager."""
 
 AuditKind = Literal[
     "workflow_execution",
@@ -164,6 +141,13 @@ class Store(Section):
     """How many connections to PostgreSQL may read at the same time; they are made as they are needed."""
     max_pending: Annotated[int, Field(ge=100)] = 20_000
     """How many writes may wait for the writer before callers are held back."""
+    inline_bytes: Annotated[int, Field(ge=1024)] = 65_536
+    """A value of which the JSON is longer is stored once, compressed, beside the journal, which refers to it."""
+    max_result_bytes: Annotated[int, Field(ge=1024)] = 67_108_864
+    """The largest result of an action, as JSON; a larger one fails the action."""
+    max_execution_bytes: Annotated[int, Field(ge=65_536)] = 268_435_456
+    """How many bytes of large values one execution may have, which are in memory while it runs; a result that would be
+    too much fails its action."""
 
 
 class Logs(Section):
@@ -265,6 +249,8 @@ class AutomationConfig(BaseSettings):
     """The engine's own log."""
     performance: Performance = Performance()
     """How much runs at a time, and how."""
+    guardrails: Guardrails = Guardrails()
+    """What holds actions back."""
 
     def __init__(self, **values: Any) -> None:
         try:

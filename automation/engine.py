@@ -28,6 +28,7 @@ from automation.model.workflow import AutomationLevel, WorkflowDefinition
 from automation.monitoring.metrics import MetricStore
 from automation.notifications.notifier import Notifier
 from automation.queries import Queries
+from automation.schedules.cron import parse_cron
 from automation.security.secrets import Secrets
 from automation.security.tokens import Tokens
 from automation.store import executions
@@ -40,6 +41,8 @@ from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.rules import Rule
 from automation.watching import Watching
 from automation.workflows.control import Executions
+from automation.workflows.gate import Gate
+from automation.workflows.guards import Guards
 from automation.workflows.manager import WorkflowManager
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
@@ -80,7 +83,16 @@ class AutomationEngine:
         self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
         self.breakers.redact = self.secrets.redactor.redact
         further = (*self.breakers.middleware, *middleware)
-        self._executor = Executor(self.metrics, clock, config.max_concurrent_actions, config.performance, further)
+        self._executor = Executor(
+            self.metrics,
+            clock,
+            config.max_concurrent_actions,
+            config.performance,
+            further,
+            max_result_bytes=config.store.max_result_bytes,
+        )
+        self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
+        self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
         surroundings = Surroundings(
             self.store,
             self._executor,
@@ -90,10 +102,13 @@ class AutomationEngine:
             self.resources,
             self.secrets,
             self.metric_store,
+            self.guardrails,
+            self._gate,
         )
         defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
         self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._heed)
         self._runner = Runner(surroundings, defaults, self._recovery.poke)
+        self.guardrails.on_release += [self._runner.wake, self._recovery.poke]
         self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)
         self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter)
         self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
@@ -144,6 +159,8 @@ class AutomationEngine:
             stack.callback(self._executor.close)
             await self.breakers.start()
             stack.push_async_callback(self.breakers.stop)
+            await self.guardrails.open(self._recovery.node)
+            stack.push_async_callback(self.guardrails.close)
             await self._recovery.start()
             stack.push_async_callback(self._recovery.stop)
             stack.push_async_callback(self._runner.stop, 5.0)

@@ -12,6 +12,7 @@ from automation.cli.commands import (
     audit,
     check,
     config,
+    db,
     demo,
     events,
     executions,
@@ -52,6 +53,7 @@ for part in (
     services,
     tokens,
     audit,
+    db,
     config,
     version,
 ):

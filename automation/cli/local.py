@@ -69,16 +69,16 @@ class LocalClient:
             await queries.executions(workflow=workflow, status=wanted, cursor=part.cursor, limit=part.limit)
         )
 
-    async def execution(self, execution_id: str) -> Document:
-        """All that is known of one."""
-        detail = await (await self._reading()).execution_detail(execution_id)
+    async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
+        """All that is known of one; unless `whole`, a reference stands for each large value."""
+        detail = await (await self._reading()).execution_detail(execution_id, whole=whole)
         layers = compile_workflow(detail.definition).layers()
         return {
             "execution": plain(detail.execution),
             "actions": plain(detail.actions),
             "layers": [[step.name for step in layer] for layer in layers],
-            "variables": detail.variables,
-            "event": event_mapping(detail.event),
+            "variables": plain(detail.variables),
+            "event": plain(event_mapping(detail.event)),
         }
 
     async def cancel(self, execution_id: str, reason: str) -> Document:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from automation.model.base import Definition, Name
+from automation.model.guardrail import WorkflowGuardrails
 
 
 class AutomationLevel(Enum):
@@ -124,6 +125,8 @@ class ActionDefinition(Definition):
     """Whether its failure fails the workflow."""
     always: bool = False
     """Run even when an action before it has failed or the workflow is cancelled: cleanup."""
+    on_guardrail: Literal["fail", "skip", "wait"] = "fail"
+    """What becomes of it when a guardrail holds it back; `wait` tries again when the guardrail says it may."""
     on_interrupt: Literal["retry", "fail"] | None = None
     """What to do when the engine died while it ran; by default retry if the operation is idempotent, else fail."""
     for_each: Annotated[ForEach, BeforeValidator(_for_each)] | None = None
@@ -206,4 +209,6 @@ class WorkflowDefinition(Definition):
     """The limit for a whole execution; none by default."""
     enabled: bool = True
     """Whether triggers start it; a person still can."""
+    guardrails: WorkflowGuardrails | None = None
+    """Limits and freeze windows for its actions, beside those of the configuration."""
     labels: dict[str, str] = Field(default_factory=dict)

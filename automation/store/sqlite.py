@@ -34,7 +34,7 @@ class Sqlite:
     """A database in one file. Opening it refuses, in one line, what would fail later."""
 
     def __init__(self, location: str, busy_timeout: float = 5.0) -> None:
-        self._private = location in ("", ":memory:")
+        self.private = location in ("", ":memory:")
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.path = Path(location)
         self._busy_timeout = busy_timeout
@@ -52,7 +52,7 @@ class Sqlite:
 
     def absent(self) -> str | None:
         """Why there can be nothing to read yet: there is no file."""
-        missing = not self._private and not self.path.exists() and self.path.parent.is_dir()
+        missing = not self.private and not self.path.exists() and self.path.parent.is_dir()
         return f"there is no file {self.path}; the engine makes it when it first starts" if missing else None
 
     async def settle(self) -> bool:
@@ -61,7 +61,7 @@ class Sqlite:
 
     async def open(self) -> None:
         """Connect; raises StoreUnavailable with what to do about it."""
-        if self._private:
+        if self.private:
             # A file of its own: readers and the writer have separate connections, which memory does not allow.
             self._temporary = tempfile.TemporaryDirectory(prefix="automation-")
             self.path = Path(self._temporary.name) / "automation.db"

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -123,6 +124,27 @@ journal = Table(
     Column("kind", String, nullable=False),
     Column("action", String),
     Column("body", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The body comes last: whoever reads the columns before it does not read its pages.
+large_values = Table(
+    "large_values",
+    metadata,
+    Column("sha256", String, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),
+    Column("coding", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+large_value_uses = Table(
+    "large_value_uses",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("sha256", String, primary_key=True),
+    Index(None, "sha256"),
     sqlite_with_rowid=False,
 )
 

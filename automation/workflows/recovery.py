@@ -94,7 +94,7 @@ class Recovery:
 
         With `asked`, only as long as something that was asked of it is not heeded: perhaps somebody was quicker.
         """
-        stored = await executions.load(self._store, execution_id)
+        stored = await executions.load(self._store, execution_id, whole=False)
         if stored is None or stored.execution.status.finished:
             return None
         if asked and stored.execution.wish is None and stored.cancel_reason is None:
@@ -112,7 +112,16 @@ class Recovery:
         # Read again: whoever held it may have written between the first look and the claim.
         state = fold((step.name for step in plan.steps), await executions.entries(self._store, execution_id))
         execution = stored.execution
-        run = Run(execution.id, plan, actor=execution.actor, priority=execution.priority, node=self.node, state=state)
+        run = Run(
+            execution.id,
+            plan,
+            actor=execution.actor,
+            priority=execution.priority,
+            node=self.node,
+            state=state,
+            limits=self._store.limits,
+        )
+        run.knows(stored.large)
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
         if stored.cancel_reason is not None:

@@ -35,6 +35,7 @@ class Runner:
         self._clock = surroundings.clock
         self._metrics = surroundings.metrics
         self._changes = surroundings.changes
+        self._guards = surroundings.guards
         self._steps = Steps(surroundings, defaults, self.flush)
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
         self._parked = parked
@@ -95,6 +96,11 @@ class Runner:
         for waiter in self._waiters.pop(execution_id, ()):
             if not waiter.done():
                 waiter.set_result(result)
+
+    def wake(self) -> None:
+        """Have all that runs here look again at what may go on."""
+        for run in self.runs.values():
+            run.woken.set()
 
     async def flush(self, run: Run) -> None:
         """Return when all that was noted so far is on disk.
@@ -192,7 +198,7 @@ class Runner:
         while not self._stopping:
             if run.called and await self._heed(run):
                 return
-            ready = advance(run, self._clock.now())
+            ready = advance(run, self._clock.now(), stopped=self._guards.stopped is not None)
             if len(ready) == 1 and not run.tasks:
                 await self._steps.run(run, ready[0])
                 continue

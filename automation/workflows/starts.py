@@ -70,7 +70,8 @@ class Starter:
         given = checked_inputs(plan, variables, cause.event)
         now = self._clock.now()
         priority = int(plan.definition.priority)
-        run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=self._recovery.node)
+        node, limits = self._recovery.node, self._store.limits
+        run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=node, limits=limits)
         if plan.id not in self._stored:
             run.write(records.definition("workflow", plan.name, plan.body, now)[1])
         insert = statements.EXECUTION_KEYED if cause.idempotency_key else statements.EXECUTION
@@ -119,11 +120,11 @@ class Starter:
                 if execution_id in self._runner.runs:
                     result = await future
                 else:
-                    stored = await executions.load(self._store, execution_id)
-                    if stored is None:
+                    execution = await executions.get(self._store, execution_id)
+                    if execution is None:
                         raise NotFound(kind="execution", name=execution_id)
-                    if stored.execution.status.finished:
-                        return result_of(execution_id, stored.execution.workflow, fold_stored(stored))
+                    if execution.status.finished and (stored := await executions.load(self._store, execution_id)):
+                        return result_of(execution_id, execution.workflow, fold_stored(stored))
                     # Another node may end it, which only the store tells.
                     await asyncio.wait({future}, timeout=1.0)
                     result = future.result() if future.done() else None

@@ -31,6 +31,7 @@ class ActionState:
         "delayed",
         "error",
         "finished_at",
+        "held_by",
         "hindered",
         "items",
         "operation",
@@ -64,6 +65,8 @@ class ActionState:
         """Whether it was held back for its delay: that is over when its time has come."""
         self.verifying: Verifying | None = None
         """While its work is done and its `verify` is not yet true."""
+        self.held_by: str | None = None
+        """The guardrail that it waits for."""
 
     def as_run(self, name: str) -> ActionRun:
         """The frozen form."""
@@ -84,7 +87,7 @@ class ActionState:
 class Rollback:
     """What the journal says of the undoing of an execution."""
 
-    __slots__ = ("error", "failed", "order", "reason", "status", "undone", "until", "without_undo")
+    __slots__ = ("error", "failed", "held_at", "order", "reason", "status", "undone", "until", "without_undo")
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self.reason: str = body["reason"]
@@ -98,6 +101,14 @@ class Rollback:
         self.error: dict[str, Any] | None = body.get("error")
         self.undone: list[str] = []
         self.failed: dict[str, str] = {}
+        self.held_at: float | None = None
+        """Since when it is held up by a stop of all changes."""
+
+    def hold(self, since: float | None, at: float) -> None:
+        """It is held up since then, or from now on no longer: what it has waited is added to its time."""
+        if since is None and self.held_at is not None:
+            self.until += at - self.held_at
+        self.held_at = since
 
     def apply(self, kind: str, action: str, body: Mapping[str, Any]) -> None:
         """Take in one entry."""
@@ -163,6 +174,8 @@ class State:
         elif kind == "rollback_started":
             self.status = WorkflowStatus.ROLLING_BACK
             self.rollback = Rollback(body)
+        elif kind in ("rollback_held", "rollback_released") and self.rollback is not None:
+            self.rollback.hold(at if kind == "rollback_held" else None, at)
         elif kind == "finished":
             self.status = WorkflowStatus(body["status"])
             self.error = body.get("error")
@@ -206,6 +219,7 @@ class State:
             self.rollback.apply(kind, name, body)
             return
         state.wake_at = None
+        state.held_by = None
         if kind == "action_taken_over":
             self._take_over(state, name, body)
         elif kind == "action_started":
@@ -237,6 +251,7 @@ class State:
             state.status = ActionStatus.WAITING
             state.wake_at = body.get("until")
             state.reason = body.get("reason")
+            state.held_by = body.get("held_by")
         elif kind in ("action_skipped", "action_cancelled"):
             state.status = ActionStatus.SKIPPED if kind == "action_skipped" else ActionStatus.CANCELLED
             state.reason = body.get("reason")

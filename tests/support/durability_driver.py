@@ -18,6 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from automation import (
@@ -32,6 +33,7 @@ from automation import (
 from automation.actions.middleware import timeout
 from automation.clock import Clock
 from automation.errors import AutomationError, Conflict
+from automation.maintenance import Database
 from tests.support import full_disk
 from tests.support.side_effects import WORKFLOWS
 
@@ -43,16 +45,20 @@ def say(**facts: Any) -> None:
     os.write(1, json.dumps(facts).encode() + b"\n")
 
 
-def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> AutomationEngine:
-    """An engine on the folder's database."""
-    config = AutomationConfig(
+def _config(folder: str, **settings: Any) -> AutomationConfig:
+    """The folder's database."""
+    return AutomationConfig(
         database_url=f"sqlite:///{folder}/automation.db",
         data_dir=f"{folder}/data",
         level=AutomationLevel.INTELLIGENT,
         max_concurrent_actions=16,
         **settings,
     )
-    return AutomationEngine(config, clock=clock)
+
+
+def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> AutomationEngine:
+    """An engine on the folder's database."""
+    return AutomationEngine(_config(folder, **settings), clock=clock)
 
 
 def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
@@ -264,8 +270,33 @@ async def full(folder: str, how: str) -> None:
         await engine.drain(timeout=60)
 
 
+async def full_backup(folder: str, how: str) -> None:
+    """Back a database up to a disk that is full; tell what is said, and what is left behind."""
+    async with full_disk.small(folder, how) as (place, disk):
+        database, target = Database(_config(folder)), Path(place, "copy.db")
+        disk.fill()
+        if how == "limit":
+            full_disk.limit(20_000)
+        try:
+            await database.backup(target)
+        except AutomationError as error:
+            say(refused=error.message, hint=error.details.get("hint"))
+        say(left=[file.name for file in Path(place).glob("copy*")])
+        disk.free()
+        await database.backup(target)
+        say(left=[file.name for file in Path(place).glob("copy*")])
+
+
+async def backup(folder: str, file: str) -> None:
+    """Make backups, one after the other, until killed."""
+    while True:
+        await Database(_config(folder)).backup(Path(folder, file), force=True, told=lambda *line: say(told=line))
+        say(made=file)
+
+
 TASKS: dict[str, Task] = {
-    task.__name__: task for task in (load, keyed, publish, run_one, ask, endless, finish, alert, full)
+    task.__name__: task
+    for task in (load, keyed, publish, run_one, ask, endless, finish, alert, full, full_backup, backup)
 }
 
 

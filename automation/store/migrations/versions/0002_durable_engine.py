@@ -14,6 +14,7 @@ def upgrade() -> None:
     _guards()
     _writers()
     _control()
+    _large_values()
 
 
 def _guards() -> None:
@@ -83,3 +84,25 @@ def _control() -> None:
     op.add_column("executions", sa.Column("wish", sa.Text(), nullable=True))
     op.add_column("executions", sa.Column("rerun_of", sa.String(), nullable=True))
     op.add_column("executions", sa.Column("forked_from", sa.String(), nullable=True))
+
+
+def _large_values() -> None:
+    """Values too large for the journal, and which executions name them."""
+    op.create_table(
+        "large_values",
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("used_at", sa.Double(), nullable=False),
+        sa.Column("coding", sa.String(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("pk_large_values")),
+    )
+    op.create_table(
+        "large_value_uses",
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", "sha256", name=op.f("pk_large_value_uses")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_large_value_uses_sha256"), "large_value_uses", ["sha256"], unique=False)
