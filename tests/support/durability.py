@@ -206,6 +206,15 @@ def _actions(record: Record) -> list[ActionState]:
     return [state for name, state in record.state.actions.items() if name in record.state.names]
 
 
+def completed(record: Record) -> list[str]:
+    """The actions that succeeded, in the order in which they did; items in the place of those that have some."""
+    return [
+        entry.action
+        for entry in record.entries
+        if entry.kind == "action_completed" and entry.action and record.state.actions[entry.action].items is None
+    ]
+
+
 def _check_approval(record: Record, action: dict[str, Any]) -> None:
     """What a person must be asked for ran only after somebody had agreed, and nobody was asked twice."""
     name = action["name"]
@@ -225,8 +234,8 @@ def _check_rollback(record: Record) -> None:
         assert not undone, "something was undone, and no rollback had begun"
         return
     operations = {action["name"]: action["action_type"] for action in record.definition["actions"]}
-    done = [entry.action for entry in record.entries if entry.kind == "action_completed"]
-    assert rollback.order == [name for name in reversed(done) if operations[str(name)] == "side.undoable"]
+    done = [key for key in completed(record) if operations[key.partition("[")[0]] == "side.undoable"]
+    assert rollback.order == done[::-1]
     assert undone <= set(rollback.order)
     assert sorted([*rollback.undone, *rollback.failed]) == sorted(rollback.order), "an undo has no end, or two"
     assert (record.state.status is WorkflowStatus.ROLLED_BACK) is (not rollback.failed)
@@ -246,7 +255,20 @@ def _check_rollback(record: Record) -> None:
 
 
 def _check_action(record: Record, action: dict[str, Any]) -> None:
-    name, operation = action["name"], action["action_type"]
+    """What an action did; with `for_each`, what each of its items did."""
+    name = action["name"]
+    _check_calls(record, action, name)
+    items = [key for key in record.state.actions if key.startswith(f"{name}[")]
+    ended_at = record.state.actions[name].finished_at
+    for key in items:
+        if record.state.actions[key].status.finished:
+            _check_calls(record, action, key)
+        assert all(line["at"] <= (ended_at or 0.0) for line in record.effects[key]), "an item ran after its action"
+    assert {key for key, lines in record.effects.items() if lines and key.startswith(f"{name}[")} <= set(items)
+
+
+def _check_calls(record: Record, action: dict[str, Any], name: str) -> None:
+    operation = action["action_type"]
     state, effects = record.state.actions[name], record.effects[name]
     entries = [entry for entry in record.entries if entry.action == name]
     began = [line for line in effects if line["what"] == "begin"]
@@ -261,6 +283,9 @@ def _check_action(record: Record, action: dict[str, Any]) -> None:
     ended += [entry for entry in entries if entry.kind == "action_failed" and "retry_at" not in entry.body]
     assert len(ended) == 1, "it ended more than once"
     assert all(line["at"] <= ended[0].at for line in began), "it ran again after its end was on disk"
+    if state.items is not None:
+        assert not effects, "it has items, and ran itself"
+        return
     if state.status is ActionStatus.SUCCEEDED and operation.startswith("side."):
         assert any(line["what"] == "end" for line in effects), "it is said to have succeeded, and did not run"
     again = action.get("on_interrupt") or ("retry" if operation in REPEATABLE else "fail")
@@ -302,5 +327,4 @@ def check_audit(record: Record, rows: list[dict[str, Any]]) -> None:
         for row in rows
         if row["act"].startswith(("side.", "flow.")) and row["outcome"] == "succeeded"
     ]
-    completed = [entry.action for entry in record.entries if entry.kind == "action_completed"]
-    assert sorted(succeeded) == sorted(str(name) for name in completed)
+    assert sorted(succeeded) == sorted(completed(record))

@@ -31,6 +31,7 @@ from automation import (
     WorkflowDefinition,
     WorkflowStatus,
 )
+from automation.actions.middleware import timeout
 from automation.clock import Clock
 from automation.errors import AutomationError, Conflict, StoreUnavailable
 from automation.maintenance import Database
@@ -193,6 +194,26 @@ async def ask(folder: str, agree: bool = True, die: tuple[int, str] | None = Non
         say(done=True)
 
 
+async def endless(folder: str, operation: str, how: str) -> None:
+    """Run an action that never ends; have it time out, cancelled, or just stop the engine."""
+    timeout.GRACE_SECONDS, timeout.LAST_SECONDS = 0.3, 0.2
+    limit = 0.5 if how == "time out" else 300.0
+    act = {"name": "a", "action_type": operation, "timeout_seconds": limit, "retry_attempts": 1}
+    workflow = {"name": "w", "actions": [act, {"name": "tidy", "action_type": "side.once", "always": True}]}
+    async with new_engine(folder) as engine:
+        await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        execution_id = await engine.start_workflow("w")
+        while not os.path.exists(f"{folder}/effects"):
+            await asyncio.sleep(0.01)
+        if how == "cancel":
+            await engine.cancel(execution_id)
+        if how != "stop":
+            result = await engine.wait_for(execution_id)
+            say(status=result.status.value, error=result.error, over_at=time.time())
+        stopping = time.monotonic()
+    say(stopped_in=time.monotonic() - stopping)
+
+
 async def finish(folder: str) -> None:
     """Run everything to its end, timers too, and stop as one should."""
     async with new_engine(folder) as engine:
@@ -304,7 +325,7 @@ async def guarded(folder: str, die: tuple[int, str] | None = None, stop: str | N
 
 TASKS: dict[str, Task] = {
     task.__name__: task
-    for task in (load, keyed, publish, run_one, ask, finish, alert, full, full_backup, backup, guarded)
+    for task in (load, keyed, publish, run_one, ask, endless, finish, alert, full, full_backup, backup, guarded)
 }
 
 

@@ -130,6 +130,45 @@ async def on(params: OnService, context: ActionContext) -> dict[str, Any]:
     return await _work(params, context)
 
 
+async def _tick_on(context: ActionContext, swallowed: type[BaseException]) -> None:
+    note("begin", context)
+    while True:
+        try:
+            await asyncio.sleep(0.02)
+            note("tick", context)
+        except swallowed:
+            note("swallowed", context)
+
+
+@action("side.stubborn")
+async def stubborn(params: Work, context: ActionContext) -> None:
+    """Never end, and ignore being cancelled."""
+    await _tick_on(context, asyncio.CancelledError)
+
+
+@action("side.deaf")
+async def deaf(params: Work, context: ActionContext) -> None:
+    """Never end, and ignore whatever is raised."""
+    await _tick_on(context, BaseException)
+
+
+@action("side.endless_thread")
+def endless_thread(params: Work, context: ActionContext) -> None:
+    """Never end, in a thread."""
+    note("begin", context)
+    while True:
+        time.sleep(0.02)
+
+
+@action("side.endless_process", cpu_bound=True)
+def endless_process(params: Work, context: ActionContext) -> None:
+    """Never end, in a process of its own."""
+    note("begin", context)
+    while True:
+        time.sleep(0.02)
+        note("tick", context)
+
+
 REPEATABLE = frozenset({"side.again", "side.look", "side.on"})
 """Operations that are run again after an interruption unless their definition says otherwise."""
 
