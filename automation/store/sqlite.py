@@ -137,6 +137,8 @@ class Sqlite:
             self.path, isolation_level=None, timeout=self._busy_timeout, check_same_thread=False, cached_statements=256
         )
         try:
+            # Only a file without tables takes it: what is freed in it can be given back while it is in use.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")

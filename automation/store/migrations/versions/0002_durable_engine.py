@@ -11,7 +11,19 @@ depends_on = None
 
 def upgrade() -> None:
     """Add what came after 0.1.0."""
+    _packed_journals()
     _large_values()
+
+
+def _packed_journals() -> None:
+    """Journals of finished executions, in one row each."""
+    op.create_table(
+        "packed_journals",
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("entries", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", name=op.f("pk_packed_journals")),
+    )
 
 
 def _large_values() -> None:
