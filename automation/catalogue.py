@@ -28,8 +28,9 @@ from automation.store.audit import Fact
 from automation.store.statements import Op
 from automation.store.store import Store, to_json
 from automation.triggers.rules import Index, Rule, rules_of, schedule_name
+from automation.workflows.compiler import compile_workflow
 from automation.workflows.manager import WorkflowManager
-from automation.workflows.plan import Plan, compile_workflow
+from automation.workflows.plan import Plan
 
 log = logging.getLogger("automation.catalogue")
 

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from automation.errors import ConfigurationError
 from automation.model.database import Store as Store
+from automation.model.performance import Performance
 from automation.model.retention import Retention
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
@@ -217,11 +218,13 @@ class AutomationConfig(BaseSettings):
     level: AutomationLevel = AutomationLevel.INTELLIGENT
     """How much is done without asking; `manual` only proposes what triggers would have started."""
     max_concurrent_actions: Annotated[int, Field(ge=1)] = 10
-    """How many actions run at the same time."""
+    """How many actions run at the same time. Those of critical workflows have as many places of their own."""
     retry_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """How often a failing action is tried in all, where its definition does not say."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 300
     """The limit for one attempt of an action, where its definition does not say."""
+    verify_within_seconds: Annotated[float, Field(ge=0)] = 0
+    """How long the condition of a `verify` may take to become true, where it does not say."""
     monitoring_interval: Annotated[float, Field(gt=0)] = 30
     """Seconds between two rounds of health checks and metric collection."""
     enable_predictive_scaling: bool = True
@@ -229,7 +232,8 @@ class AutomationConfig(BaseSettings):
     enable_ml_optimization: bool = True
     """Accepted so that configurations of the specification load; nothing in this version optimises yet."""
     database_url: str | None = None
-    """`sqlite:///path` (three slashes relative, four absolute); by default `automation.db` in `data_dir`."""
+    """`sqlite:///path` (three slashes relative, four absolute) or `postgresql://user:password@host:port/database`; by
+    default the file `automation.db` in `data_dir`."""
     data_dir: Path = Path("automation-data")
     """Where the database, tokens, logs of processes and their records are kept; made when first needed."""
     definitions: Path | None = None
@@ -252,6 +256,8 @@ class AutomationConfig(BaseSettings):
     """How long what is over is kept."""
     logs: Logs = Logs()
     """The engine's own log."""
+    performance: Performance = Performance()
+    """How much runs at a time, and how."""
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from automation.actions.builtin.notification import Notifier as NotifierProtocol
+from automation.actions.call import Middleware
+from automation.actions.circuits import Breakers
 from automation.actions.context import Resources
 from automation.actions.executor import Executor
 from automation.alerts.book import AlertBook
 from automation.catalogue import Catalogue
-from automation.clock import Clock, RealClock
+from automation.clock import Clock, RealClock, VirtualClock
 from automation.config import AutomationConfig
 from automation.definitions import Definitions
 from automation.errors import Conflict, EngineStopped
@@ -30,19 +32,21 @@ from automation.retention.keeper import Keeper
 from automation.security.secrets import Secrets
 from automation.security.tokens import Tokens
 from automation.store import executions
+from automation.store.executions import Asked
+from automation.store.statements import Op
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.rules import Rule
 from automation.watching import Watching
+from automation.workflows.control import Executions
 from automation.workflows.manager import WorkflowManager
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
-from automation.workflows.starts import Cause, Starter
-from automation.workflows.state import Scope, State
+from automation.workflows.starts import Cause, Starter, check_conditions
 from automation.workflows.steps import Defaults, Surroundings
 
 log = logging.getLogger("automation")
@@ -51,29 +55,54 @@ log = logging.getLogger("automation")
 class AutomationEngine:
     """Watches, decides and acts. Use it as `async with AutomationEngine(config) as engine`."""
 
-    def __init__(self, config: AutomationConfig | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: AutomationConfig | None = None,
+        *,
+        clock: Clock | None = None,
+        middleware: Sequence[Middleware] = (),
+    ) -> None:
+        """`middleware` is run around each attempt of each action, inside of the engine's own."""
         self.config = config = config or AutomationConfig()
         self.clock = clock = clock or RealClock()
         self.metrics = Metrics()
         self.changes = Changes()
         self.resources = Resources()
-        self.store = Store(config.database, config.store, config.audit)
+        self.store = Store(config.database, config.store, config.audit, batch=config.performance.batch_processing.most)
         self.metrics.watch_store(lambda: self.store.commits, lambda: self.store.pending)
+        if isinstance(clock, VirtualClock):
+            clock.watch(lambda: self.store.under_way)
         self.queries = Queries(self.store)
         self.secrets = Secrets(config.data_dir / "secrets")
         self.tokens = Tokens(self.store, config.security, clock)
         self.services = Services(config.data_dir / "services", clock)
         self.metric_store = MetricStore()
+        breaking = config.performance.circuit_breaker
+        self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
+        self.breakers.redact = self.secrets.redactor.redact
         self._executor = Executor(
-            self.metrics, config.max_concurrent_actions, max_result_bytes=config.store.max_result_bytes
+            self.metrics,
+            clock,
+            config.max_concurrent_actions,
+            config.performance,
+            (*self.breakers.middleware, *middleware),
+            max_result_bytes=config.store.max_result_bytes,
         )
         surroundings = Surroundings(
-            self.store, self._executor, clock, self.metrics, self.changes, self.resources, self.secrets
+            self.store,
+            self._executor,
+            clock,
+            self.metrics,
+            self.changes,
+            self.resources,
+            self.secrets,
+            self.metric_store,
         )
-        defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds)
-        self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._interrupt)
+        defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
+        self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._heed)
         self._runner = Runner(surroundings, defaults, self._recovery.poke)
         self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)
+        self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter)
         self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
         self._dispatcher.retain = config.events.retain
         self._dispatcher.proposes = config.level is AutomationLevel.MANUAL
@@ -121,6 +150,8 @@ class AutomationEngine:
             await self.store.open()
             stack.push_async_callback(self.store.close)
             stack.callback(self._executor.close)
+            await self.breakers.start()
+            stack.push_async_callback(self.breakers.stop)
             await self._recovery.start()
             stack.push_async_callback(self._recovery.stop)
             stack.push_async_callback(self._runner.stop, 5.0)
@@ -205,14 +236,14 @@ class AutomationEngine:
     async def cancel(self, execution_id: str, reason: str = "", *, actor: str = "local") -> None:
         """End an execution: running handlers are cancelled, cleanup runs. Raises NotFound, Conflict if it has ended."""
         self._running()
-        await self._starter.cancel(execution_id, reason, actor)
+        await self.executions.cancel(execution_id, reason, actor=actor)
 
     async def decide(
         self, execution_id: str, action: str | None, agreed: bool, *, reason: str = "", actor: str = "local"
     ) -> None:
         """Approve or deny a proposed execution, or an action that waits for approval. Raises NotFound, Conflict."""
         self._running()
-        await self._starter.decide(execution_id, action, agreed, reason, actor)
+        await self.executions.decide(execution_id, action, agreed, reason=reason, actor=actor)
 
     async def publish(self, event: Event) -> EventReceipt:
         """Take an event in. Returns when it and all it starts are on disk; raises InputError."""
@@ -267,12 +298,8 @@ class AutomationEngine:
         await self._save()
         context = context or ExecutionContext()
         plan = self._plan(name)
-        state = State(())
-        state.variables, state.event = dict(context.variables), context.event
-        for condition in plan.conditions:
-            # What is unknown here speaks of events, and nobody has to invent one to start a workflow by hand.
-            if condition.evaluate(Scope(state)) is False:
-                raise Conflict(f"workflow {name!r} does not start: its condition {condition.text!r} is false")
+        if plan.conditions:
+            check_conditions(plan, context.variables, context.event)
         return plan, context.variables, Cause(context.actor, "asked for", context.event, key)
 
     async def _save(self, actor: str = "local", keep: bool = False) -> None:
@@ -282,6 +309,9 @@ class AutomationEngine:
             await self.watching.follow_schedules(self.catalogue.schedules)
             self._recovery.poke()
             self.changes.tell("definitions", "")
+
+    async def _announce(self, event: Event, ops: Sequence[Op]) -> None:
+        await self._dispatcher.publish(event, also=ops)
 
     def _refresh_metrics(self) -> None:
         for service, percent in self.watching.monitor.availability().items():
@@ -297,10 +327,8 @@ class AutomationEngine:
     def _plan(self, name: str) -> Plan:
         return self.catalogue.workflows.plan(name)
 
-    def _interrupt(self, execution_id: str, reason: str) -> None:
-        run = self._runner.runs.get(execution_id)
-        if run is not None:
-            run.interrupt(WorkflowStatus.CANCELLED, reason)
+    def _heed(self, asked: Asked) -> None:
+        self._runner.heed(asked)
 
     def _launch(self, run: Run) -> None:
         self._runner.launch(run)

@@ -25,6 +25,7 @@ from automation.store.maintenance import file_of, is_file
 from automation.store.records import verify_chain
 from automation.store.sqlite import Sqlite
 from automation.store.store import Store, backend_of
+from automation.store.writer import Backend
 from automation.workflows.soundness import faults
 
 T = TypeVar("T")
@@ -118,9 +119,8 @@ class Database:
         if not dry_run and self._config.database_url is None:
             self._config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         backend = backend_of(self.url, self._config.store)
-        if dry_run and not backend.path.exists():
-            await backend.close()
-            raise NotFound(f"there is no database {backend.path} yet", kind="database", name=self.url)
+        if dry_run:
+            await _refuse_absent(backend)
         await backend.open()
         try:
             found = await backend.read(schema.version)
@@ -196,7 +196,7 @@ class Database:
         """
         path = await file_of(self.url, "backup", file)
         if not path.exists():
-            raise NotFound(f"there is no database {path}", kind="database", name=self.url)
+            raise NotFound(f"there is no database {path}", kind="database", name=str(path))
         size = await asyncio.to_thread(sqlite_files.backup, path, file, checks.copy_problems, told, force=force)
         unfinished = await asyncio.to_thread(_of_file, file, inventory.unfinished)
         return Copy(str(file), size, unfinished)
@@ -218,7 +218,7 @@ class Database:
         unfinished = await asyncio.to_thread(_of_file, path, inventory.unfinished)
         return Restored(str(file), str(aside) if aside else None, version or "", unfinished, lost)
 
-    async def _check_pages(self, backend: Sqlite, look: Look, problems: list[Problem], told: Told) -> int:
+    async def _check_pages(self, backend: Backend, look: Look, problems: list[Problem], told: Told) -> int:
         what, table = ("large values", "large_values") if look is checks.values else ("journals", "executions")
         total = await backend.read(partial(inventory.rows, table=table))
         count, after = 0, ""
@@ -231,16 +231,9 @@ class Database:
                 return count
             after = page.after
 
-    async def _opened(self) -> Sqlite:
+    async def _opened(self) -> Backend:
         backend = backend_of(self.url, self._config.store)
-        if not backend.path.exists():
-            await backend.close()
-            raise NotFound(
-                f"there is no database {backend.path}",
-                kind="database",
-                name=self.url,
-                hint="name a configuration with --config, or set AUTOMATION_DATABASE_URL",
-            )
+        await _refuse_absent(backend)
         await backend.open()
         return backend
 
@@ -266,6 +259,17 @@ class Database:
                     hint="stop it first",
                     code=2,
                 )
+
+
+async def _refuse_absent(backend: Backend) -> None:
+    if isinstance(backend, Sqlite) and not backend.private and not backend.path.exists():
+        await backend.close()
+        raise NotFound(
+            f"there is no database {backend.place}",
+            kind="database",
+            name=backend.place,
+            hint="name a configuration with --config, or set AUTOMATION_DATABASE_URL",
+        )
 
 
 def _of_file(path: Path, work: Callable[[Any], T]) -> T:

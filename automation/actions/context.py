@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -59,6 +60,17 @@ class ActionContext:
     clock: Clock = field(default_factory=RealClock)
     resources: Resources = field(default_factory=Resources)
     secret: Callable[[str], str] | None = None
+    cancellation: threading.Event | None = None
+    """Of a plain function in a thread: set when its result is not wanted any more."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a plain function should end: its action was cancelled or its time is over.
+
+        Nobody can end a thread from outside, so what takes long looks here now and then. An `async def` is told by
+        `asyncio.CancelledError`, and the process of a CPU-bound one is killed.
+        """
+        return self.cancellation is not None and self.cancellation.is_set()
 
     @property
     def idempotency_key(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,9 @@ from automation.actions.middleware.slots import Slots, limit
 from automation.actions.middleware.storable import MAX_BYTES, storable
 from automation.actions.middleware.timeout import timeout
 from automation.actions.middleware.validate import validate
+from automation.clock import Clock
+from automation.model.performance import Performance
+from automation.plugins import Runs
 from automation.telemetry.metrics import Metrics
 
 
@@ -23,21 +25,30 @@ class Executor:
     def __init__(
         self,
         metrics: Metrics,
+        clock: Clock,
         max_concurrent_actions: int,
+        performance: Performance,
         further: Sequence[Middleware] = (),
         *,
         max_result_bytes: int = MAX_BYTES,
     ) -> None:
-        self.slots = Slots(max_concurrent_actions)
-        self._invoker = Invoker(processes=os.cpu_count() or 1)
+        now = clock.monotonic
+        one = not performance.async_execution
+        self.slots = Slots(1 if one else max_concurrent_actions, now, one_lane=one)
+        self._invoker = Invoker(performance.thread_pool_size, performance.process_pool_size)
+        outside: dict[Runs, Slots] = {
+            "thread": Slots(performance.thread_pool_size, now),
+            "process": Slots(performance.process_pool_size, now),
+        }
+        metrics.stray_threads.set_function(lambda: self._invoker.threads.stray)
         self._middleware: tuple[Middleware, ...] = (
             measure(metrics),
             guard(),
             storable(max_result_bytes),
             validate(),
-            limit(self.slots),
+            limit(self.slots, outside),
             *further,
-            timeout(),
+            timeout(metrics),
         )
         handler: Handler = self._invoker
         for middleware in reversed(self._middleware):

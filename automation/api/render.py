@@ -23,7 +23,7 @@ from automation.model.large import LargeValue
 
 _TIMES = frozenset({"at", "time", "since", "until"})
 _TIME_ENDINGS = ("_at", "_until", "_run")
-_OF_THE_ENGINE = ("retry_at", "until")
+_OF_THE_ENGINE = ("retry_at", "until", "started_at", "finished_at")
 _encode = msgspec.json.Encoder().encode
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from automation.cli.command import Session
+from automation.cli.control import Control
 from automation.errors import InputError
 from automation.model.event import Event
 from automation.store.pages import LIMIT
@@ -36,6 +37,11 @@ class Order:
 
 class Client(Protocol):
     """Answers and acts. Raises AutomationError."""
+
+    @property
+    def control(self) -> Control:
+        """What people may ask of executions beside their end."""
+        ...
 
     async def start(self, order: Order) -> str:
         """Start a workflow; the execution's id."""

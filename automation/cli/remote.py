@@ -10,6 +10,7 @@ import httpx2
 import msgspec
 
 from automation.cli.client import Document, Order, Slice
+from automation.cli.control import RemoteControl
 from automation.cli.failures import CommandFailed, ServerUnreachable
 from automation.errors import (
     AutomationError,
@@ -37,6 +38,7 @@ class RemoteClient:
         self._url = url
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
+        self.control = RemoteControl(self._post)
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ from automation.conditions.condition import Condition, Expression, compile_condi
 from automation.conditions.durations import Held
 from automation.conditions.interpreter import Explanation, Names
 from automation.conditions.templates import Template, compile_template
+from automation.conditions.units import seconds_of
 
 __all__ = [
     "Condition",
@@ -19,4 +20,5 @@ __all__ = [
     "compile_condition",
     "compile_expression",
     "compile_template",
+    "seconds_of",
 ]

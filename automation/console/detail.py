@@ -8,8 +8,7 @@ from typing import Any
 from automation.console.drawing import operation_of
 from automation.console.graph import needs_of
 from automation.console.words import brief, duration, failure
-from automation.model.execution import ActionRun, ActionStatus, JournalEntry
-from automation.queries import ExecutionDetail
+from automation.model.execution import ActionRun, ActionStatus, ExecutionDetail, JournalEntry
 
 MOST_ENTRIES = 500
 """How many entries of a journal a page shows: the last ones."""

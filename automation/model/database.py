@@ -15,7 +15,9 @@ class Store(Definition):
     lease_seconds: Annotated[float, Field(ge=2)] = 15.0
     """After how long without a heartbeat another node takes over the work of a silent one."""
     busy_timeout_seconds: Annotated[float, Field(ge=0)] = 5.0
-    """How long to wait for a locked SQLite file."""
+    """How long to wait for a locked SQLite file, or for a lock that another session of PostgreSQL holds."""
+    pool_size: Annotated[int, Field(ge=1)] = 20
+    """How many connections to PostgreSQL may read at the same time; they are made as they are needed."""
     max_pending: Annotated[int, Field(ge=100)] = 20_000
     """How many writes may wait for the writer before callers are held back."""
     inline_bytes: Annotated[int, Field(ge=1024)] = 65_536

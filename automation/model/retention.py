@@ -17,19 +17,19 @@ class Retention(Definition):
 
     enabled: bool = True
     """Whether the engine deletes; without it, only `automation db compact` does."""
-    executions_days: Days = 90
+    executions_days: Days = 90.0
     """Executions, from their end, with journals and large values. For so long their idempotency keys are known."""
-    journals_days: Days = 7
+    journals_days: Days = 7.0
     """From when on the journal of a finished execution is kept in one compressed row; nothing of it is lost."""
-    events_days: Days = 30
+    events_days: Days = 30.0
     """Events. For so long after it was last published, an event that is published again is known as a duplicate."""
-    decisions_days: Days = 90
+    decisions_days: Days = 90.0
     """Decisions."""
-    notifications_days: Days = 90
+    notifications_days: Days = 90.0
     """Messages to people."""
-    alerts_days: Days = 90
+    alerts_days: Days = 90.0
     """Resolved alerts."""
-    tokens_days: Days = 90
+    tokens_days: Days = 90.0
     """Tokens and sessions, from when they expired or were revoked."""
     interval_seconds: Annotated[float, Field(ge=1)] = 3600
     """Seconds between two runs."""

@@ -82,6 +82,10 @@ class RollbackStrategy(Definition):
     """Seconds for all undos together."""
 
 
+Duration = Annotated[float, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=1000)]
+"""Seconds, or a duration of the condition language such as `90s`, `5m` or `1h30m`, or `${...}` for either."""
+
+
 def _for_each(value: Any) -> Any:
     return {"items": value} if isinstance(value, str | list | tuple) else value
 
@@ -112,6 +116,10 @@ class ActionDefinition(Definition):
     """All must hold, else the action is skipped; what depends on it still runs."""
     depends_on: tuple[str, ...] | None = None
     """Actions that must have ended first; by default the one before it in the list."""
+    join: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
+    """`all`: begins when all of `depends_on` have ended; `any` or a number: when so many of them have *succeeded*."""
+    delay: Duration | None = None
+    """How long it is held back once it could begin: seconds, `30s`, `1h30m`, or `${...}`."""
     on_failure: Literal["fail", "continue"] = "fail"
     """Whether its failure fails the workflow."""
     always: bool = False
@@ -120,6 +128,8 @@ class ActionDefinition(Definition):
     """What to do when the engine died while it ran; by default retry if the operation is idempotent, else fail."""
     for_each: Annotated[ForEach, BeforeValidator(_for_each)] | None = None
     """Run it once for each item of a list."""
+    verify: Annotated[str, Field(min_length=1)] | None = None
+    """What must be true once its work is done, else it fails: `cpu_usage < 70 within 5m for 1m`."""
     rollback: UndoDefinition | None = None
     """What undoes it; by default the operation's own undo."""
     description: str = ""

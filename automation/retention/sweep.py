@@ -101,10 +101,8 @@ class Sweep:
         before = self._before(kind.days)
         if before is None:
             return
-        key, *conditions = kind.delete.keys
         async for found in self._pages(kind.find, before, kind.first):
-            given = dict.fromkeys(conditions, before)
-            await self._write([kind.delete(**{key: each}, **given) for each in found])
+            await self._write([retention.by_age(kind.delete, found, before)])
             self._count(swept, kind.table, len(found))
 
     async def _delete_executions(self, swept: Swept) -> None:
@@ -117,7 +115,7 @@ class Sweep:
                 if len(batch) == 1 and rows.get(batch[0], 0) > self._settings.batch_rows:
                     # Deleted in parts, it would be half there if this broke off; packed, it is one row.
                     await self._pack(batch)
-                await self._write([op for each in batch for op in retention.execution_deletes(each, before)])
+                await self._write(retention.execution_deletes(batch, before))
                 self._count(swept, "executions", len(batch))
 
     async def _pack_journals(self, swept: Swept) -> None:
@@ -132,18 +130,13 @@ class Sweep:
     async def _pack(self, ids: Sequence[str]) -> int:
         """Pack journals, then take them out of the table bit by bit; how many rows went."""
         made = await self._store.read(partial(retention.packed_journals_of, ids=ids))
-        step = self._settings.batch_rows
-        ops: list[Op] = []
-        later: list[Op] = []
-        for pack in made:
-            ends = [*range(step, pack.entries, step), pack.entries]
-            trims = [retention.JOURNAL_TRIM(where_execution_id=pack.execution_id, last=last) for last in ends]
-            ops += [pack.op, trims[0]]
-            later += trims[1:]
-        if ops:
-            await self._write(ops)
-        for trim in later:
-            await self._write([trim])
+        if made:
+            packed = [pack.execution_id for pack in made]
+            longest = max(pack.entries for pack in made)
+            first, *others = [*range(self._settings.batch_rows, longest, self._settings.batch_rows), longest]
+            await self._write([*(pack.op for pack in made), retention.trim(packed, first)])
+            for last in others:
+                await self._write([retention.trim(packed, last)])
         return sum(pack.entries for pack in made)
 
     async def _tidy_values(self, swept: Swept) -> None:
@@ -153,7 +146,7 @@ class Sweep:
             page = Page(before, after, self._settings.batch_rows)
             found = await self._store.read(partial(retention.idle_values, page=page))
             for batch in batches(found.unnamed, BATCH_BYTES):
-                await self._write([retention.LARGE_VALUE_DELETE(where_sha256=each, before=before) for each in batch])
+                await self._write([retention.by_age(retention.LARGE_VALUE_DELETE, batch, before)])
                 self._count(swept, "large_values", len(batch))
             for batch in batches(found.uncompressed, BATCH_BYTES):
                 reads = [partial(retention.packed_value, digest=each) for each in batch]

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.engine import Connection, Row
 
-from automation.model.execution import Execution, JournalEntry, WorkflowStatus
+from automation.model.execution import Execution, JournalEntry, Wish, WorkflowStatus
 from automation.store import large
 from automation.store.packing import Told, rows_of
 from automation.store.pages import LIMIT, Page, limited
-from automation.store.store import Store, decode
+from automation.store.store import Store, decode, to_json
 from automation.store.tables import definitions, executions, large_value_uses, nodes
 
 _WAITING = (WorkflowStatus.WAITING.value, WorkflowStatus.PROPOSED.value, WorkflowStatus.PAUSED.value)
@@ -49,7 +49,21 @@ def from_row(row: Row[Any]) -> Execution:
         actor=row.actor,
         idempotency_key=row.idempotency_key,
         error=decode(row.error) if row.error else None,
+        # One that came too late has nothing to say any more.
+        wish=read_wish(row.wish) if row.finished_at is None else None,
+        rerun_of=row.rerun_of,
+        forked_from=row.forked_from,
     )
+
+
+def write_wish(wish: Wish) -> str:
+    """A wish as it is kept in its row: always the same text for the same wish."""
+    return to_json([wish.act, wish.actor, wish.reason])
+
+
+def read_wish(text: str | None) -> Wish | None:
+    """The wish of a row, or None."""
+    return Wish(*decode(text)) if text else None
 
 
 async def get(store: Store, execution_id: str) -> Execution | None:
@@ -151,19 +165,31 @@ async def orphans(store: Store, node: str, now: float, limit: int = 500) -> list
     dead = ~executions.c.node.in_(select(nodes.c.id).where(or_(nodes.c.lease_until > now, nodes.c.id == node)))
     # One that waits without a time waits for a person, who will bring it back.
     active = and_(executions.c.wake_at.is_(None), executions.c.status.not_in(_WAITING))
-    # One that is to be cancelled may have been parked just as that was asked: it is due whatever it waits for.
-    due = or_(active, executions.c.wake_at <= now, executions.c.cancel_reason.is_not(None))
+    # One of which something is asked may have been parked just as that was: it is due whatever it waits for.
+    asked = or_(executions.c.cancel_reason.is_not(None), executions.c.wish.is_not(None))
+    due = or_(active, executions.c.wake_at <= now, asked)
     query = _unfinished().where(and_(or_(executions.c.node.is_(None), dead), due))
     rows = await store.fetch(query.order_by(executions.c.priority.desc(), executions.c.id).limit(limit))
     return [(row.id, row.node, row.workflow) for row in rows]
 
 
-async def to_cancel(store: Store, node: str) -> list[tuple[str, str]]:
-    """Executions of this node that somebody has asked to cancel, perhaps by way of another node: (id, reason)."""
-    query = select(executions.c.id, executions.c.cancel_reason).where(
-        executions.c.node == node, executions.c.finished_at.is_(None), executions.c.cancel_reason.is_not(None)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody has asked of an execution, perhaps by way of another node than the one that runs it."""
+
+    execution_id: str
+    cancel_reason: str | None
+    wish: Wish | None
+
+
+async def asked_of(store: Store, node: str) -> list[Asked]:
+    """What was asked of the executions that this node runs."""
+    query = select(executions.c.id, executions.c.cancel_reason, executions.c.wish).where(
+        executions.c.node == node,
+        executions.c.finished_at.is_(None),
+        or_(executions.c.cancel_reason.is_not(None), executions.c.wish.is_not(None)),
     )
-    return [(row.id, row.cancel_reason) for row in await store.fetch(query)]
+    return [Asked(row.id, row.cancel_reason, read_wish(row.wish)) for row in await store.fetch(query)]
 
 
 async def next_wake(store: Store) -> float | None:

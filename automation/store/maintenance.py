@@ -8,6 +8,7 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from automation.errors import ConfigurationError, NotFound
+from automation.store.sqlite import Sqlite
 from automation.store.store import backend_of
 
 _TOOLS = {
@@ -35,6 +36,7 @@ async def file_of(url: str, what: Literal["backup", "restore"], file: Path) -> P
 
     backend = backend_of(url, Store())
     await backend.close()
+    assert isinstance(backend, Sqlite)
     if backend.private:
         raise NotFound("a database in memory is gone with its process", kind="database", name=url)
     return backend.path

@@ -6,15 +6,17 @@ gives it, and asks again whether what it deletes may go: between the finding and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
+    Boolean,
     ColumnElement,
     Double,
     Table,
+    Text,
     and_,
     bindparam,
     delete,
@@ -27,9 +29,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from automation.store import large, packing, tables
 from automation.store.statements import Op, Statement
+from automation.store.store import to_json
 from automation.store.tables import (
     alerts,
     audit,
@@ -192,6 +197,33 @@ def old_audit(connection: Connection, before: float) -> list[Chain]:
 # ----------------------------------------------------------------------------------------------- what is written
 
 
+class _Among(ColumnElement[bool]):
+    """Whether a column is one of the keys of a list, which travels as JSON in one parameter.
+
+    One statement for many rows: with a statement a row, a busy event loop would make each row wait for its turn.
+    """
+
+    inherit_cache = False
+    type = Boolean()
+
+    def __init__(self, column: ColumnElement[Any]) -> None:
+        self.column = column
+
+
+@compiles(_Among, "sqlite")
+def _among_sqlite(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+    keys = compiler.process(bindparam("keys", type_=Text), **how)
+    return f"{compiler.process(element.column, **how)} IN (SELECT value FROM json_each({keys}))"  # noqa: S608 - names only
+
+
+@compiles(_Among, "postgresql")
+def _among_postgresql(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
+    keys = compiler.process(bindparam("keys", type_=Text), **how)
+    column = compiler.process(element.column, **how)
+    kind = element.column.type.compile(dialect=compiler.dialect)
+    return f"{column} = ANY(ARRAY(SELECT jsonb_array_elements_text(({keys})::jsonb)::{kind}))"
+
+
 def _repeated(before: Any) -> ColumnElement[bool]:
     """Whether an event was published again since: while somebody repeats it, it has to be known."""
     same = and_(decisions.c.event_source == events.c.source, decisions.c.event_id == events.c.id)
@@ -204,27 +236,33 @@ def _over(before: Any) -> ColumnElement[bool]:
     return and_(alerts.c.state == literal_column("'resolved'"), alerts.c.updated_at < before, cooled)
 
 
-def _gone(table: Table, key: str, *conditions: ColumnElement[bool], order: int = 20) -> Statement:
-    keys = (f"where_{key}", "before") if conditions else (f"where_{key}",)
-    query = delete(table).where(table.c[key] == bindparam(f"where_{key}"), *conditions)
-    return Statement(f"{table.name}_delete", query, keys, order)
-
-
 _before: BindParameter[float] = bindparam("before", type_=Double)
-_ended = exists().where(executions.c.id == bindparam("where_execution_id"), executions.c.finished_at < _before)
 
-EVENT_DELETE = _gone(events, "seq", ~_repeated(_before))
-DECISION_DELETE = _gone(decisions, "seq")
-NOTIFICATION_DELETE = _gone(notifications, "id")
-ALERT_DELETE = _gone(alerts, "fingerprint", _over(_before))
-TOKEN_DELETE = _gone(tokens, "id")
-EXECUTION_DELETE = _gone(executions, "id", executions.c.finished_at < _before, order=21)
-PART_DELETES = tuple(_gone(table, "execution_id", _ended) for table in OF_EXECUTIONS)
+
+def _gone(column: ColumnElement[Any], condition: ColumnElement[bool], order: int = 20) -> Statement:
+    """The deletion of rows by their keys, of those that a condition still holds for."""
+    query = delete(column.table).where(_Among(column), condition)
+    return Statement(f"{column.table.name}_delete", query, ("keys", "before"), order)
+
+
+def _with_execution(table: Table) -> Statement:
+    """The deletion of what belongs to executions, where these are gone."""
+    gone = ~exists().where(executions.c.id == table.c.execution_id)
+    query = delete(table).where(_Among(table.c.execution_id), gone)
+    return Statement(f"{table.name}_delete", query, ("keys",), 21)
+
+
+EVENT_DELETE = _gone(events.c.seq, and_(events.c.received_at < _before, ~_repeated(_before)))
+DECISION_DELETE = _gone(decisions.c.seq, decisions.c.at < _before)
+NOTIFICATION_DELETE = _gone(notifications.c.id, notifications.c.created_at < _before)
+ALERT_DELETE = _gone(alerts.c.fingerprint, _over(_before))
+TOKEN_DELETE = _gone(tokens.c.id, or_(tokens.c.revoked_at < _before, tokens.c.expires_at < _before))
+# The execution first: one that was taken up again meanwhile is kept, and then so is what belongs to it.
+EXECUTION_DELETE = _gone(executions.c.id, executions.c.finished_at < _before)
+PART_DELETES = tuple(_with_execution(table) for table in OF_EXECUTIONS)
 LARGE_VALUE_DELETE = _gone(
-    large_values,
-    "sha256",
-    large_values.c.used_at < _before,
-    ~exists().where(large_value_uses.c.sha256 == bindparam("where_sha256")),
+    large_values.c.sha256,
+    and_(large_values.c.used_at < _before, ~exists().where(large_value_uses.c.sha256 == large_values.c.sha256)),
     order=22,
 )
 LARGE_VALUE_PACK = Statement(
@@ -252,15 +290,14 @@ JOURNAL_PACK = Statement(
 JOURNAL_TRIM = Statement(
     "journal_trim",
     delete(journal).where(
-        journal.c.execution_id == bindparam("where_execution_id"),
+        _Among(journal.c.execution_id),
         journal.c.seq <= bindparam("last"),
         # Only what is packed by now.
         exists().where(
-            packed_journals.c.execution_id == bindparam("where_execution_id"),
-            packed_journals.c.entries >= bindparam("last"),
+            packed_journals.c.execution_id == journal.c.execution_id, packed_journals.c.entries >= journal.c.seq
         ),
     ),
-    ("where_execution_id", "last"),
+    ("keys", "last"),
     24,
 )
 AUDIT_DELETE = Statement(
@@ -271,10 +308,20 @@ AUDIT_DELETE = Statement(
 )
 
 
-def execution_deletes(execution_id: str, before: float) -> list[Op]:
-    """The writes that delete an execution and all that belongs to it, if it has finished before that time."""
-    parts = [part(where_execution_id=execution_id, before=before) for part in PART_DELETES]
-    return [*parts, EXECUTION_DELETE(where_id=execution_id, before=before)]
+def by_age(statement: Statement, keys: Sequence[str | int], before: float) -> Op:
+    """The deletion of these rows, of those that are still from before that time."""
+    return statement(keys=to_json(keys), before=before)
+
+
+def execution_deletes(ids: Sequence[str], before: float) -> list[Op]:
+    """The writes that delete executions that have finished before that time, and all that belongs to them."""
+    keys = to_json(ids)
+    return [EXECUTION_DELETE(keys=keys, before=before), *(part(keys=keys) for part in PART_DELETES)]
+
+
+def trim(ids: Sequence[str], last: int) -> Op:
+    """The deletion of the rows of journals up to a number, of those that are packed."""
+    return JOURNAL_TRIM(keys=to_json(ids), last=last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ClauseElement, bindparam, delete, insert, literal_column, null, update
+from sqlalchemy import ClauseElement, bindparam, delete, insert, literal_column, null, select, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import Update
 
@@ -33,7 +33,7 @@ class Statement:
         """The write with these values; a missing or unknown key raises."""
         if len(values) != len(self.keys):
             raise TypeError(f"{self.name} takes {self.keys}, not {tuple(values)}")
-        return self, tuple(values[key] for key in self.keys)
+        return self, tuple(map(values.__getitem__, self.keys))
 
 
 class Unexpected(Exception):
@@ -49,12 +49,12 @@ def _insert(name: str, table: Any, order: int, *, expect: int | None = None, omi
     return Statement(name, insert(table).values({key: bindparam(key) for key in keys}), keys, order, expect)
 
 
-def _upsert(name: str, table: Any, order: int, key: str) -> Statement:
+def _upsert(name: str, table: Any, order: int, *key: str) -> Statement:
     # Both dialects have ON CONFLICT with the same words, so the SQLite construct serves for either.
     keys = tuple(column.name for column in table.columns)
     query = sqlite.insert(table).values({name: bindparam(name) for name in keys})
-    changed = {name: query.excluded[name] for name in keys if name != key}
-    return Statement(name, query.on_conflict_do_update(index_elements=[key], set_=changed), keys, order)
+    changed = {name: query.excluded[name] for name in keys if name not in key}
+    return Statement(name, query.on_conflict_do_update(index_elements=list(key), set_=changed), keys, order)
 
 
 def _change(
@@ -75,8 +75,13 @@ DEFINITION = Statement(
     tuple(column.name for column in tables.definitions.columns),
     1,
 )
-EXECUTION = _insert("execution", tables.executions, 2)
-EXECUTION_KEYED = _insert("execution_keyed", tables.executions, 2, expect=1)
+# What few executions have is written by a statement of its own.
+_RARE = ("wish", "rerun_of", "forked_from")
+EXECUTION = _insert("execution", tables.executions, 2, omit=_RARE)
+EXECUTION_KEYED = _insert("execution_keyed", tables.executions, 2, expect=1, omit=_RARE)
+EXECUTION_ORIGIN = _change(
+    "execution_origin", tables.executions, 3, sets=("rerun_of", "forked_from"), where=("id",), expect=1
+)
 JOURNAL = _insert("journal", tables.journal, 3)
 EXECUTION_STATUS = _change("execution_status", tables.executions, 4, sets=("status", "wake_at", "node"), where=("id",))
 EXECUTION_END = _change(
@@ -94,6 +99,52 @@ EXECUTION_CANCEL = Statement(
     .where(tables.executions.c.finished_at.is_(None)),
     ("cancel_reason", "where_id"),
     4,
+    expect=1,
+)
+_UNFINISHED = (
+    update(tables.executions)
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.finished_at.is_(None))
+)
+EXECUTION_PAUSE = Statement(
+    "execution_pause",
+    _UNFINISHED.values(wish=bindparam("wish")).where(text("status NOT IN ('proposed', 'paused', 'rolling_back')")),
+    ("wish", "where_id"),
+    4,
+    expect=1,
+)
+EXECUTION_RESUME = Statement(
+    "execution_resume",
+    _UNFINISHED.values(wish=bindparam("wish")).where(text("(status = 'paused' OR wish IS NOT NULL)")),
+    ("wish", "where_id"),
+    4,
+    expect=1,
+)
+# Only the wish that was heeded: another one may have been made since.
+EXECUTION_HEED = Statement(
+    "execution_heed",
+    update(tables.executions)
+    .values(wish=null())
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.wish == bindparam("where_wish")),
+    ("where_id", "where_wish"),
+    4,
+)
+EXECUTION_RETRY = Statement(
+    "execution_retry",
+    update(tables.executions)
+    .values(
+        status=bindparam("status"),
+        node=bindparam("node"),
+        finished_at=null(),
+        error=null(),
+        cancel_reason=null(),
+        wish=null(),
+    )
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.finished_at == bindparam("where_finished_at")),
+    ("status", "node", "where_id", "where_finished_at"),
+    2,
     expect=1,
 )
 EXECUTION_CLAIM = Statement(
@@ -163,6 +214,55 @@ TOKEN_REVOKE = Statement(
 NODE = _upsert("node", tables.nodes, 12, "id")
 NODE_DELETE = Statement(
     "node_delete", delete(tables.nodes).where(tables.nodes.c.id == bindparam("where_id")), ("where_id",), 13
+)
+ACT = _upsert("act", tables.acts, 14, "execution_id", "action")
+ACT_END = _change("act_end", tables.acts, 15, sets=("until", "changed_at"), where=("execution_id", "action"))
+ACTS_FORGET = Statement(
+    "acts_forget",
+    delete(tables.acts).where(tables.acts.c.changed_at < bindparam("before")),
+    ("before",),
+    16,
+)
+HOLD = _upsert("hold", tables.holds, 17, "kind", "name")
+HOLD_DELETE = Statement(
+    "hold_delete",
+    delete(tables.holds).where(
+        tables.holds.c.kind == bindparam("where_kind"), tables.holds.c.name == bindparam("where_name")
+    ),
+    ("where_kind", "where_name"),
+    17,
+    expect=1,
+)
+EXECUTIONS_WAKE_HELD = Statement(
+    "executions_wake_held",
+    update(tables.executions)
+    .values(wake_at=bindparam("wake_at"))
+    .where(tables.executions.c.finished_at.is_(None), tables.executions.c.node.is_(None))
+    .where(
+        tables.executions.c.id.in_(
+            select(tables.acts.c.execution_id).where(tables.acts.c.held_by == bindparam("where_held_by"))
+        )
+    ),
+    ("wake_at", "where_held_by"),
+    18,
+)
+BREAKER = _upsert("breaker", tables.breakers, 19, "operation", "target")
+BREAKER_PROBE = _change(
+    "breaker_probe",
+    tables.breakers,
+    19,
+    sets=("state", "version", "until"),
+    where=("operation", "target", "version"),
+    expect=1,
+)
+BREAKER_DELETE = Statement(
+    "breaker_delete",
+    delete(tables.breakers).where(
+        tables.breakers.c.operation == bindparam("where_operation"),
+        tables.breakers.c.target == bindparam("where_target"),
+    ),
+    ("where_operation", "where_target"),
+    19,
 )
 AUDIT = _insert("audit", tables.audit, 90)
 AUDIT_HEAD = _upsert("audit_head", tables.audit_heads, 91, "chain")

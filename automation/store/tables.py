@@ -45,6 +45,16 @@ nodes = Table(
     Column("lease_until", Double, nullable=False),
 )
 
+# One row for each open writer on PostgreSQL: the number of the last batch that it has committed, so that it finds out
+# what became of a batch if the connection breaks while it is being committed. SQLite has no need of it.
+writers = Table(
+    "writers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("batch", BigInteger, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)
+
 definitions = Table(
     "definitions",
     metadata,
@@ -77,11 +87,15 @@ executions = Table(
     Column("request_hash", String),
     Column("cancel_reason", Text),
     Column("error", Text),
+    Column("wish", Text),
+    Column("rerun_of", String),
+    Column("forked_from", String),
     Index(
         "ix_executions_key",
         "idempotency_key",
         unique=True,
         sqlite_where=text("idempotency_key IS NOT NULL"),
+        postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
     Index(None, "workflow", "id"),
     Index(None, "status", "id"),
@@ -90,12 +104,14 @@ executions = Table(
         "event_source",
         "event_id",
         sqlite_where=text("event_id IS NOT NULL"),
+        postgresql_where=text("event_id IS NOT NULL"),
     ),
     Index(
         "ix_executions_unfinished",
         "node",
         "wake_at",
         sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
     ),
 )
 
@@ -231,6 +247,57 @@ tokens = Table(
     Column("expires_at", Double),
     Column("revoked_at", Double),
     UniqueConstraint("hash"),
+)
+
+# What was done to targets, for guardrails that look back; one row an action, whatever its attempts.
+acts = Table(
+    "acts",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("action", String, primary_key=True),
+    Column("workflow", String, nullable=False),
+    Column("operation", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("service", String),
+    Column("replicas", Integer, nullable=False),
+    Column("replicas_of", Integer, nullable=False),
+    Column("node", String, nullable=False),
+    Column("began_at", Double),
+    Column("until", Double, nullable=False),
+    Column("held_by", String),
+    Column("changed_at", Double, nullable=False),
+    Index(None, "changed_at"),
+    Index(
+        "ix_acts_held",
+        "held_by",
+        sqlite_where=text("held_by IS NOT NULL"),
+        postgresql_where=text("held_by IS NOT NULL"),
+    ),
+)
+
+# What people have put in force by hand: the global stop, freeze windows.
+holds = Table(
+    "holds",
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+# Circuits that are not closed.
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("operation", String, primary_key=True),
+    Column("target", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("error", Text, nullable=False),
 )
 
 audit = Table(

@@ -15,6 +15,7 @@ from automation.errors import InputError
 from automation.model.workflow import AutomationLevel
 from automation.workflows.plan import Plan, Step
 from automation.workflows.run import needs_approval
+from automation.workflows.shape import shape_of
 from automation.workflows.starts import checked_inputs
 from automation.workflows.state import Scope, State
 
@@ -46,6 +47,8 @@ class ForeseenStep:
     """Rendered, or as they are written where `unknown` names what is missing."""
     unknown: tuple[str, ...]
     needs_approval: bool
+    shape: tuple[str, ...] = ()
+    """When and how often it runs, where that is more than once in its turn: `after 2 of a, b, c`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ def _step(step: Step, layer: int, scope: Scope, approval: bool) -> ForeseenStep:
         parameters=parameters,
         unknown=unknown,
         needs_approval=approval,
+        shape=shape_of(step.definition),
     )
 
 

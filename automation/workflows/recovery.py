@@ -12,20 +12,25 @@ import os
 import socket
 from collections.abc import Callable
 
-from automation.clock import Clock
+from automation.clock import Clock, rest
 from automation.errors import DefinitionError, NotFound, StoreError
 from automation.infrastructure.processes import began
 from automation.model.execution import WorkflowStatus
 from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
 from automation.store import executions, statements
+from automation.store.executions import Asked
 from automation.store.statements import Unexpected
 from automation.store.store import Store
-from automation.workflows.plan import Plan, compile_workflow
+from automation.workflows.compiler import compile_workflow
+from automation.workflows.plan import Plan
 from automation.workflows.run import Run
 from automation.workflows.state import fold
 
 log = logging.getLogger("automation.recovery")
+
+SHORTEST_PAUSE = 0.02
+"""Seconds between two looks, however much is due."""
 
 
 class Recovery:
@@ -37,14 +42,14 @@ class Recovery:
         clock: Clock,
         lease_seconds: float,
         launch: Callable[[Run], None],
-        cancel: Callable[[str, str], None],
+        heed: Callable[[Asked], None],
     ) -> None:
         self.node = new_id()
         self._store = store
         self._clock = clock
         self._lease = lease_seconds
         self._launch = launch
-        self._cancel = cancel
+        self._heed = heed
         self._plans: dict[str, Plan] = {}
         self._blocked: dict[str, str] = {}
         self._poke = asyncio.Event()
@@ -81,14 +86,19 @@ class Recovery:
         """Look again soon: something was parked or registered."""
         self._poke.set()
 
-    async def take(self, execution_id: str) -> Run | None:
-        """Claim an execution that nobody holds and load it, or None if another node holds it."""
+    async def take(self, execution_id: str, *, asked: bool = False) -> Run | None:
+        """Claim an execution that nobody holds and load it, or None if another node holds it.
+
+        With `asked`, only as long as something that was asked of it is not heeded: perhaps somebody was quicker.
+        """
         stored = await executions.load(self._store, execution_id, whole=False)
         if stored is None or stored.execution.status.finished:
             return None
+        if asked and stored.execution.wish is None and stored.cancel_reason is None:
+            return None
         if stored.node is not None and await self._lives(stored.node):
             return None
-        plan = self._plan(stored.execution.definition_id, stored.definition)
+        plan = self.plan(stored.execution.definition_id, stored.definition)
         claim = statements.EXECUTION_CLAIM(
             node=self.node, status=WorkflowStatus.RUNNING.value, where_id=execution_id, where_node=stored.node
         )
@@ -113,6 +123,8 @@ class Recovery:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
         if stored.cancel_reason is not None:
             run.interrupt(WorkflowStatus.CANCELLED, stored.cancel_reason or "cancelled")
+        if execution.wish is not None:
+            run.ask(execution.wish)
         return run
 
     async def _loop(self) -> None:
@@ -123,19 +135,20 @@ class Recovery:
                 if self._clock.now() >= next_beat:
                     await self._beat()
                     next_beat = self._clock.now() + self._lease / 3
-                for execution_id, reason in await executions.to_cancel(self._store, self.node):
-                    self._cancel(execution_id, reason)
+                for asked in await executions.asked_of(self._store, self.node):
+                    self._heed(asked)
                 await self._bury_the_dead()
+                looked = self._clock.now()
                 while await self._take_some():
-                    pass
+                    looked = self._clock.now()
                 self.recovered = True
                 wake_at = await executions.next_wake(self._store)
-                pause = next_beat - self._clock.now()
-                if wake_at is not None:
-                    pause = min(pause, wake_at - self._clock.now())
+                now = self._clock.now()
+                # What was due when it was looked at, and not taken, is blocked, or another node is about to take it.
+                due = None if wake_at is None or wake_at <= looked else max(wake_at, now + SHORTEST_PAUSE)
                 # What other nodes ask for is only seen by looking.
-                pause = min(pause, 1.0)
-                await self._sleep(max(pause, 0.02))
+                look = min(max(next_beat - now, SHORTEST_PAUSE), 1.0)
+                await rest(self._clock, due, look, self._poke)
             except StoreError as error:
                 log.error("recovery: %s", error.message)
                 await self._clock.sleep(1.0)
@@ -143,15 +156,6 @@ class Recovery:
                 # Whatever goes wrong here, the lease must be kept up and the next round made.
                 log.exception("recovery failed; it goes on")
                 await self._clock.sleep(1.0)
-
-    async def _sleep(self, seconds: float) -> None:
-        sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
-        poke = asyncio.ensure_future(self._poke.wait())
-        try:
-            await asyncio.wait({sleeper, poke}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeper.cancel()
-            poke.cancel()
 
     async def _beat(self) -> None:
         await self._store.commit(
@@ -176,7 +180,12 @@ class Recovery:
                 and not _alive(node.pid, node.process_started)
             ):
                 log.warning("node %s (process %d) died; its work is taken up", node.id, node.pid)
-                await self._store.commit([statements.NODE_DELETE(where_id=node.id)])
+                await self.bury(node.id)
+
+    async def bury(self, node: str) -> None:
+        """What this node held is anybody's: it is dead."""
+        await self._store.commit([statements.NODE_DELETE(where_id=node)])
+        self.poke()
 
     async def _lives(self, node: str) -> bool:
         """Whether this node, or another whose lease has not run out, holds what is its."""
@@ -201,7 +210,8 @@ class Recovery:
                 self._launch(run)
         return taken > 0
 
-    def _plan(self, definition_id: str, body: str) -> Plan:
+    def plan(self, definition_id: str, body: str) -> Plan:
+        """A stored version of a workflow, compiled; raises DefinitionError if an operation of it is not known."""
         plan = self._plans.get(definition_id)
         if plan is None:
             plan = self._plans[definition_id] = compile_workflow(WorkflowDefinition.model_validate_json(body))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from automation.model.execution import ActionStatus, WorkflowStatus
+from automation.model.execution import ActionStatus, Wish, WorkflowStatus
 from automation.model.workflow import AutomationLevel, RetryPolicy
 from automation.store import statements
 from automation.store.audit import Fact
@@ -20,6 +21,17 @@ from automation.workflows.state import Scope, State
 _LIMITS = Limits()
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An action, or one item of a `for_each` action, that is to run."""
+
+    step: Step
+    key: str
+    """The name in the journal: the action's, or `name[index]`."""
+    own: Mapping[str, Any]
+    """Names of its own scope."""
+
+
 class Run:
     """One execution in memory: its plan, its folded state, and what waits to be written.
 
@@ -28,16 +40,20 @@ class Run:
 
     __slots__ = (
         "_blockers",
+        "_spare",
         "actor",
+        "called",
+        "committing",
         "executing",
         "facts",
         "failed",
-        "flight",
         "free",
         "id",
         "inline_bytes",
         "interruption",
+        "landed",
         "large",
+        "napping",
         "node",
         "noted",
         "ops",
@@ -49,6 +65,7 @@ class Run:
         "task",
         "tasks",
         "waiting",
+        "wish",
         "woken",
     )
 
@@ -79,20 +96,30 @@ class Run:
         """How many bytes of large values it may still hold."""
         self.large: set[str] = set()
         """The large values that its journal names."""
-        self.flight: asyncio.Future[None] | None = None
-        """Done when the commit that is under way has ended."""
+        self.committing = False
+        """Whether a commit of it is under way."""
+        self.landed: asyncio.Future[None] | None = None
+        """Done when that commit has ended; made by the first who waits for it."""
         self.task: asyncio.Task[None] | None = None
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.executing: dict[str, asyncio.Task[Any]] = {}
         """The tasks whose cancellation cancels a handler, by action."""
+        self.napping: set[str] = set()
+        """Those of them that only wait for their next attempt."""
         self.interruption: tuple[WorkflowStatus, str] | None = None
         """Why it must end before its actions have: cancelled or timed out."""
+        self.wish: Wish | None = None
+        """What somebody wants of it and its journal does not yet say."""
+        self.called = False
+        """Whether somebody has asked or answered something that it must look at before it goes on."""
         self.woken = asyncio.Event()
         self.failed: str | None = None
         """The action whose failure fails the workflow."""
         self.waiting: set[str] = set()
         """Actions that wait for a time or a person."""
         self._blockers = dict(plan.blockers)
+        self._spare: dict[str, int] | None = dict(plan.spare) if plan.spare else None
+        """For joins of some: how many more of those they count may end without success."""
         self.free: list[Step] = [step for step in plan.steps if not step.depends_on]
         """Steps that nothing holds up, and that have not been looked at yet."""
         self.state = State(plan.by_name) if state is None else state
@@ -103,7 +130,18 @@ class Run:
     @property
     def begun(self) -> bool:
         """Whether its start is on disk."""
-        return self.state.seq > sum(statement is statements.JOURNAL for statement, _ in self.ops)
+        return self.stored > 0
+
+    @property
+    def pausing(self) -> bool:
+        """Whether nothing further may begin because somebody wants it paused."""
+        return self.wish is not None and self.wish.act == "pause" and self.interruption is None
+
+    @property
+    def deadline(self) -> float | None:
+        """When its time is over, if that is limited: what it was paused for does not count."""
+        limit = self.plan.definition.timeout_seconds
+        return None if limit is None else self.state.counted_from + limit
 
     def step_of(self, key: str) -> Step:
         """The step of an action's name, or of an item's key such as `restart[3]`."""
@@ -134,6 +172,12 @@ class Run:
             self.write(op)
         return text
 
+    def take_over(self, at: float, done: Mapping[str, Mapping[str, Any]]) -> None:
+        """Before it begins: note actions that another execution has done for it."""
+        for name, body in done.items():
+            self.note(at, "action_taken_over", name, body)
+        self._keep_pending()
+
     def write(self, op: Op) -> None:
         """A write that goes with the next commit."""
         self.ops.append(op)
@@ -159,6 +203,14 @@ class Run:
                 task.cancel()
         self.woken.set()
 
+    def ask(self, wish: Wish) -> None:
+        """Have it look at a wish as soon as it can."""
+        self.wish, self.called = wish, True
+        if wish.act == "pause":
+            for name in self.napping:
+                self.executing[name].cancel()
+        self.woken.set()
+
     def _moved(self, name: str, status: ActionStatus) -> None:
         if status is ActionStatus.WAITING:
             self.waiting.add(name)
@@ -168,15 +220,29 @@ class Run:
             self.failed = self.failed or name
         if status.finished:
             for dependent in self.plan.dependents[name]:
+                if dependent.needed is not None and status is not ActionStatus.SUCCEEDED:
+                    self._spend(dependent)
+                    continue
                 left = self._blockers[dependent.name] = self._blockers[dependent.name] - 1
                 if left == 0:
                     self.free.append(dependent)
 
+    def _spend(self, join: Step) -> None:
+        """One of those that a join counts has not succeeded: it is free, to be skipped, once too many have not."""
+        assert self._spare is not None
+        left = self._spare[join.name] = self._spare[join.name] - 1
+        if left == -1:
+            self.free.append(join)
+
     def _take_over(self, state: State) -> None:
         for step in self.plan.steps:
             self._moved(step.name, state.actions[step.name].status)
+        self._keep_pending()
+
+    def _keep_pending(self) -> None:
         # What has begun is waited for, or settled as interrupted; it is not begun anew.
-        self.free = [step for step in self.free if state.actions[step.name].status is ActionStatus.PENDING]
+        actions = self.state.actions
+        self.free = [step for step in self.free if actions[step.name].status is ActionStatus.PENDING]
 
 
 def advance(run: Run, now: float) -> list[Step]:
@@ -186,16 +252,21 @@ def advance(run: Run, now: float) -> list[Step]:
     while run.free:
         steps, run.free = run.free, []
         for step in steps:
-            reason = hindrance(run) if not step.definition.always else None
+            hindered = hindrance(run) if not step.definition.always else None
+            reason = hindered or (unreached(step, run.state) if not step.definition.always else None)
             reason = reason or unmet(step, run.state)
             if reason is None:
                 ready.append(step)
             else:
-                run.note(now, "action_skipped", step.name, {"reason": reason})
+                body = {"reason": reason, "hindered": True} if hindered else {"reason": reason}
+                run.note(now, "action_skipped", step.name, body)
     for name in list(run.waiting):
         step, state = run.plan.by_name[name], actions[name]
         if run.interruption and not step.definition.always:
             run.note(now, "action_cancelled", name, {"reason": run.interruption[1]})
+        elif run.failed is not None and state.attempt == 0 and state.wake_at and not step.definition.always:
+            # It is held back, and now never begins.
+            run.note(now, "action_skipped", name, {"reason": hindrance(run), "hindered": True})
         elif name not in run.tasks and _due(state.wake_at, state.approved, now):
             run.waiting.discard(name)
             ready.append(step)
@@ -211,6 +282,21 @@ def hindrance(run: Run) -> str | None:
     if run.interruption is not None:
         return run.interruption[1]
     return None if run.failed is None else f"{run.failed} failed"
+
+
+def unreached(step: Step, state: State) -> str | None:
+    """Why a step's join of some can not be met any more, or None if it is, or joins all."""
+    if step.needed is None:
+        return None
+    names = dict.fromkeys(step.depends_on)
+    lost = [name for name in names if state.actions[name].status in _LOST]
+    possible = len(names) - len(lost)
+    if possible >= step.needed:
+        return None
+    return f"{step.needed} of {len(names)} had to succeed, and at most {possible} can: {', '.join(lost)} did not"
+
+
+_LOST = frozenset({ActionStatus.FAILED, ActionStatus.SKIPPED, ActionStatus.CANCELLED})
 
 
 def unmet(step: Step, state: State) -> str | None:

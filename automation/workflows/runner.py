@@ -11,9 +11,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from automation.errors import AutomationError, EngineStopped
-from automation.model.execution import ActionStatus, ExecutionResult, WorkflowStatus
-from automation.store import statements
+from automation.errors import AutomationError, EngineStopped, StoreUnavailable
+from automation.model.execution import ActionStatus, ExecutionResult, Wish, WorkflowStatus
+from automation.store import executions, statements
+from automation.store.executions import Asked
 from automation.store.store import encode
 from automation.workflows.rollback import Undoing
 from automation.workflows.run import Run, advance, outcome
@@ -37,15 +38,25 @@ class Runner:
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
         self._parked = parked
         self._stopping = False
-        self._waiters: dict[str, list[asyncio.Future[ExecutionResult]]] = {}
+        self._waiters: dict[str, list[asyncio.Future[ExecutionResult | None]]] = {}
         self.runs: dict[str, Run] = {}
         """What runs here now, by execution."""
+        self._metrics.active_workflows.set_function(lambda: len(self.runs))
 
     def launch(self, run: Run) -> None:
         """Run an execution that this node holds the lease of."""
         self.runs[run.id] = run
-        self._metrics.active_workflows.set(len(self.runs))
         run.task = asyncio.get_running_loop().create_task(self._supervise(run), name=f"execution-{run.id}")
+
+    def heed(self, asked: Asked) -> None:
+        """Have an execution look at what was asked of it, perhaps by way of another node."""
+        run = self.runs.get(asked.execution_id)
+        if run is None:
+            return
+        if asked.cancel_reason is not None:
+            run.interrupt(WorkflowStatus.CANCELLED, asked.cancel_reason)
+        if asked.wish is not None:
+            run.ask(asked.wish)
 
     async def stop(self, grace: float) -> None:
         """Start nothing further, let what runs end within `grace` seconds, then leave it to whoever recovers it."""
@@ -63,19 +74,26 @@ class Runner:
             for waiter in waiters:
                 waiter.cancel()
 
-    def finished(self, execution_id: str) -> asyncio.Future[ExecutionResult]:
-        """Done when the execution has ended here."""
-        future: asyncio.Future[ExecutionResult] = asyncio.get_running_loop().create_future()
+    def finished(self, execution_id: str) -> asyncio.Future[ExecutionResult | None]:
+        """Done when the execution has ended here; with None when it has left memory to wait for something."""
+        future: asyncio.Future[ExecutionResult | None] = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(execution_id, []).append(future)
         return future
 
-    def forget(self, execution_id: str, future: asyncio.Future[ExecutionResult]) -> None:
+    def forget(self, execution_id: str, future: asyncio.Future[ExecutionResult | None]) -> None:
         """Nobody waits for this future any more."""
-        waiters = self._waiters.get(execution_id, [])
+        waiters = self._waiters.get(execution_id)
+        if waiters is None:
+            return
         if future in waiters:
             waiters.remove(future)
         if not waiters:
-            self._waiters.pop(execution_id, None)
+            del self._waiters[execution_id]
+
+    def _tell(self, execution_id: str, result: ExecutionResult | None) -> None:
+        for waiter in self._waiters.pop(execution_id, ()):
+            if not waiter.done():
+                waiter.set_result(result)
 
     async def flush(self, run: Run) -> None:
         """Return when all that was noted so far is on disk.
@@ -84,30 +102,46 @@ class Runner:
         """
         wanted = run.noted
         while run.stored < wanted:
-            if run.flight is not None:
-                await asyncio.shield(run.flight)
-            else:
+            if not run.committing:
                 await self._commit(run)
+                continue
+            if run.landed is None:
+                run.landed = asyncio.get_running_loop().create_future()
+            await asyncio.shield(run.landed)
 
     async def _commit(self, run: Run) -> None:
-        flight = run.flight = asyncio.get_running_loop().create_future()
         upto = run.noted
-        begun = run.begun
         ops, facts = run.taken()
+        run.committing = True
         try:
-            # A start that cannot be written is refused; later facts have happened and must be kept.
-            await (self._store.commit_patiently(ops, facts) if begun else self._store.commit(ops, facts))
+            try:
+                await self._store.post(ops, facts)
+            except StoreUnavailable:
+                # A start that cannot be written is refused; later facts have happened and must be kept.
+                if not run.begun:
+                    raise
+                await self._store.commit_patiently(ops, facts)
         except BaseException as error:
-            flight.set_exception(error if isinstance(error, AutomationError) else EngineStopped())
-            flight.exception()
+            self._landed(run, error if isinstance(error, AutomationError) else EngineStopped())
             raise
-        else:
-            run.stored = upto
-            flight.set_result(None)
-        finally:
-            run.flight = None
+        run.stored = upto
+        self._landed(run, None)
         if self._changes:
             self._changes.tell("execution", run.id, run.state.status.value)
+
+    @staticmethod
+    def _landed(run: Run, failure: AutomationError | None) -> None:
+        """The commit has ended: tell those who wait for it as well."""
+        run.committing = False
+        landed, run.landed = run.landed, None
+        if landed is None:
+            return
+        if failure is None:
+            landed.set_result(None)
+        else:
+            landed.set_exception(failure)
+            # Whoever waited may be gone; that is no error of its own.
+            landed.exception()
 
     async def _supervise(self, run: Run) -> None:
         deadline = self._watch_deadline(run)
@@ -119,7 +153,8 @@ class Runner:
             if not self._stopping:
                 log.error("execution %s stops here: %s", run.id, error.message)
             for waiter in self._waiters.pop(run.id, ()):
-                waiter.set_exception(error)
+                if not waiter.done():
+                    waiter.set_exception(error)
         except Exception as error:
             # A fault of ours ends this execution, and no other.
             log.exception("execution %s fails by a fault of the engine", run.id)
@@ -132,7 +167,6 @@ class Runner:
             if run.tasks:
                 await asyncio.wait(run.tasks.values())
             self.runs.pop(run.id, None)
-            self._metrics.active_workflows.set(len(self.runs))
 
     def _watch_deadline(self, run: Run) -> asyncio.Task[None] | None:
         limit = run.plan.definition.timeout_seconds
@@ -140,7 +174,8 @@ class Runner:
             return None
 
         async def watch() -> None:
-            await self._clock.sleep(run.state.started_at + limit - self._clock.now())
+            while run.deadline is not None and (left := run.deadline - self._clock.now()) > 0:
+                await self._clock.sleep(left)
             run.interrupt(WorkflowStatus.TIMED_OUT, f"took longer than its limit of {limit:g} s")
 
         return asyncio.get_running_loop().create_task(watch())
@@ -151,7 +186,11 @@ class Runner:
             return
         for step in run.plan.steps:
             self._steps.settle(run, step, step.name)
+        if run.state.status is not WorkflowStatus.RUNNING and await self._heed(run):
+            return
         while not self._stopping:
+            if run.called and await self._heed(run):
+                return
             ready = advance(run, self._clock.now())
             if len(ready) == 1 and not run.tasks:
                 await self._steps.run(run, ready[0])
@@ -173,7 +212,9 @@ class Runner:
 
     async def _await_any(self, run: Run) -> None:
         """Wait until an action has ended, or one that waits may go on."""
-        others = self._wakers(run, self._wake_at(run)) if run.waiting else []
+        await self._await_first(run, self._wakers(run, self._wake_at(run)) if run.waiting else [])
+
+    async def _await_first(self, run: Run, others: list[asyncio.Future[Any]]) -> None:
         try:
             done, _ = await asyncio.wait({*run.tasks.values(), *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -192,8 +233,7 @@ class Runner:
     def _wake_at(self, run: Run) -> float | None:
         """When the first waiting action, or the limit of the whole, is due."""
         times = [run.state.actions[name].wake_at for name in run.waiting]
-        limit = run.plan.definition.timeout_seconds
-        times.append(None if limit is None else run.state.started_at + limit)
+        times.append(run.deadline)
         return min((moment for moment in times if moment is not None), default=None)
 
     async def _await_all(self, run: Run) -> None:
@@ -210,17 +250,43 @@ class Runner:
             for waker in wakers:
                 waker.cancel()
             return True
-        run.write(
-            statements.EXECUTION_STATUS(
-                status=WorkflowStatus.WAITING.value, wake_at=wake_at, node=None, where_id=run.id
-            )
-        )
+        await self._park(run, WorkflowStatus.WAITING, wake_at)
+        return False
+
+    async def _park(self, run: Run, status: WorkflowStatus, wake_at: float | None) -> None:
+        """Let it leave memory, until it is due or somebody asks for it."""
+        run.write(statements.EXECUTION_STATUS(status=status.value, wake_at=wake_at, node=None, where_id=run.id))
         # From here on another claim of it may come at any moment, so it must be gone from memory.
         self.runs.pop(run.id, None)
         await self.flush(run)
-        self._changes.tell("execution", run.id, WorkflowStatus.WAITING.value)
+        self._changes.tell("execution", run.id, status.value)
+        self._tell(run.id, None)
         self._parked(wake_at)
+
+    async def _heed(self, run: Run) -> bool:
+        """Do what was asked of an execution before it goes on; True if it has left memory for it."""
+        run.called = False
+        while run.pausing and run.tasks and not self._stopping:
+            # What runs may end; or the pause may be withdrawn, or the execution be cancelled meanwhile.
+            await self.flush(run)
+            await self._await_first(run, self._wakers(run, None))
+        if run.pausing and run.tasks:
+            return False
+        if run.wish is not None:
+            self._grant(run, run.wish)
+        if run.state.status is WorkflowStatus.PAUSED and run.interruption is None:
+            await self._park(run, WorkflowStatus.PAUSED, None)
+            return True
         return False
+
+    def _grant(self, run: Run, wish: Wish) -> None:
+        """Note that it is paused or goes on, unless it is so already or is to end."""
+        run.wish = None
+        run.write(statements.EXECUTION_HEED(where_id=run.id, where_wish=executions.write_wish(wish)))
+        paused = run.state.status is WorkflowStatus.PAUSED
+        if run.interruption is None and paused is (wish.act == "resume"):
+            kind = "resumed" if paused else "paused"
+            run.note(self._clock.now(), kind, None, {"actor": wish.actor, "reason": wish.reason})
 
     async def _finish(self, run: Run) -> None:
         await self._end(run, *await self._undoing.finish(run, *outcome(run)))
@@ -246,12 +312,8 @@ class Runner:
         succeeded = status is WorkflowStatus.SUCCEEDED
         self._metrics.workflow_finished(run.plan.name, succeeded, now - run.state.started_at)
         self._changes.tell("execution", run.id, status.value)
-        waiters = self._waiters.pop(run.id, None)
-        if waiters:
-            result = result_of(run.id, run.plan.name, run.state)
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(result)
+        if run.id in self._waiters:
+            self._tell(run.id, result_of(run.id, run.plan.name, run.state))
 
 
 def result_of(execution_id: str, workflow: str, state: Any) -> ExecutionResult:

@@ -28,7 +28,7 @@ class RestartService(BaseModel):
 
 
 # Idempotent: run again after a crash, it finishes the half-done step and replaces replicas once more, which harms none.
-@action("infrastructure.restart_service", idempotent=True, effect="standard")
+@action("infrastructure.restart_service", idempotent=True, effect="standard", target="service_name")
 async def restart_service(params: RestartService, context: ActionContext) -> dict[str, Any]:
     """Replace every replica of a service by a new one, one after the other, the dead ones first.
 
@@ -77,7 +77,7 @@ class ScaleInfrastructure(BaseModel):
 
 
 # Idempotent: the number aimed at is written down under the idempotency key before anything is started or stopped.
-@action("infrastructure.scale_infrastructure", idempotent=True, effect="standard")
+@action("infrastructure.scale_infrastructure", idempotent=True, effect="standard", target="service_name")
 async def scale_infrastructure(params: ScaleInfrastructure, context: ActionContext) -> dict[str, Any]:
     """Change how many replicas of a service run, within its bounds and the given ones.
 

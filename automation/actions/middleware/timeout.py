@@ -8,6 +8,7 @@ from typing import Any
 
 from automation.actions.call import Call, Handler, Middleware
 from automation.errors import ActionCrashed, ActionTimeout
+from automation.telemetry.metrics import Metrics
 
 log = logging.getLogger("automation.actions")
 
@@ -20,10 +21,11 @@ _TICK = 0.05
 class Attempt:
     """A handler in a task of its own, so that one that swallows its cancellation can be left behind."""
 
-    __slots__ = ("call", "expired", "outcome", "task")
+    __slots__ = ("call", "expired", "metrics", "outcome", "task")
 
-    def __init__(self, handler: Handler, call: Call, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, handler: Handler, call: Call, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
         self.call = call
+        self.metrics = metrics
         self.expired = False
         self.outcome: asyncio.Future[Any] = loop.create_future()
         self.task = loop.create_task(self._run(handler))
@@ -63,8 +65,15 @@ class Attempt:
     def abandon(self) -> None:
         """Wait no longer for a handler that ignores its cancellation."""
         if not self.outcome.done():
-            log.error("%s ignores its cancellation and is left behind", self.call.plugin.name)
             self.outcome.set_exception(ActionTimeout(seconds=self.call.context.timeout_seconds))
+            self.leave()
+
+    def leave(self) -> None:
+        """Leave it behind, and say so. It is cancelled once more: the second time it may listen."""
+        name = self.call.plugin.name
+        log.error("%s ignores its cancellation and is left behind", name)
+        self.metrics.handlers_left_behind.labels(name).inc()
+        self.task.cancel()
 
 
 class Deadlines:
@@ -88,14 +97,14 @@ class Deadlines:
             attempt.expire()
 
 
-def timeout() -> Middleware:
+def timeout(metrics: Metrics) -> Middleware:
     """Middleware that ends an attempt after `context.timeout_seconds`: ActionTimeout."""
     deadlines = Deadlines()
 
     def around(handler: Handler) -> Handler:
         async def call(call: Call) -> Any:
             loop = asyncio.get_running_loop()
-            attempt = Attempt(handler, call, loop)
+            attempt = Attempt(handler, call, loop, metrics)
             bucket = deadlines.add(attempt, loop)
             try:
                 return await attempt.outcome
@@ -104,7 +113,7 @@ def timeout() -> Middleware:
                     attempt.task.cancel()
                     _, left = await asyncio.wait({attempt.task}, timeout=GRACE_SECONDS)
                     if left:
-                        log.error("%s ignores its cancellation and is left behind", call.plugin.name)
+                        attempt.leave()
                 raise
             finally:
                 bucket.discard(attempt)

@@ -15,11 +15,10 @@ from automation.api.reading import read_model
 from automation.api.render import Json, event_mapping
 from automation.errors import Conflict, DefinitionError, NotFound
 from automation.model.base import Definition
-from automation.model.execution import ActionRun, Execution, JournalEntry, WorkflowStatus
+from automation.model.execution import ActionRun, Execution, ExecutionDetail, JournalEntry, WorkflowStatus
 from automation.model.identity import Identity
-from automation.queries import ExecutionDetail
 from automation.store.pages import LIMIT, Page
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 
 router = APIRouter(prefix="/api/v1/executions", tags=["executions"])
 

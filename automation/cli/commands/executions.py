@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automation.cli.command import Session, command
+from automation.cli.commands import control
 
 if TYPE_CHECKING:
     from automation.cli.client import Document
@@ -23,7 +24,7 @@ Cursor = Annotated[str | None, typer.Option("--cursor", help="Where to go on: `n
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    executions = typer.Typer(help="Runs of workflows: list, show, cancel, approve, deny.", no_args_is_help=True)
+    executions = typer.Typer(help="Runs of workflows, and what may be asked of them.", no_args_is_help=True)
     app.add_typer(executions, name="executions")
 
     @command(executions, "list")
@@ -73,7 +74,7 @@ def add_to(app: typer.Typer) -> None:
         from automation.cli.client import connect
 
         async with connect(session) as client:
-            _print_answer(session, "cancelled", await client.cancel(execution_id, reason))
+            print_answer(session, "cancelled", await client.cancel(execution_id, reason))
 
     @command(executions, "approve")
     async def approve(session: Session, execution_id: Id, action: Action = None, reason: Reason = "") -> None:
@@ -81,7 +82,7 @@ def add_to(app: typer.Typer) -> None:
         from automation.cli.client import connect
 
         async with connect(session) as client:
-            _print_answer(session, "approved", await client.decide(execution_id, action, True, reason))
+            print_answer(session, "approved", await client.decide(execution_id, action, True, reason))
 
     @command(executions, "deny")
     async def deny(session: Session, execution_id: Id, action: Action = None, reason: Reason = "") -> None:
@@ -89,10 +90,13 @@ def add_to(app: typer.Typer) -> None:
         from automation.cli.client import connect
 
         async with connect(session) as client:
-            _print_answer(session, "denied", await client.decide(execution_id, action, False, reason))
+            print_answer(session, "denied", await client.decide(execution_id, action, False, reason))
+
+    control.add_to(executions)
 
 
-def _print_answer(session: Session, act: str, answer: Document) -> None:
+def print_answer(session: Session, act: str, answer: Document) -> None:
+    """What became of an execution of which something was asked."""
     if session.out.as_json:
         session.out.document(answer)
     else:
@@ -136,6 +140,9 @@ def print_detail(session: Session, detail: Document) -> None:
             "asked for by": execution["actor"],
             "created": moment(execution["created_at"]),
             "took": took(execution["started_at"], execution["finished_at"]),
+            "rerun of": execution["rerun_of"],
+            "forked from": execution["forked_from"],
+            "version": execution["definition_id"],
             "event": f"{execution['event_id']} of {execution['event_source']}" if execution["event_id"] else None,
             "variables": with_sizes(detail["variables"]),
             "error": error.get("message"),

@@ -13,11 +13,11 @@ from automation.console.desk import address, choice, desk_of
 from automation.console.detail import actions_of, journal_of, waits_for_person
 from automation.console.drawing import draw_execution
 from automation.console.gate import PageRoute, see_other
+from automation.console.pages.control import possible
 from automation.errors import Conflict, DefinitionError, NotFound
-from automation.model.execution import WorkflowStatus
+from automation.model.execution import ExecutionDetail, WorkflowStatus
 from automation.model.identity import Identity
-from automation.queries import ExecutionDetail
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -80,6 +80,8 @@ async def show_execution(request: Request, execution_id: str, caller: Viewer) ->
         actions=actions_of(detail, now),
         journal=journal_of(detail),
         may_cancel=caller.may("workflows:execute") and not settled,
+        may_ask=possible(detail) if caller.may("workflows:execute") else (),
+        may_rerun=caller.may("workflows:execute"),
         may_decide=caller.may(_STANDARD) or caller.may(_CRITICAL),
     )
 

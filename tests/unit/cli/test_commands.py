@@ -182,6 +182,32 @@ class TestExecutions:
         detail = invoke("executions", "show", execution, "--json").document
         assert detail["execution"]["status"] == "cancelled"
 
+    def test_one_that_waits_is_paused_and_resumed(self, invoke: Invoke) -> None:
+        invoke("run", "slow", "--timeout", "0.1")
+        execution = invoke("executions", "list", "--json").document["items"][0]["id"]
+        paused = invoke("executions", "pause", execution, "--reason", "not now")
+        assert paused.out == f"asked to pause: {execution} is paused now\n"
+        twice = invoke("executions", "pause", execution)
+        assert (twice.code, "is paused already" in twice.err) == (1, True)
+        assert invoke("executions", "list", "--status", "paused", "--json").document["items"][0]["id"] == execution
+        assert invoke("executions", "resume", execution).out == f"resumed: {execution} is waiting now\n"
+
+    def test_one_is_done_again(self, invoke: Invoke) -> None:
+        first = run_hello(invoke)["execution"]["id"]
+        refused = invoke("executions", "retry", first)
+        assert (refused.code, "has succeeded; to do it all again, rerun it" in refused.err) == (1, True)
+        again = invoke("executions", "rerun", first, "--var", "who=them", "--reason", "for them", "--json").document
+        assert again["status"] == "succeeded"
+        shown = invoke("executions", "show", again["execution_id"]).out
+        assert "hello them" in shown
+        assert f"rerun of      {first}" in shown
+        assert f"rerun of {first}: for them" in shown
+        forked = invoke("executions", "fork", first, "--from", "nap")
+        assert forked.code == 0
+        assert forked.out.endswith("is succeeded now\n")
+        assert invoke("executions", "fork", first, "--from", "nosuch").code == 2
+        assert invoke("executions", "retry", "nosuch").code == 2
+
     async def test_one_of_a_running_engine_is_not_touched_behind_its_back(self, invoke: Invoke) -> None:
         import asyncio
 

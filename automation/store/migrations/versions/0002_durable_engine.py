@@ -11,8 +11,80 @@ depends_on = None
 
 def upgrade() -> None:
     """Add what came after 0.1.0."""
+    _guards()
+    _writers()
+    _control()
     _packed_journals()
     _large_values()
+
+
+def _guards() -> None:
+    """What guardrails remember: acts on targets, what is held by hand, open circuits."""
+    op.create_table(
+        "acts",
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("workflow", sa.String(), nullable=False),
+        sa.Column("operation", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("service", sa.String(), nullable=True),
+        sa.Column("replicas", sa.Integer(), nullable=False),
+        sa.Column("replicas_of", sa.Integer(), nullable=False),
+        sa.Column("node", sa.String(), nullable=False),
+        sa.Column("began_at", sa.Double(), nullable=True),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.Column("held_by", sa.String(), nullable=True),
+        sa.Column("changed_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", "action", name=op.f("pk_acts")),
+    )
+    op.create_index(op.f("ix_acts_changed_at"), "acts", ["changed_at"], unique=False)
+    op.create_index(
+        "ix_acts_held",
+        "acts",
+        ["held_by"],
+        unique=False,
+        sqlite_where=sa.text("held_by IS NOT NULL"),
+        postgresql_where=sa.text("held_by IS NOT NULL"),
+    )
+    op.create_table(
+        "holds",
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("actor", sa.String(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "name", name=op.f("pk_holds")),
+    )
+    op.create_table(
+        "breakers",
+        sa.Column("operation", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.Column("opened_at", sa.Double(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("operation", "target", name=op.f("pk_breakers")),
+    )
+
+
+def _writers() -> None:
+    """What writers on PostgreSQL have committed last."""
+    op.create_table(
+        "writers",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("batch", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_writers")),
+    )
+
+
+def _control() -> None:
+    """What people may ask of executions: to pause, to run again."""
+    op.add_column("executions", sa.Column("wish", sa.Text(), nullable=True))
+    op.add_column("executions", sa.Column("rerun_of", sa.String(), nullable=True))
+    op.add_column("executions", sa.Column("forked_from", sa.String(), nullable=True))
 
 
 def _packed_journals() -> None:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from automation import AutomationConfig, AutomationEngine, Event, ExecutionContext, VirtualClock, WorkflowDefinition
+from automation.config import Store as Settings
 from automation.errors import StoreUnavailable
 from automation.maintenance import Database
 from automation.model.alert import Alert, AlertState
 from automation.model.retention import Retention
-from automation.retention import keeper as keeper_module
-from automation.retention.keeper import Keeper
-from automation.retention.sweep import Sweep, Swept, batches
+from automation.retention.sweep import Sweep, Swept
 from automation.store import alerts, executions, records, retention
 from automation.store.alerts import Notification
 from automation.store.audit import Fact
@@ -28,8 +24,8 @@ from automation.store.events import Decision, insert
 from automation.store.records import Token
 from automation.store.store import Store
 from automation.store.tables import metadata
-from automation.telemetry.metrics import Metrics
 from tests.support import handlers
+from tests.support.databases import Database as Stored
 
 DAY = 86_400.0
 KEPT = {
@@ -37,6 +33,9 @@ KEPT = {
     "definitions": "what the audit and kept executions refer to; small",
     "positions": "one row a thing, written again and again",
     "audit_heads": "one row a chain",
+    "holds": "what people hold until they let it go",
+    "breakers": "one row for each operation and target, written again and again",
+    "writers": "writers on PostgreSQL remove those of writers that have gone",
 }
 """Tables of which nothing goes by its age, with the reason."""
 
@@ -47,12 +46,12 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def config(config: AutomationConfig) -> AutomationConfig:
+def config(database: Stored, tmp_path: Path) -> AutomationConfig:
     """Small batches, so that each test needs some."""
     handlers.calls.clear()
     settings = Retention(batch_rows=3, pause_seconds=0)
-    store = config.store.model_copy(update={"inline_bytes": 1024})
-    return config.model_copy(update={"retention": settings, "store": store})
+    store = Settings(inline_bytes=1024)
+    return AutomationConfig(database_url=database.url, data_dir=tmp_path / "data", retention=settings, store=store)
 
 
 @pytest.fixture
@@ -63,24 +62,13 @@ async def store(config: AutomationConfig) -> AsyncIterator[Store]:
     await opened.close()
 
 
-@pytest.fixture
-def path(config: AutomationConfig, tmp_path: Path) -> Path:
-    return tmp_path / "automation.db"
-
-
 async def sweep(store: Store, clock: VirtualClock, config: AutomationConfig, **settings: Any) -> Swept:
     update = {"retention": config.retention.model_copy(update=settings)}
     return await Sweep(store, clock, config.model_copy(update=update)).run()
 
 
-def rows(path: Path, query: str) -> list[Any]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(query).fetchall()
-
-
-def change(path: Path, statement: str) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute(statement)
+def rows(database: Stored, query: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in database.rows(query)]
 
 
 def after(days: float, config: AutomationConfig) -> Database:
@@ -97,7 +85,7 @@ def test_every_table_has_a_rule() -> None:
 
 class TestByAge:
     async def test_events_go_but_for_those_that_are_needed(
-        self, store: Store, clock: VirtualClock, config: AutomationConfig, path: Path
+        self, store: Store, clock: VirtualClock, config: AutomationConfig, database: Stored
     ) -> None:
         now = clock.now()
         ops = [insert(Event(type="e", id=f"old-{n}", source="s"), now - 31 * DAY, False) for n in range(8)]
@@ -105,9 +93,8 @@ class TestByAge:
         ops.append(Decision(now - 2 * DAY, "event", "e", "duplicate", "seen", "s", "old-5").op())
         ops.append(Decision(now - 2 * DAY, "start", "w", "cooldown", "later", "s", "old-6").op())
         await store.commit(ops)
-        change(path, "PRAGMA foreign_keys=OFF")
-        change(
-            path,
+        database.run("INSERT INTO definitions VALUES ('d', 'workflow', 'w', '{}', 0)")
+        database.run(
             "INSERT INTO executions (id, workflow, definition_id, status, priority, created_at, event_source, "
             "event_id, reason, actor) VALUES ('x', 'w', 'd', 'waiting', 0, 0, 's', 'old-7', '', '')",
         )
@@ -115,11 +102,11 @@ class TestByAge:
         swept = await sweep(store, clock, config)
 
         assert swept.deleted["events"] == 6
-        left = [row[0] for row in rows(path, "SELECT id FROM events ORDER BY seq")]
+        left = [row[0] for row in rows(database, "SELECT id FROM events ORDER BY seq")]
         assert left == ["old-5", "old-7", "new-0", "new-1", "new-2", "new-3"]
 
     async def test_each_kind_goes_by_its_own_age(
-        self, store: Store, clock: VirtualClock, config: AutomationConfig, path: Path
+        self, store: Store, clock: VirtualClock, config: AutomationConfig, database: Stored
     ) -> None:
         now = clock.now()
         for days in (89, 91):
@@ -144,14 +131,14 @@ class TestByAge:
         swept = await sweep(store, clock, config)
 
         assert swept.deleted == {"decisions": 1, "notifications": 1, "alerts": 1, "tokens": 2}
-        assert rows(path, "SELECT subject FROM decisions") == [("d89",)]
-        assert rows(path, "SELECT id FROM notifications") == [("d89",)]
-        kept = {row[0] for row in rows(path, "SELECT fingerprint FROM alerts")}
+        assert rows(database, "SELECT subject FROM decisions") == [("d89",)]
+        assert rows(database, "SELECT id FROM notifications") == [("d89",)]
+        kept = {row[0] for row in rows(database, "SELECT fingerprint FROM alerts")}
         assert kept == {"d89", "f89", "f91", "c89", "c91"}
-        assert {row[0] for row in rows(path, "SELECT id FROM tokens")} == {"d89", "r89", "v89", "v91"}
+        assert {row[0] for row in rows(database, "SELECT id FROM tokens")} == {"d89", "r89", "v89", "v91"}
 
     async def test_forever_is_for_ever(
-        self, store: Store, clock: VirtualClock, config: AutomationConfig, path: Path
+        self, store: Store, clock: VirtualClock, config: AutomationConfig, database: Stored
     ) -> None:
         await store.commit([Decision(0.0, "start", "w", "cooldown", "later").op() for _ in range(5)])
         assert (await sweep(store, clock, config, decisions_days="forever")).deleted == {}
@@ -204,15 +191,15 @@ async def shown(config: AutomationConfig, ids: dict[str, str]) -> dict[str, Any]
 
 
 class TestExecutions:
-    async def test_a_packed_journal_tells_what_it_told(self, config: AutomationConfig, path: Path) -> None:
+    async def test_a_packed_journal_tells_what_it_told(self, config: AutomationConfig, database: Stored) -> None:
         ids = await made(config)
         before = await shown(config, ids)
 
         await after(8, config).compact()
 
         assert await shown(config, ids) == before
-        assert rows(path, "SELECT DISTINCT execution_id FROM journal") == [(ids["wait"],)]
-        assert rows(path, "SELECT count(*) FROM packed_journals") == [(4,)]
+        assert rows(database, "SELECT DISTINCT execution_id FROM journal") == [(ids["wait"],)]
+        assert rows(database, "SELECT count(*) FROM packed_journals") == [(4,)]
         assert (await Database(config).check()).problems == ()
         async with AutomationEngine(config) as engine:
             detail = await engine.queries.execution_detail(ids["fail"])
@@ -221,15 +208,15 @@ class TestExecutions:
             result = await engine.wait_for(ids["big"])
             assert result.outputs["big"] == {"log": "x" * 5000}
 
-    async def test_packing_twice_changes_nothing(self, config: AutomationConfig, path: Path) -> None:
+    async def test_packing_twice_changes_nothing(self, config: AutomationConfig, database: Stored) -> None:
         await made(config)
         await after(8, config).compact()
-        before = rows(path, "SELECT * FROM packed_journals")
+        before = rows(database, "SELECT * FROM packed_journals")
         assert (await after(8, config).compact()).deleted == {}
-        assert rows(path, "SELECT * FROM packed_journals") == before
+        assert rows(database, "SELECT * FROM packed_journals") == before
 
     async def test_one_that_is_taken_up_again_goes_on_after_what_is_packed(
-        self, config: AutomationConfig, path: Path, store: Store
+        self, config: AutomationConfig, database: Stored, store: Store
     ) -> None:
         ids = await made(config)
         clock = VirtualClock(time.time() + 8 * DAY)
@@ -237,7 +224,7 @@ class TestExecutions:
         told = await executions.entries(store, ids["fail"])
         body = json.dumps({"status": "failed"})
         more = f"INSERT INTO journal VALUES ('{ids['fail']}', {len(told) + 1}, 1.0, 'finished', NULL, '{body}')"
-        change(path, more)
+        database.run(more)
 
         again = await executions.entries(store, ids["fail"])
         assert [entry.seq for entry in again] == list(range(1, len(told) + 2))
@@ -245,21 +232,21 @@ class TestExecutions:
 
         await sweep(store, clock, config)
         assert await executions.entries(store, ids["fail"]) == again
-        assert rows(path, f"SELECT count(*) FROM journal WHERE execution_id = '{ids['fail']}'") == [(0,)]
+        assert rows(database, f"SELECT count(*) FROM journal WHERE execution_id = '{ids['fail']}'") == [(0,)]
 
-    async def test_old_ones_go_with_all_that_is_theirs(self, config: AutomationConfig, path: Path) -> None:
+    async def test_old_ones_go_with_all_that_is_theirs(self, config: AutomationConfig, database: Stored) -> None:
         ids = await made(config)
-        definitions = rows(path, "SELECT id FROM definitions")
+        definitions = rows(database, "SELECT id FROM definitions")
 
         done = await after(91, config).compact()
 
         assert done.deleted["executions"] == 4
         assert done.deleted["large_values"] == 1
-        assert rows(path, "SELECT id FROM executions") == [(ids["wait"],)]
+        assert rows(database, "SELECT id FROM executions") == [(ids["wait"],)]
         for table in retention.OF_EXECUTIONS:
-            left = {row[0] for row in rows(path, f"SELECT DISTINCT execution_id FROM {table.name}")}
+            left = {row[0] for row in rows(database, f"SELECT DISTINCT execution_id FROM {table.name}")}
             assert left <= {ids["wait"]}, table.name
-        assert rows(path, "SELECT id FROM definitions") == definitions
+        assert rows(database, "SELECT id FROM definitions") == definitions
         async with AutomationEngine(config) as engine:
             await engine.register_workflow(WorkflowDefinition.model_validate({"name": "set", "actions": [SET]}))
             await engine.cancel(ids["wait"])
@@ -267,29 +254,29 @@ class TestExecutions:
             assert await engine.start_workflow("set", ExecutionContext({"n": 1}), idempotency_key="set") != ids["set"]
             await engine.drain()
 
-    async def test_unfinished_ones_stay_however_old_they_are(self, config: AutomationConfig, path: Path) -> None:
+    async def test_unfinished_ones_stay_however_old_they_are(self, config: AutomationConfig, database: Stored) -> None:
         ids = await made(config)
         await after(5000, config).compact()
         async with AutomationEngine(config) as engine:
             await engine.cancel(ids["wait"])
             assert (await engine.wait_for(ids["wait"])).status.value == "cancelled"
 
-    async def test_a_value_stays_while_any_execution_names_it(self, config: AutomationConfig, path: Path) -> None:
+    async def test_a_value_stays_while_any_execution_names_it(self, config: AutomationConfig, database: Stored) -> None:
         ids = await made(config)
-        change(path, "UPDATE large_values SET used_at = 0")
-        change(path, "INSERT INTO large_values SELECT 'nobody', size, 0, 0, coding, body FROM large_values")
+        database.run("UPDATE large_values SET used_at = 0")
+        database.run("INSERT INTO large_values SELECT 'nobody', size, 0, 0, coding, body FROM large_values")
         await Database(config).compact()
-        [(digest, coding)] = rows(path, "SELECT sha256, coding FROM large_values")
+        [(digest, coding)] = rows(database, "SELECT sha256, coding FROM large_values")
         assert (digest != "nobody", coding) == (True, "zlib")
         assert (await shown(config, ids))["big"].entries[0].body["variables"]["log"] == "x" * 5000
         assert (await Database(config).check()).problems == ()
 
-    async def test_a_broken_journal_is_not_packed(self, config: AutomationConfig, path: Path) -> None:
+    async def test_a_broken_journal_is_not_packed(self, config: AutomationConfig, database: Stored) -> None:
         ids = await made(config)
-        change(path, f"DELETE FROM journal WHERE execution_id = '{ids['set']}' AND seq = 2")
-        change(path, f"UPDATE journal SET body = '{{' WHERE execution_id = '{ids['big']}' AND seq = 2")
+        database.run(f"DELETE FROM journal WHERE execution_id = '{ids['set']}' AND seq = 2")
+        database.run(f"UPDATE journal SET body = '{{' WHERE execution_id = '{ids['big']}' AND seq = 2")
         await after(8, config).compact()
-        packed = {row[0] for row in rows(path, "SELECT execution_id FROM packed_journals")}
+        packed = {row[0] for row in rows(database, "SELECT execution_id FROM packed_journals")}
         assert packed == {ids["each"], ids["fail"]}
 
 
@@ -300,7 +287,7 @@ class TestAudit:
 
     @pytest.mark.parametrize("kinds", [None, ("access_attempt",)], ids=["all audited", "this kind is not audited"])
     async def test_the_chain_verifies_without_its_old_rows(
-        self, config: AutomationConfig, clock: VirtualClock, kinds: Any, path: Path
+        self, config: AutomationConfig, clock: VirtualClock, kinds: Any, database: Stored
     ) -> None:
         audit = config.audit if kinds is None else config.audit.model_copy(update={"events_to_audit": kinds})
         store = Store(config.database, config.store, audit)
@@ -343,130 +330,27 @@ class TestAudit:
 
     @pytest.mark.parametrize("damage", ["seq = 11", "act = 'retention'"])
     async def test_what_goes_without_a_word_is_found(
-        self, store: Store, config: AutomationConfig, clock: VirtualClock, path: Path, damage: str
+        self, store: Store, config: AutomationConfig, clock: VirtualClock, database: Stored, damage: str
     ) -> None:
         old = clock.now() - 2556 * DAY
         await self.fill(store, [old + n for n in range(10)] + [clock.now(), clock.now()])
         await sweep(store, clock, config)
-        change(path, f"DELETE FROM audit WHERE {damage}")
+        database.run(f"DELETE FROM audit WHERE {damage}")
         assert (await records.verify_audit(store))[1] != []
 
     async def test_a_row_that_says_more_went_is_found(
-        self, store: Store, config: AutomationConfig, clock: VirtualClock, path: Path
+        self, store: Store, config: AutomationConfig, clock: VirtualClock, database: Stored
     ) -> None:
         old = clock.now() - 2556 * DAY
         await self.fill(store, [old + n for n in range(10)] + [clock.now(), clock.now()])
         await sweep(store, clock, config)
-        [(digest,)] = rows(path, "SELECT hash FROM audit WHERE seq = 11")
-        change(path, "DELETE FROM audit WHERE seq = 11")
+        [(digest,)] = rows(database, "SELECT hash FROM audit WHERE seq = 11")
+        database.run("DELETE FROM audit WHERE seq = 11")
         detail = json.dumps({"deleted": {}, "audit": {"main": [11, digest]}})
-        change(path, f"UPDATE audit SET detail = '{detail}' WHERE act = 'retention'")
+        database.run(f"UPDATE audit SET detail = '{detail}' WHERE act = 'retention'")
         [problem] = (await records.verify_audit(store))[1]
         assert "was changed" in problem.message
 
     async def test_the_last_row_always_stays(self, store: Store, config: AutomationConfig, clock: VirtualClock) -> None:
         await self.fill(store, [0.0])
         assert (await sweep(store, clock, config)).deleted == {}
-
-
-class TestKeeper:
-    @pytest.fixture
-    def metrics(self) -> Metrics:
-        return Metrics()
-
-    async def until(self, condition: Any) -> None:
-        async with asyncio.timeout(10):
-            while not condition():
-                await asyncio.sleep(0.005)
-
-    def count(self, metrics: Metrics, table: str) -> float:
-        labels = {"table": table}
-        return metrics.registry.get_sample_value("automation_retention_deleted_total", labels) or 0.0
-
-    async def test_runs_once_an_interval_and_counts(
-        self, store: Store, clock: VirtualClock, config: AutomationConfig, metrics: Metrics
-    ) -> None:
-        keeper = Keeper(store, clock, config, metrics)
-        keeper.start()
-        await store.commit([Decision(0.0, "start", "w", "cooldown", "later").op() for _ in range(5)])
-        await asyncio.sleep(0)
-        await clock.advance(keeper_module.START_SECONDS)
-        await self.until(lambda: self.count(metrics, "decisions") == 5)
-        await self.until(lambda: metrics.render().count(b"automation_retention_last_run_timestamp_seconds 1.7"))
-
-        await store.commit([Decision(0.0, "start", "w", "cooldown", "later").op()])
-        await clock.advance(config.retention.interval_seconds - 1)
-        await asyncio.sleep(0.05)
-        assert self.count(metrics, "decisions") == 5
-        await clock.advance(2)
-        await self.until(lambda: self.count(metrics, "decisions") == 6)
-        await keeper.stop()
-
-    async def test_a_run_of_another_node_counts_as_one(
-        self, store: Store, clock: VirtualClock, config: AutomationConfig, metrics: Metrics
-    ) -> None:
-        await store.commit([records.save_position("retention", {"at": clock.now()}, 0.0)])
-        await store.commit([Decision(0.0, "start", "w", "cooldown", "later").op()])
-        keeper = Keeper(store, clock, config, metrics)
-        keeper.start()
-        await asyncio.sleep(0)
-        await clock.advance(keeper_module.START_SECONDS)
-        await asyncio.sleep(0.1)
-        assert self.count(metrics, "decisions") == 0
-        await clock.advance(config.retention.interval_seconds)
-        await self.until(lambda: self.count(metrics, "decisions") == 1)
-        await keeper.stop()
-
-    async def test_a_run_that_fails_is_tried_again(
-        self,
-        store: Store,
-        clock: VirtualClock,
-        config: AutomationConfig,
-        metrics: Metrics,
-        monkeypatch: pytest.MonkeyPatch,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        keeper = Keeper(store, clock, config, metrics)
-        failures: list[Exception] = [StoreUnavailable("the disk is full"), RuntimeError("a fault of ours")]
-        run = keeper._sweep.run
-
-        async def broken() -> Any:
-            if failures:
-                raise failures.pop(0)
-            return await run()
-
-        monkeypatch.setattr(keeper._sweep, "run", broken)
-        await store.commit([Decision(0.0, "start", "w", "cooldown", "later").op()])
-        keeper.start()
-        for left in (1, 0):
-            await asyncio.sleep(0.05)
-            await clock.advance(60)
-            await self.until(lambda left=left: len(failures) == left)
-        await asyncio.sleep(0.05)
-        await clock.advance(60)
-        await self.until(lambda: self.count(metrics, "decisions") == 1)
-        assert "retention: the disk is full" in caplog.text
-        assert "a fault of ours" in caplog.text
-        await keeper.stop()
-
-    async def test_does_nothing_where_it_is_not_wanted(
-        self, store: Store, clock: VirtualClock, config: AutomationConfig, metrics: Metrics
-    ) -> None:
-        settings = config.retention.model_copy(update={"enabled": False})
-        keeper = Keeper(store, clock, config.model_copy(update={"retention": settings}), metrics)
-        keeper.start()
-        assert keeper._task is None
-        await keeper.stop()
-
-
-def test_batches_hold_no_more_than_they_may() -> None:
-    assert list(batches({"a": 1, "b": 2, "c": 3, "d": 9, "e": 1}, 4)) == [["a", "b"], ["c"], ["d"], ["e"]]
-    assert list(batches({}, 4)) == []
-
-
-@pytest.mark.parametrize("days", [0, 0.5, "never", -1])
-def test_nothing_goes_within_a_day(days: Any) -> None:
-    from automation.errors import ConfigurationError
-
-    with pytest.raises(ConfigurationError, match="retention"):
-        AutomationConfig(retention={"events_days": days})
