@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from automation.model.execution import ActionStatus, JournalEntry
 from automation.store.audit import verify
+from automation.store.packing import Told, joined, unpacked
 from automation.workflows.state import State, fold
 from tests.support import side_effects
 from tests.support.side_effects import REPEATABLE
@@ -132,10 +133,7 @@ def records(folder: Path) -> dict[str, Record]:
     found: dict[str, Record] = {}
     with reading(folder) as connection:
         bodies = {row["id"]: json.loads(row["body"]) for row in connection.execute("SELECT id, body FROM definitions")}
-        journal: dict[str, list[JournalEntry]] = defaultdict(list)
-        for row in connection.execute("SELECT * FROM journal ORDER BY execution_id, seq"):
-            entry = JournalEntry(**{**dict(row), "body": json.loads(row["body"])})
-            journal[entry.execution_id].append(entry)
+        journal = _journals(connection)
         for row in connection.execute("SELECT * FROM executions"):
             definition, entries = bodies[row["definition_id"]], journal.pop(row["id"])
             names = [action["name"] for action in definition["actions"]]
@@ -144,6 +142,24 @@ def records(folder: Path) -> dict[str, Record]:
     for line in side_effects.read(folder / "effects"):
         found[line["execution"]].effects[line["action"]].append(line)
     return found
+
+
+def _journals(connection: sqlite3.Connection) -> dict[str, list[JournalEntry]]:
+    """All journals, wherever their entries stand."""
+    loose: dict[str, list[Told]] = defaultdict(list)
+    for execution_id, *told in connection.execute(
+        "SELECT execution_id, seq, at, kind, action, body FROM journal ORDER BY execution_id, seq"
+    ):
+        loose[execution_id].append(Told(*told))
+    for execution_id, _, body in connection.execute("SELECT * FROM packed_journals"):
+        loose[execution_id] = joined(unpacked(body), loose[execution_id])
+    return {
+        execution_id: [
+            JournalEntry(execution_id=execution_id, **{**told._asdict(), "body": json.loads(told.body)})
+            for told in rows
+        ]
+        for execution_id, rows in loose.items()
+    }
 
 
 def check(record: Record) -> None:

@@ -32,6 +32,7 @@ from automation import (
 from automation.clock import Clock
 from automation.errors import AutomationError
 from automation.maintenance import Database
+from automation.store.sqlite import Sqlite
 from tests.support import full_disk
 from tests.support.side_effects import WORKFLOWS
 
@@ -61,19 +62,22 @@ def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> Auto
 
 def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
     """Be killed `before` or `after` the transaction of this number; nobody has been told of it in either case."""
-    write = engine.store.backend._write
+    engine.store.backend._write = _deadly(engine.store.backend._write, number, when)  # type: ignore[attr-defined]
+
+
+def _deadly(write: Callable[..., None], number: int, when: str) -> Callable[..., None]:
     left = number
 
-    def counted(units: Any) -> None:
+    def counted(*units: Any) -> None:
         nonlocal left
         left -= 1
         if left == 0 and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        write(units)
+        write(*units)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    engine.store.backend._write = counted  # type: ignore[method-assign]
+    return counted
 
 
 async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None = None) -> None:
@@ -232,8 +236,17 @@ async def backup(folder: str, file: str) -> None:
         say(made=file)
 
 
+async def compact(folder: str, days: float, die: tuple[int, str] | None = None) -> None:
+    """Delete and pack what will be past its time in so many days, in small portions."""
+    if die is not None:
+        Sqlite._write = _deadly(Sqlite._write, *die)  # type: ignore[method-assign]
+    config = _config(folder, retention={"batch_rows": 5, "pause_seconds": 0.005}, audit={"retention_days": 5})
+    made = await Database(config, VirtualClock(time.time() + days * 86_400)).compact(told=lambda *line: say(told=line))
+    say(deleted=made.deleted)
+
+
 TASKS: dict[str, Task] = {
-    task.__name__: task for task in (load, keyed, publish, run_one, finish, alert, full, full_backup, backup)
+    task.__name__: task for task in (load, keyed, publish, run_one, finish, alert, full, full_backup, backup, compact)
 }
 
 
