@@ -28,6 +28,7 @@ from automation.model.workflow import AutomationLevel, WorkflowDefinition
 from automation.monitoring.metrics import MetricStore
 from automation.notifications.notifier import Notifier
 from automation.queries import Queries
+from automation.retention.keeper import Keeper
 from automation.schedules.cron import parse_cron
 from automation.security.secrets import Secrets
 from automation.security.tokens import Tokens
@@ -108,6 +109,7 @@ class AutomationEngine:
         self.watching = Watching(
             self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
         )
+        self._retention = Keeper(self.store, clock, config, self.metrics)
         limits = HttpLimits(config.http.allow_private_addresses)
         self.notifier = Notifier(self.store, config.notifications, clock, limits, self._count_notification)
         self.resources.provide(Services, self.services)
@@ -167,6 +169,8 @@ class AutomationEngine:
                 await self.watching.follow_schedules(self.catalogue.schedules)
                 await self.watching.start()
                 stack.push_async_callback(self.watching.stop)
+                self._retention.start()
+                stack.push_async_callback(self._retention.stop)
             self._exit = stack.pop_all()
 
     async def stop(self) -> None:

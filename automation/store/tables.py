@@ -160,6 +160,14 @@ waits = Table(
     ),
 )
 
+packed_journals = Table(
+    "packed_journals",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("entries", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
 # The body comes last: whoever reads the columns before it does not read its pages.
 large_values = Table(
     "large_values",

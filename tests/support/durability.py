@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from automation.model.execution import ActionStatus, JournalEntry, WorkflowStatus
 from automation.store.audit import verify
+from automation.store.packing import Told, joined, unpacked
 from automation.workflows.state import ActionState, State, fold
 from tests.support import databases, side_effects
 from tests.support.side_effects import REPEATABLE
@@ -167,10 +168,7 @@ def records(folder: Path) -> dict[str, Record]:
     # Executions first: what begins while this reads is then in the journal alone, and left out.
     executions = rows(folder, "SELECT * FROM executions")
     bodies = {row["id"]: json.loads(row["body"]) for row in rows(folder, "SELECT id, body FROM definitions")}
-    journal: dict[str, list[JournalEntry]] = defaultdict(list)
-    for row in rows(folder, "SELECT * FROM journal ORDER BY execution_id, seq"):
-        entry = JournalEntry(**{**row, "body": json.loads(row["body"])})
-        journal[entry.execution_id].append(entry)
+    journal = _journals(folder)
     for row in executions:
         definition, entries = bodies[row["definition_id"]], journal.pop(row["id"])
         names = [action["name"] for action in definition["actions"]]
@@ -179,6 +177,23 @@ def records(folder: Path) -> dict[str, Record]:
     for line in side_effects.read(folder / "effects"):
         found[line["execution"]].effects[line["action"]].append(line)
     return found
+
+
+def _journals(folder: Path) -> dict[str, list[JournalEntry]]:
+    """All journals, wherever their entries stand."""
+    loose: dict[str, list[Told]] = defaultdict(list)
+    for row in rows(folder, "SELECT execution_id, seq, at, kind, action, body FROM journal ORDER BY execution_id, seq"):
+        loose[row.pop("execution_id")].append(Told(**row))
+    for row in rows(folder, "SELECT execution_id, body FROM packed_journals"):
+        execution_id = row["execution_id"]
+        loose[execution_id] = joined(unpacked(row["body"]), loose[execution_id])
+    return {
+        execution_id: [
+            JournalEntry(execution_id=execution_id, **{**told._asdict(), "body": json.loads(told.body)})
+            for told in entries
+        ]
+        for execution_id, entries in loose.items()
+    }
 
 
 def check(record: Record) -> None:

@@ -35,6 +35,7 @@ from automation.actions.middleware import timeout
 from automation.clock import Clock
 from automation.errors import AutomationError, Conflict, StoreUnavailable
 from automation.maintenance import Database
+from automation.store.sqlite import Sqlite
 from automation.store.store import backend_of
 from tests.support import databases, full_disk
 from tests.support.side_effects import GUARDED, WORKFLOWS
@@ -67,20 +68,24 @@ def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> Auto
 
 def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
     """Be killed `before` or `after` the transaction of this number; nobody has been told of it in either case."""
-    write = engine.store.backend.write
+    backend = engine.store.backend
+    backend.write = _deadly(backend.write, number, when)  # type: ignore[method-assign]
+
+
+def _deadly(write: Callable[..., Awaitable[None]], number: int, when: str) -> Callable[..., Awaitable[None]]:
     left = number
 
-    async def counted(units: Any) -> None:
+    async def counted(*units: Any) -> None:
         nonlocal left
         left -= 1
         last = left == 0
         if last and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        await write(units)
+        await write(*units)
         if last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    engine.store.backend.write = counted  # type: ignore[method-assign]
+    return counted
 
 
 async def answer(engine: AutomationEngine) -> None:
@@ -323,10 +328,20 @@ async def guarded(folder: str, die: tuple[int, str] | None = None, stop: str | N
             await asyncio.Event().wait()
 
 
-TASKS: dict[str, Task] = {
-    task.__name__: task
-    for task in (load, keyed, publish, run_one, ask, endless, finish, alert, full, full_backup, backup, guarded)
-}
+async def compact(folder: str, days: float, die: tuple[int, str] | None = None) -> None:
+    """Delete and pack what will be past its time in so many days, in small portions."""
+    if die is not None:
+        Sqlite.write = _deadly(Sqlite.write, *die)  # type: ignore[method-assign]
+    config = _config(folder, retention={"batch_rows": 5, "pause_seconds": 0.005}, audit={"retention_days": 5})
+    made = await Database(config, VirtualClock(time.time() + days * 86_400)).compact(told=lambda *line: say(told=line))
+    say(deleted=made.deleted)
+
+
+_TASKS: tuple[Task, ...] = (
+    *(load, keyed, publish, run_one, ask, endless, finish, alert),
+    *(full, full_backup, backup, guarded, compact),
+)
+TASKS: dict[str, Task] = {task.__name__: task for task in _TASKS}
 
 
 async def warm_up() -> None:

@@ -15,6 +15,7 @@ def upgrade() -> None:
     _waits()
     _writers()
     _control()
+    _packed_journals()
     _large_values()
 
 
@@ -108,6 +109,17 @@ def _control() -> None:
     op.add_column("executions", sa.Column("wish", sa.Text(), nullable=True))
     op.add_column("executions", sa.Column("rerun_of", sa.String(), nullable=True))
     op.add_column("executions", sa.Column("forked_from", sa.String(), nullable=True))
+
+
+def _packed_journals() -> None:
+    """Journals of finished executions, in one row each."""
+    op.create_table(
+        "packed_journals",
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("entries", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", name=op.f("pk_packed_journals")),
+    )
 
 
 def _large_values() -> None:
