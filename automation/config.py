@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from automation.errors import ConfigurationError
+from automation.model.approval import Approvals
 from automation.model.performance import Performance
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
@@ -262,6 +263,8 @@ class AutomationConfig(BaseSettings):
     """The engine's own log."""
     performance: Performance = Performance()
     """How much runs at a time, and how."""
+    approvals: Approvals = Approvals()
+    """How people are asked, where a definition does not say."""
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -23,7 +23,7 @@ from automation.model.alert import AlertRule
 from automation.model.event import Event, EventReceipt
 from automation.model.execution import ExecutionContext, ExecutionResult, WorkflowStatus
 from automation.model.metric import Sample
-from automation.model.workflow import AutomationLevel, WorkflowDefinition
+from automation.model.workflow import WorkflowDefinition
 from automation.monitoring.metrics import MetricStore
 from automation.notifications.notifier import Notifier
 from automation.queries import Queries
@@ -38,7 +38,9 @@ from automation.telemetry.metrics import Metrics
 from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.rules import Rule
 from automation.watching import Watching
+from automation.workflows.approvals import Approvals
 from automation.workflows.control import Executions
+from automation.workflows.gate import Gate
 from automation.workflows.manager import WorkflowManager
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
@@ -81,19 +83,22 @@ class AutomationEngine:
             self.resources,
             self.secrets,
             self.metric_store,
+            gate := Gate(self.store, clock, config.level, config.approvals),
         )
         defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
-        self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._heed)
+        self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._call)
         self._runner = Runner(surroundings, defaults, self._recovery.poke)
         self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)
-        self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter)
+        self.approvals = Approvals(self.store, clock, self.changes, gate)
+        self.approvals.wakes(self._runner, self._recovery)
+        self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter, self.approvals)
         self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
         self._dispatcher.retain = config.events.retain
-        self._dispatcher.proposes = config.level is AutomationLevel.MANUAL
+        gate.announce = self._dispatcher.announce
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
         self.alerts.latest = self._latest
         self._dispatcher.companions.append(self.alerts.external)
-        self.catalogue = Catalogue(self.store, clock, self._dispatcher.index, self.alerts, self.services)
+        self.catalogue = Catalogue(self.store, clock, self._dispatcher.index, self.alerts, self.services, config.level)
         self.watching = Watching(
             self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
         )
@@ -310,6 +315,9 @@ class AutomationEngine:
 
     def _heed(self, asked: Asked) -> None:
         self._runner.heed(asked)
+
+    def _call(self, execution_id: str) -> None:
+        self._runner.call(execution_id)
 
     def _launch(self, run: Run) -> None:
         self._runner.launch(run)

@@ -84,7 +84,7 @@ def actions_of(detail: ExecutionDetail, now: float) -> list[ActionRow]:
 
 def waits_for_person(run: ActionRun) -> bool:
     """Whether an action waits for approval, and not for a time."""
-    return run.status is ActionStatus.WAITING and run.wake_at is None
+    return run.status is ActionStatus.WAITING and run.approval is not None
 
 
 def journal_of(detail: ExecutionDetail) -> list[JournalRow]:

@@ -89,6 +89,8 @@ class ActionRun:
     started_at: float | None = None
     finished_at: float | None = None
     wake_at: float | None = None
+    approval: str | None = None
+    """The approval that it waits for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ class Prepared(Protocol):
     id: str
     ops: list[Op]
     facts: list[Fact]
+    events: list[Event] | None
+    """What is to be told together with it."""
 
 
 P = TypeVar("P", bound=Prepared)
@@ -33,12 +35,12 @@ P = TypeVar("P", bound=Prepared)
 class Workflows(Protocol[P]):
     """What the dispatcher needs of the workflows room."""
 
-    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str, proposed: bool) -> P:
+    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str) -> P:
         """A new execution, not yet written; raises NotFound, InputError when its inputs do not fit."""
         ...
 
     def launch(self, run: P, /) -> None:
-        """Run it, now that it is written."""
+        """Go on with it, now that it is written."""
         ...
 
 
@@ -68,8 +70,6 @@ class Dispatcher(Generic[P]):
         self.index = Index()
         self.companions: list[Companion] = []
         self.retain: Retain = "all"
-        self.proposes = False
-        """Whether triggers only propose executions, for a person to approve."""
 
     async def publish(
         self, event: Event, *, also: Sequence[Op] = (), hold: Mapping[str, str] | None = None
@@ -79,6 +79,40 @@ class Dispatcher(Generic[P]):
         `also` is committed with it; `hold` names workflows that must not start now, with the reason.
         """
         check(event)
+        starts: list[P] = []
+        ops, verdict = self._take_in(event, starts, hold or {}, also)
+        try:
+            await self._commit(ops, (), starts)
+        except Unexpected as error:
+            if error.statement != "event":
+                raise
+            return await self._duplicate(event)
+        self._changes.tell("event", event.id)
+        return EventReceipt(
+            event_id=event.id,
+            executions=tuple(prepared.id for prepared in verdict.starts),
+            skipped=tuple(f"{decision.subject}: {decision.reason}" for decision in verdict.decisions),
+        )
+
+    async def announce(
+        self, events: Sequence[Event], ops: Sequence[Op], facts: Sequence[Fact], *, patiently: bool = False
+    ) -> None:
+        """Commit writes together with events that tell of them, and with all that those start.
+
+        With `patiently`, waits out a database that cannot be written now.
+        """
+        starts: list[P] = []
+        told = list(ops)
+        for event in events:
+            told += self._take_in(event, starts)[0]
+        await self._commit(told, facts, starts, patiently)
+        for event in events:
+            self._changes.tell("event", event.id)
+
+    def _take_in(
+        self, event: Event, starts: list[P], hold: Mapping[str, str] | None = None, also: Sequence[Op] = ()
+    ) -> tuple[list[Op], Verdict[P]]:
+        """All that is to be written for an event, and what it leads to; all that starts is added to `starts`."""
         self._metrics.events_received.labels(event.source).inc()
         verdict = self._decide(event, hold or {})
         ops: list[Op] = []
@@ -88,30 +122,27 @@ class Dispatcher(Generic[P]):
         ops += also
         for companion in self.companions:
             ops += companion(event)
-        facts: list[Fact] = []
-        for prepared in verdict.starts:
-            ops += prepared.ops
-            facts += prepared.facts
-            prepared.ops, prepared.facts = [], []
         ops += [decision.op() for decision in verdict.decisions]
-        try:
-            if ops:
-                await self._store.commit(ops, facts)
-        except Unexpected as error:
-            if error.statement != "event":
-                raise
-            return await self._duplicate(event)
         for prepared in verdict.starts:
-            if self.proposes:
-                self._changes.tell("execution", prepared.id, "proposed")
-            else:
-                self._workflows.launch(prepared)
-        self._changes.tell("event", event.id)
-        return EventReceipt(
-            event_id=event.id,
-            executions=tuple(prepared.id for prepared in verdict.starts),
-            skipped=tuple(f"{decision.subject}: {decision.reason}" for decision in verdict.decisions),
-        )
+            starts.append(prepared)
+            ops += prepared.ops
+            # What is only proposed asks people, and that is told in the same transaction.
+            told, prepared.ops, prepared.events = prepared.events or (), [], None
+            for each in told:
+                ops += self._take_in(each, starts)[0]
+        return ops, verdict
+
+    async def _commit(
+        self, ops: Sequence[Op], facts: Sequence[Fact], starts: Sequence[P], patiently: bool = False
+    ) -> None:
+        all_facts = list(facts)
+        for prepared in starts:
+            all_facts += prepared.facts
+            prepared.facts = []
+        if ops:
+            await (self._store.commit_patiently if patiently else self._store.commit)(ops, all_facts)
+        for prepared in starts:
+            self._workflows.launch(prepared)
 
     def explain(self, event: Event) -> list[tuple[Rule, str | None]]:
         """Every rule that was considered for the event, with why it does not start its workflow, or None."""
@@ -134,7 +165,7 @@ class Dispatcher(Generic[P]):
             if outcome is None:
                 try:
                     why = f"{rule.about}: event {event.type} of {event.source}"
-                    verdict.starts.append(self._workflows.prepare(rule.workflow, seen, why, self.proposes))
+                    verdict.starts.append(self._workflows.prepare(rule.workflow, seen, why))
                     continue
                 except (InputError, NotFound) as error:
                     outcome, reason = "refused", error.message
