@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
@@ -18,35 +17,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from automation.errors import ConfigurationError
 from automation.model.approval import Approvals
+from automation.model.guardrail import Guardrails
 from automation.model.performance import Performance
+from automation.model.roles import ROLES
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
 
 PREFIX = "AUTOMATION_"
-
-ROLES: Mapping[str, tuple[str, ...]] = {
-    "automation_admin": (
-        "workflows:create",
-        "workflows:execute",
-        "workflows:delete",
-        "actions:execute_critical",
-        "system:admin",
-    ),
-    "automation_operator": (
-        "workflows:execute",
-        "workflows:view",
-        "actions:execute_standard",
-        "alerts:acknowledge",
-        "alerts:view",
-        "metrics:view",
-        "events:publish",
-        "events:view",
-    ),
-    "automation_viewer": ("workflows:view", "metrics:view", "alerts:view", "events:view"),
-    "automation_source": ("events:publish",),
-}
-"""The roles that exist without configuration: those of the specification, with what their work needs beside it
-(events are named nowhere in it), and one for senders of events such as Alertmanager."""
 
 AuditKind = Literal[
     "workflow_execution",
@@ -160,9 +137,18 @@ class Store(Section):
     lease_seconds: Annotated[float, Field(ge=2)] = 15.0
     """After how long without a heartbeat another node takes over the work of a silent one."""
     busy_timeout_seconds: Annotated[float, Field(ge=0)] = 5.0
-    """How long to wait for a locked SQLite file."""
+    """How long to wait for a locked SQLite file, or for a lock that another session of PostgreSQL holds."""
+    pool_size: Annotated[int, Field(ge=1)] = 20
+    """How many connections to PostgreSQL may read at the same time; they are made as they are needed."""
     max_pending: Annotated[int, Field(ge=100)] = 20_000
     """How many writes may wait for the writer before callers are held back."""
+    inline_bytes: Annotated[int, Field(ge=1024)] = 65_536
+    """A value of which the JSON is longer is stored once, compressed, beside the journal, which refers to it."""
+    max_result_bytes: Annotated[int, Field(ge=1024)] = 67_108_864
+    """The largest result of an action, as JSON; a larger one fails the action."""
+    max_execution_bytes: Annotated[int, Field(ge=65_536)] = 268_435_456
+    """How many bytes of large values one execution may have, which are in memory while it runs; a result that would be
+    too much fails its action."""
 
 
 class Logs(Section):
@@ -240,7 +226,8 @@ class AutomationConfig(BaseSettings):
     enable_ml_optimization: bool = True
     """Accepted so that configurations of the specification load; nothing in this version optimises yet."""
     database_url: str | None = None
-    """`sqlite:///path` (three slashes relative, four absolute); by default `automation.db` in `data_dir`."""
+    """`sqlite:///path` (three slashes relative, four absolute) or `postgresql://user:password@host:port/database`; by
+    default the file `automation.db` in `data_dir`."""
     data_dir: Path = Path("automation-data")
     """Where the database, tokens, logs of processes and their records are kept; made when first needed."""
     definitions: Path | None = None
@@ -263,6 +250,8 @@ class AutomationConfig(BaseSettings):
     """The engine's own log."""
     performance: Performance = Performance()
     """How much runs at a time, and how."""
+    guardrails: Guardrails = Guardrails()
+    """What holds actions back."""
     approvals: Approvals = Approvals()
     """How people are asked, where a definition does not say."""
 

@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from automation.actions.builtin.notification import Notifier as NotifierProtocol
+from automation.actions.call import Middleware
 from automation.actions.circuits import Breakers
 from automation.actions.context import Resources
 from automation.actions.executor import Executor
 from automation.alerts.book import AlertBook
 from automation.catalogue import Catalogue
-from automation.clock import Clock, RealClock
+from automation.clock import Clock, RealClock, VirtualClock
 from automation.config import AutomationConfig
 from automation.definitions import Definitions
 from automation.errors import Conflict, EngineStopped
@@ -27,6 +28,7 @@ from automation.model.workflow import WorkflowDefinition
 from automation.monitoring.metrics import MetricStore
 from automation.notifications.notifier import Notifier
 from automation.queries import Queries
+from automation.schedules.cron import parse_cron
 from automation.security.secrets import Secrets
 from automation.security.tokens import Tokens
 from automation.store import executions
@@ -39,8 +41,10 @@ from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.rules import Rule
 from automation.watching import Watching
 from automation.workflows.approvals import Approvals
+from automation.workflows.consent import Consent
 from automation.workflows.control import Executions
 from automation.workflows.gate import Gate
+from automation.workflows.guards import Guards
 from automation.workflows.manager import WorkflowManager
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
@@ -55,7 +59,14 @@ log = logging.getLogger("automation")
 class AutomationEngine:
     """Watches, decides and acts. Use it as `async with AutomationEngine(config) as engine`."""
 
-    def __init__(self, config: AutomationConfig | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: AutomationConfig | None = None,
+        *,
+        clock: Clock | None = None,
+        middleware: Sequence[Middleware] = (),
+    ) -> None:
+        """`middleware` is run around each attempt of each action, inside of the engine's own."""
         self.config = config = config or AutomationConfig()
         self.clock = clock = clock or RealClock()
         self.metrics = Metrics()
@@ -63,6 +74,8 @@ class AutomationEngine:
         self.resources = Resources()
         self.store = Store(config.database, config.store, config.audit, batch=config.performance.batch_processing.most)
         self.metrics.watch_store(lambda: self.store.commits, lambda: self.store.pending)
+        if isinstance(clock, VirtualClock):
+            clock.watch(lambda: self.store.under_way)
         self.queries = Queries(self.store)
         self.secrets = Secrets(config.data_dir / "secrets")
         self.tokens = Tokens(self.store, config.security, clock)
@@ -71,9 +84,17 @@ class AutomationEngine:
         breaking = config.performance.circuit_breaker
         self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
         self.breakers.redact = self.secrets.redactor.redact
+        further = (*self.breakers.middleware, *middleware)
         self._executor = Executor(
-            self.metrics, clock, config.max_concurrent_actions, config.performance, self.breakers.middleware
+            self.metrics,
+            clock,
+            config.max_concurrent_actions,
+            config.performance,
+            further,
+            max_result_bytes=config.store.max_result_bytes,
         )
+        self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
+        self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
         surroundings = Surroundings(
             self.store,
             self._executor,
@@ -83,18 +104,27 @@ class AutomationEngine:
             self.resources,
             self.secrets,
             self.metric_store,
-            gate := Gate(self.store, clock, config.level, config.approvals),
+            self.guardrails,
+            self._gate,
+            consent := Consent(self.store, clock, config.level, config.approvals),
         )
         defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
         self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._call)
         self._runner = Runner(surroundings, defaults, self._recovery.poke)
+        self.guardrails.on_release += [self._runner.wake, self._recovery.poke]
         self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)
-        self.approvals = Approvals(self.store, clock, self.changes, gate)
+        self.approvals = Approvals(self.store, clock, self.changes, consent)
         self.approvals.wakes(self._runner, self._recovery)
         self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter, self.approvals)
         self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
         self._dispatcher.retain = config.events.retain
-        gate.announce = self._dispatcher.announce
+        consent.announce = self._dispatcher.announce
+        self._build_watching(config, clock)
+        self.metrics.before_render.append(self._refresh_metrics)
+        self._exit: AsyncExitStack | None = None
+
+    def _build_watching(self, config: AutomationConfig, clock: Clock) -> None:
+        """What sees the world and tells people of it."""
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
         self.alerts.latest = self._latest
         self._dispatcher.companions.append(self.alerts.external)
@@ -107,8 +137,6 @@ class AutomationEngine:
         self.resources.provide(Services, self.services)
         self.resources.provide(HttpLimits, limits)
         self.resources.provide(NotifierProtocol, self.notifier)
-        self.metrics.before_render.append(self._refresh_metrics)
-        self._exit: AsyncExitStack | None = None
 
     @property
     def hindrances(self) -> list[str]:
@@ -140,6 +168,8 @@ class AutomationEngine:
             stack.callback(self._executor.close)
             await self.breakers.start()
             stack.push_async_callback(self.breakers.stop)
+            await self.guardrails.open(self._recovery.node)
+            stack.push_async_callback(self.guardrails.close)
             await self._recovery.start()
             stack.push_async_callback(self._recovery.stop)
             stack.push_async_callback(self._runner.stop, 5.0)

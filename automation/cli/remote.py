@@ -61,9 +61,9 @@ class RemoteClient:
         """Executions, newest first."""
         return await self._get("/executions", workflow=workflow, status=status, **_page(part))
 
-    async def execution(self, execution_id: str) -> Document:
-        """All that is known of one."""
-        return await self._get(f"/executions/{_part(execution_id)}")
+    async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
+        """All that is known of one; unless `whole`, a reference stands for each large value."""
+        return await self._get(f"/executions/{_part(execution_id)}", whole=whole or None)
 
     async def cancel(self, execution_id: str, reason: str) -> Document:
         """Ask for its end."""

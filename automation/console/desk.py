@@ -66,7 +66,9 @@ class Desk:
             "event_path": event_path,
             "failure": words.failure,
             "json": words.as_json,
+            "large_in": words.large_in,
             "moment": words.moment,
+            "size": words.size,
             "said": lambda status: status.replace("_", " "),
             "tone": icons.tone,
         }

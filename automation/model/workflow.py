@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from automation.model.approval import ApprovalPolicy
 from automation.model.base import Definition, Name
+from automation.model.guardrail import WorkflowGuardrails
 
 
 class AutomationLevel(Enum):
@@ -125,6 +126,8 @@ class ActionDefinition(Definition):
     """Whether its failure fails the workflow."""
     always: bool = False
     """Run even when an action before it has failed or the workflow is cancelled: cleanup."""
+    on_guardrail: Literal["fail", "skip", "wait"] = "fail"
+    """What becomes of it when a guardrail holds it back; `wait` tries again when the guardrail says it may."""
     on_interrupt: Literal["retry", "fail"] | None = None
     """What to do when the engine died while it ran; by default retry if the operation is idempotent, else fail."""
     for_each: Annotated[ForEach, BeforeValidator(_for_each)] | None = None
@@ -213,4 +216,6 @@ class WorkflowDefinition(Definition):
     """How much of it is done without asking; of this and the configured level, the stricter one holds."""
     approval: ApprovalPolicy | None = None
     """How people are asked about a proposed execution, and about its actions where those do not say."""
+    guardrails: WorkflowGuardrails | None = None
+    """Limits and freeze windows for its actions, beside those of the configuration."""
     labels: dict[str, str] = Field(default_factory=dict)

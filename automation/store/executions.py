@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select
-from sqlalchemy.engine import Row
+from sqlalchemy.engine import Connection, Row
 
 from automation.model.execution import Execution, JournalEntry, Wish, WorkflowStatus
+from automation.store import large
 from automation.store.pages import LIMIT, Page, limited
 from automation.store.store import Store, decode, to_json
-from automation.store.tables import definitions, executions, journal, nodes
+from automation.store.tables import definitions, executions, journal, large_value_uses, nodes
 
 _WAITING = (WorkflowStatus.WAITING.value, WorkflowStatus.PROPOSED.value, WorkflowStatus.PAUSED.value)
 
@@ -25,6 +27,8 @@ class Stored:
     node: str | None
     cancel_reason: str | None
     entries: tuple[JournalEntry, ...]
+    large: Mapping[str, int] = field(default_factory=dict)
+    """The large values that its journal names, with their sizes."""
 
 
 def from_row(row: Row[Any]) -> Execution:
@@ -80,21 +84,54 @@ async def by_event(store: Store, source: str, event_id: str) -> tuple[Execution,
 
 
 async def entries(store: Store, execution_id: str) -> tuple[JournalEntry, ...]:
-    """The journal of an execution, in order."""
+    """The journal of an execution, in order, with its large values. Raises NotFound if one is not there."""
+
+    def read(connection: Connection) -> tuple[JournalEntry, ...]:
+        rows = _journal(connection, execution_id)
+        bodies = large.whole(connection, [row.body for row in rows])
+        return tuple(entry_of(row, body) for row, body in zip(rows, bodies, strict=True))
+
+    return await store.read(read)
+
+
+async def load(store: Store, execution_id: str, *, whole: bool = True) -> Stored | None:
+    """An execution with its definition and journal, or None.
+
+    Without `whole`, a `LargeValue` stands for each large value of the journal, and it is not read.
+    """
+
+    def read(connection: Connection) -> Stored | None:
+        row = connection.execute(
+            select(executions, definitions.c.body)
+            .join(definitions, definitions.c.id == executions.c.definition_id)
+            .where(executions.c.id == execution_id)
+        ).first()
+        if row is None:
+            return None
+        rows = _journal(connection, execution_id)
+        texts = [entry.body for entry in rows]
+        bodies = large.whole(connection, texts) if whole else [large.named(text) for text in texts]
+        told = tuple(entry_of(entry, body) for entry, body in zip(rows, bodies, strict=True))
+        found = large.distinct(decode(text) for text in texts if large.MARK in text)
+        return Stored(from_row(row), row.body, row.node, row.cancel_reason, told, found)
+
+    return await store.read(read)
+
+
+async def large_value(store: Store, execution_id: str, digest: str) -> bytes | None:
+    """The JSON of a large value that the journal of an execution names, or None if it names none such."""
+    uses = large_value_uses.c
+
+    def read(connection: Connection) -> bytes | None:
+        query = select(uses.sha256).where(uses.execution_id == execution_id, uses.sha256 == digest)
+        return None if connection.execute(query).first() is None else large.text_of(connection, digest)
+
+    return await store.read(read)
+
+
+def _journal(connection: Connection, execution_id: str) -> list[Row[Any]]:
     query = select(journal).where(journal.c.execution_id == execution_id).order_by(journal.c.seq)
-    return tuple(_entry(row) for row in await store.fetch(query))
-
-
-async def load(store: Store, execution_id: str) -> Stored | None:
-    """An execution with its definition and journal, or None."""
-    row = await store.first(
-        select(executions, definitions.c.body)
-        .join(definitions, definitions.c.id == executions.c.definition_id)
-        .where(executions.c.id == execution_id)
-    )
-    if row is None:
-        return None
-    return Stored(from_row(row), row.body, row.node, row.cancel_reason, await entries(store, execution_id))
+    return list(connection.execute(query))
 
 
 async def page(
@@ -127,9 +164,14 @@ def _unfinished() -> Select[Any]:
     return select(executions.c.id, executions.c.node, executions.c.workflow).where(executions.c.finished_at.is_(None))
 
 
-async def orphans(store: Store, node: str, now: float, limit: int = 500) -> list[tuple[str, str | None, str]]:
-    """Unfinished executions that are due and that no living node holds: (id, former node, workflow)."""
-    dead = ~executions.c.node.in_(select(nodes.c.id).where(or_(nodes.c.lease_until > now, nodes.c.id == node)))
+async def orphans(
+    store: Store, silent: Collection[str], now: float, limit: int = 500
+) -> list[tuple[str, str | None, str]]:
+    """Unfinished executions that are due and that no living node holds: (id, former node, workflow).
+
+    Alive are the nodes that are signed on, without those that are `silent`.
+    """
+    dead = ~executions.c.node.in_(select(nodes.c.id).where(nodes.c.id.not_in(silent)))
     # One that waits without a time waits for a person, who will bring it back.
     active = and_(executions.c.wake_at.is_(None), executions.c.status.not_in(_WAITING))
     # One of which something is asked may have been parked just as that was: it is due whatever it waits for.
@@ -196,12 +238,8 @@ async def all_nodes(store: Store) -> list[Node]:
     return [Node(row.id, row.host, row.pid, row.process_started, row.lease_until) for row in rows]
 
 
-def _entry(row: Row[Any]) -> JournalEntry:
+def entry_of(row: Row[Any], body: dict[str, Any]) -> JournalEntry:
+    """The journal entry of a row of its table."""
     return JournalEntry(
-        execution_id=row.execution_id,
-        seq=row.seq,
-        at=row.at,
-        kind=row.kind,
-        action=row.action,
-        body=decode(row.body),
+        execution_id=row.execution_id, seq=row.seq, at=row.at, kind=row.kind, action=row.action, body=body
     )

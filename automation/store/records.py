@@ -134,13 +134,14 @@ async def audit_page(
 
 async def verify_audit(store: Store) -> tuple[int, list[Problem]]:
     """Check every row of every chain: how many there are, and what was changed, is missing or was moved."""
+    return await store.read(verify_chain)
 
-    def walk(connection: Connection) -> tuple[int, list[Problem]]:
-        heads = {row.chain: (row.seq, row.hash) for row in connection.execute(select(audit_heads))}
-        query = select(audit).order_by(audit.c.chain, audit.c.seq).execution_options(yield_per=5_000)
-        return chain.verify(_rows(connection, query), heads)
 
-    return await store.read(walk)
+def verify_chain(connection: Connection) -> tuple[int, list[Problem]]:
+    """The same, over a connection."""
+    heads = {row.chain: (row.seq, row.hash) for row in connection.execute(select(audit_heads))}
+    query = select(audit).order_by(audit.c.chain, audit.c.seq).execution_options(yield_per=5_000)
+    return chain.verify(_rows(connection, query), heads)
 
 
 def _rows(connection: Connection, query: Any) -> Iterator[Any]:

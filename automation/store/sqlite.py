@@ -34,7 +34,7 @@ class Sqlite:
     """A database in one file. Opening it refuses, in one line, what would fail later."""
 
     def __init__(self, location: str, busy_timeout: float = 5.0) -> None:
-        self._private = location in ("", ":memory:")
+        self.private = location in ("", ":memory:")
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.path = Path(location)
         self._busy_timeout = busy_timeout
@@ -45,9 +45,23 @@ class Sqlite:
         self._connection: sqlite3.Connection | None = None
         self.engine: Engine | None = None
 
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    def absent(self) -> str | None:
+        """Why there can be nothing to read yet: there is no file."""
+        missing = not self.private and not self.path.exists() and self.path.parent.is_dir()
+        return f"there is no file {self.path}; the engine makes it when it first starts" if missing else None
+
+    async def settle(self) -> bool:
+        """Nothing is ever in doubt: the file is written by this process."""
+        raise NotImplementedError
+
     async def open(self) -> None:
         """Connect; raises StoreUnavailable with what to do about it."""
-        if self._private:
+        if self.private:
             # A file of its own: readers and the writer have separate connections, which memory does not allow.
             self._temporary = tempfile.TemporaryDirectory(prefix="automation-")
             self.path = Path(self._temporary.name) / "automation.db"
@@ -90,12 +104,14 @@ class Sqlite:
         return await self.read(lambda connection: list(connection.execute(query)))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, called in a reader thread with a read-only connection."""
+        """What `work` returns, called in a reader thread with a read-only connection that sees one state."""
 
         def run() -> T:
             assert self.engine is not None
             try:
                 with self.engine.connect() as connection:
+                    # One picture for all queries of the work; the driver begins none by itself.
+                    connection.exec_driver_sql("BEGIN")
                     return work(connection)
             except OperationalError as error:
                 raise StoreUnavailable(f"cannot read the database {self.path}: {_reason(error.orig)}") from None
@@ -108,7 +124,15 @@ class Sqlite:
         """What `work` returns, called with a writing connection while nothing else writes: for migrations."""
 
         def run() -> T:
-            engine = create_engine(f"sqlite:///{self.path}", connect_args={"timeout": self._busy_timeout})
+            engine = create_engine(
+                f"sqlite:///{self.path}", connect_args={"timeout": self._busy_timeout, "isolation_level": None}
+            )
+
+            @event.listens_for(engine, "begin")
+            def _alone(connection: Connection) -> None:
+                # By itself the driver begins no transaction for CREATE TABLE: two processes would migrate at once.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
             try:
                 with engine.begin() as connection:
                     return work(connection)
@@ -200,6 +224,7 @@ class Sqlite:
             sqlite3.InterfaceError,
             sqlite3.ProgrammingError,
             OverflowError,
+            UnicodeError,
         ):
             return False
         return True
@@ -239,7 +264,13 @@ class Sqlite:
         except sqlite3.IntegrityError as error:
             guarded = next((statement.name for statement, _ in unit.ops if statement.expect is not None), None)
             unit.error = Unexpected(guarded) if guarded else StoreError(f"the database refused: {error}")
-        except (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError) as error:
+        except (
+            sqlite3.DataError,
+            sqlite3.InterfaceError,
+            sqlite3.ProgrammingError,
+            OverflowError,
+            UnicodeError,
+        ) as error:
             unit.error = StoreError(f"the database refused: {error}")
         else:
             connection.execute("RELEASE alone")

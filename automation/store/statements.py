@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ClauseElement, bindparam, delete, insert, null, select, text, update
+from sqlalchemy import ClauseElement, bindparam, delete, insert, literal_column, null, select, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import Update
 
@@ -49,11 +49,11 @@ def _insert(name: str, table: Any, order: int, *, expect: int | None = None, omi
     return Statement(name, insert(table).values({key: bindparam(key) for key in keys}), keys, order, expect)
 
 
-def _upsert(name: str, table: Any, order: int, *key: str) -> Statement:
+def _upsert(name: str, table: Any, order: int, *key: str, only: tuple[str, ...] = ()) -> Statement:
     # Both dialects have ON CONFLICT with the same words, so the SQLite construct serves for either.
     keys = tuple(column.name for column in table.columns)
     query = sqlite.insert(table).values({name: bindparam(name) for name in keys})
-    changed = {name: query.excluded[name] for name in keys if name not in key}
+    changed = {name: query.excluded[name] for name in only or keys if name not in key}
     return Statement(name, query.on_conflict_do_update(index_elements=list(key), set_=changed), keys, order)
 
 
@@ -195,6 +195,29 @@ APPROVALS_WITHDRAW = Statement(
     ("settled_at", "where_execution_id"),
     6,
 )
+_new_value = sqlite.insert(tables.large_values).values(
+    {column.name: bindparam(column.name) for column in tables.large_values.columns}
+)
+# That it is used anew is noted once an hour, because a row is written with its body. The hour is far less than the time
+# for which a value that nobody names is kept, so that one that is about to be named again is never deleted.
+LARGE_VALUE = Statement(
+    "large_value",
+    _new_value.on_conflict_do_update(
+        index_elements=["sha256"],
+        set_={"used_at": _new_value.excluded.used_at},
+        where=tables.large_values.c.used_at < _new_value.excluded.used_at - literal_column("3600"),
+    ),
+    tuple(column.name for column in tables.large_values.columns),
+    2,
+)
+LARGE_VALUE_USE = Statement(
+    "large_value_use",
+    sqlite.insert(tables.large_value_uses)
+    .values(execution_id=bindparam("execution_id"), sha256=bindparam("sha256"))
+    .on_conflict_do_nothing(index_elements=["execution_id", "sha256"]),
+    ("execution_id", "sha256"),
+    2,
+)
 DECISION = _insert("decision", tables.decisions, 7, omit=("seq",))
 ALERT = _upsert("alert", tables.alerts, 8, "fingerprint")
 NOTIFICATION = _upsert("notification", tables.notifications, 9, "id")
@@ -221,7 +244,9 @@ NODE_DELETE = Statement(
     "node_delete", delete(tables.nodes).where(tables.nodes.c.id == bindparam("where_id")), ("where_id",), 13
 )
 ACT = _upsert("act", tables.acts, 14, "execution_id", "action")
-ACT_END = _change("act_end", tables.acts, 15, sets=("until", "changed_at"), where=("execution_id", "action"))
+ACT_END = _change("act_end", tables.acts, 15, sets=("until", "node", "changed_at"), where=("execution_id", "action"))
+ACT_HOLD = _upsert("act_hold", tables.acts, 13, "execution_id", "action", only=("held_by", "changed_at"))
+ACT_UNHOLD = _change("act_unhold", tables.acts, 14, sets=("held_by",), where=("execution_id", "action"))
 ACTS_FORGET = Statement(
     "acts_forget",
     delete(tables.acts).where(tables.acts.c.changed_at < bindparam("before")),

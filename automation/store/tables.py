@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -42,6 +43,16 @@ nodes = Table(
     Column("process_started", Double, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("lease_until", Double, nullable=False),
+)
+
+# One row for each open writer on PostgreSQL: the number of the last batch that it has committed, so that it finds out
+# what became of a batch if the connection breaks while it is being committed. SQLite has no need of it.
+writers = Table(
+    "writers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("batch", BigInteger, nullable=False),
+    Column("seen_at", Double, nullable=False),
 )
 
 definitions = Table(
@@ -84,6 +95,7 @@ executions = Table(
         "idempotency_key",
         unique=True,
         sqlite_where=text("idempotency_key IS NOT NULL"),
+        postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
     Index(None, "workflow", "id"),
     Index(None, "status", "id"),
@@ -92,12 +104,14 @@ executions = Table(
         "event_source",
         "event_id",
         sqlite_where=text("event_id IS NOT NULL"),
+        postgresql_where=text("event_id IS NOT NULL"),
     ),
     Index(
         "ix_executions_unfinished",
         "node",
         "wake_at",
         sqlite_where=text("finished_at IS NULL"),
+        postgresql_where=text("finished_at IS NULL"),
     ),
 )
 
@@ -136,7 +150,33 @@ approvals = Table(
     Index(None, "execution_id", "id"),
     Index(None, "status", "id"),
     Index(None, "workflow", "id"),
-    Index("ix_approvals_unsettled", "status", sqlite_where=text("settled_at IS NULL")),
+    Index(
+        "ix_approvals_unsettled",
+        "status",
+        sqlite_where=text("settled_at IS NULL"),
+        postgresql_where=text("settled_at IS NULL"),
+    ),
+)
+
+# The body comes last: whoever reads the columns before it does not read its pages.
+large_values = Table(
+    "large_values",
+    metadata,
+    Column("sha256", String, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),
+    Column("coding", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+large_value_uses = Table(
+    "large_value_uses",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("sha256", String, primary_key=True),
+    Index(None, "sha256"),
+    sqlite_with_rowid=False,
 )
 
 events = Table(
@@ -250,7 +290,12 @@ acts = Table(
     Column("held_by", String),
     Column("changed_at", Double, nullable=False),
     Index(None, "changed_at"),
-    Index("ix_acts_held", "held_by", sqlite_where=text("held_by IS NOT NULL")),
+    Index(
+        "ix_acts_held",
+        "held_by",
+        sqlite_where=text("held_by IS NOT NULL"),
+        postgresql_where=text("held_by IS NOT NULL"),
+    ),
 )
 
 # What people have put in force by hand: the global stop, freeze windows.

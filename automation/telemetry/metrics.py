@@ -59,6 +59,12 @@ class Metrics:
             "Plain functions that run on in a thread although their action has ended.",
             registry=registry,
         )
+        self.guardrail_refusals = Counter(
+            "guardrail_refusals_total",
+            "Actions that a guardrail held back, by which: stop, freeze, cooldown, rate, blast_radius.",
+            ["guardrail"],
+            registry=registry,
+        )
         self.breakers = Gauge(
             "circuit_breaker_state",
             "The circuit of an operation on a target, once it has opened: 0 closed, 1 half open, 2 open.",

@@ -14,7 +14,7 @@ from automation.store.statements import Unexpected
 from automation.store.store import Store, to_json
 from automation.telemetry.changes import Changes
 from automation.workflows.asking import answered, refuse_answer
-from automation.workflows.gate import Gate
+from automation.workflows.consent import Consent
 from automation.workflows.recovery import Recovery
 from automation.workflows.runner import Runner
 
@@ -25,11 +25,11 @@ _WOKEN = frozenset({WorkflowStatus.WAITING, WorkflowStatus.PROPOSED})
 class Approvals:
     """The approvals of a store, and answering them. What does not exist raises NotFound."""
 
-    def __init__(self, store: Store, clock: Clock, changes: Changes, gate: Gate) -> None:
+    def __init__(self, store: Store, clock: Clock, changes: Changes, consent: Consent) -> None:
         self._store = store
         self._clock = clock
         self._changes = changes
-        self._gate = gate
+        self._consent = consent
         self._runner: Runner | None = None
         self._recovery: Recovery | None = None
 
@@ -89,7 +89,7 @@ class Approvals:
             if changed is approval:
                 return approval
             try:
-                await self._gate.change(changed, "approval_answered", [self._fact(changed, answer)], answer=answer)
+                await self._consent.change(changed, "approval_answered", [self._fact(changed, answer)], answer=answer)
             except Unexpected:
                 # Somebody else has answered, or its time was over, at the same moment.
                 continue

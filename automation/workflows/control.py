@@ -104,7 +104,7 @@ class Executions:
         """
         stored, plan, state = await self._load(execution_id)
         names = repeated_by_retry(plan, stored.execution, state)
-        draft = self._run(stored.execution, plan, state)
+        draft = self._run(stored, plan, state)
         draft.note(self._clock.now(), "retried", None, {"actor": actor, "reason": reason, "actions": list(names)})
         ops, _ = draft.taken()
         finished_at = stored.execution.finished_at
@@ -116,7 +116,7 @@ class Executions:
             await self._store.commit([claim, *ops], [fact])
         except Unexpected:
             raise Conflict(f"execution {execution_id} was retried by somebody else just now") from None
-        self._runner.launch(self._run(stored.execution, plan, state))
+        self._runner.launch(self._run(stored, plan, state))
 
     async def rerun(self, execution_id: str, again: Again | None = None) -> str:
         """Do it all again as a new execution, with the same inputs but for what is to be different; its id.
@@ -196,23 +196,26 @@ class Executions:
         plan = self._recovery.plan(stored.execution.definition_id, stored.definition)
         return stored, plan, fold_stored(stored)
 
-    def _run(self, execution: Execution, plan: Plan, state: State) -> Run:
-        return Run(
-            execution.id,
+    def _run(self, stored: executions.Stored, plan: Plan, state: State) -> Run:
+        run = Run(
+            stored.execution.id,
             plan,
-            actor=execution.actor,
-            priority=execution.priority,
+            actor=stored.execution.actor,
+            priority=stored.execution.priority,
             node=self._recovery.node,
             state=state,
+            limits=self._store.limits,
         )
+        run.knows(stored.large)
+        return run
 
     def _fact(self, actor: str, act: str, subject: str, **detail: Any) -> Fact:
         return Fact(self._clock.now(), "workflow_execution", actor, act, subject, "ok", to_json(detail))
 
 
-async def detail_of(store: Store, execution_id: str) -> ExecutionDetail:
-    """All that is known of one execution; raises NotFound."""
-    stored = await executions.load(store, execution_id)
+async def detail_of(store: Store, execution_id: str, *, whole: bool = False) -> ExecutionDetail:
+    """All that is known of one execution; unless `whole`, a `LargeValue` stands for each. Raises NotFound."""
+    stored = await executions.load(store, execution_id, whole=whole)
     if stored is None:
         raise NotFound(kind="execution", name=execution_id)
     state = fold_stored(stored)

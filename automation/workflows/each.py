@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from automation.clock import Clock
+from automation.clock import Clock, until
 from automation.errors import AutomationError, Refused
 from automation.model.execution import ActionStatus
+from automation.workflows.guards import Guards
 from automation.workflows.plan import Step
 from automation.workflows.run import Run, Turn
 from automation.workflows.state import Scope
@@ -39,9 +40,10 @@ class Turns(Protocol):
 class Each:
     """Runs an action for each item of its list."""
 
-    def __init__(self, steps: Turns, clock: Clock, flush: Callable[[Run], Awaitable[None]]) -> None:
+    def __init__(self, steps: Turns, clock: Clock, guards: Guards, flush: Callable[[Run], Awaitable[None]]) -> None:
         self._steps = steps
         self._clock = clock
+        self._guards = guards
         self._flush = flush
 
     async def run(self, run: Run, step: Step) -> None:
@@ -92,21 +94,25 @@ class Each:
                 break
             if run.pausing:
                 break
-            if state.wake_at is not None and state.wake_at > self._clock.now():
+            held = state.held_by == "stop"
+            if state.wake_at is not None and state.wake_at > self._clock.now() and (self._guards.stopped or not held):
                 await self._flush(run)
-                await self._sleep(run, turn.key, state.wake_at)
+                await self._sleep(run, turn.key, state.wake_at, held=held)
                 continue
             await self._steps.once(run, turn)
         failed = state.status is ActionStatus.FAILED and turn.step.definition.on_failure == "fail"
         return not failed and run.interruption is None
 
-    async def _sleep(self, run: Run, key: str, until: float) -> None:
+    async def _sleep(self, run: Run, key: str, moment: float, *, held: bool) -> None:
         task = asyncio.current_task()
         assert task is not None
         run.executing[key] = task
         run.napping.add(key)
         try:
-            await self._clock.sleep(until - self._clock.now())
+            if held:
+                await self._guards.released(moment - self._clock.now())
+            else:
+                await until(self._clock, moment)
         except asyncio.CancelledError:
             if run.interruption is None and not run.pausing:
                 raise

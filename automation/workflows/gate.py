@@ -1,196 +1,290 @@
-"""Where an execution waits for people: it asks, looks at what they answered, and takes that into its journal.
-
-An answer is in the approval's row before the execution knows of it. Whoever runs the execution notes it (*settles* it)
-in one transaction with what follows; a process that dies in between leaves it for the next one to find.
-"""
+"""The gate before each action that changes something: asks the guardrails, and notes what comes of the answer."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
+from automation.actions.call import Call
+from automation.actions.target import names_service, target_of
 from automation.clock import Clock
-from automation.errors import StoreUnavailable
-from automation.model.approval import Approval, ApprovalPolicy, Approvals, ApprovalStatus
-from automation.model.event import Event
-from automation.model.execution import WorkflowStatus
-from automation.model.workflow import AutomationLevel
-from automation.store import approvals, statements
-from automation.store.audit import Fact
-from automation.store.statements import Op, Unexpected
-from automation.store.store import Store, to_json
-from automation.workflows.asking import (
-    Asker,
-    event_of,
-    is_told,
-    level_of,
-    needs_approval,
-    next_look,
-    overdue,
-    question,
-    ruling,
-    terms_of,
-    why_asked,
-)
+from automation.errors import AutomationError, GuardrailRefused, NotFound
+from automation.model.execution import ActionStatus
+from automation.model.guardrail import Act, Limits
+from automation.model.service import Replica, ServiceDefinition
+from automation.plugins import Plugin
+from automation.store import guards as rows
+from automation.store import statements
+from automation.store.events import Decision
+from automation.telemetry.metrics import Metrics
+from automation.workflows.freezes import Freeze
+from automation.workflows.guardrails import Intent, Refusal, Rules, decide, ends_matter, recorded
+from automation.workflows.guards import Guards
 from automation.workflows.plan import Plan, Step
 from automation.workflows.run import Run
 
-T = TypeVar("T")
+GRACE_SECONDS = 60.0
+"""How much longer than its time limit an action counts as under way of which nothing is heard any more."""
+
+HELD_SECONDS = 86_400.0
+"""How long an action waits for a stop to be lifted before it looks again by itself."""
 
 
-class Announce(Protocol):
-    """Commits writes together with events that tell of them, and with all that those start."""
+class Platform(Protocol):
+    """Runs replicas."""
 
-    async def __call__(
-        self, events: Sequence[Event], ops: Sequence[Op], facts: Sequence[Fact], *, patiently: bool = False
-    ) -> None:
-        """Return when all is on disk; with `patiently`, wait out a database that cannot be written now."""
+    async def replicas(self, service: ServiceDefinition) -> list[Replica]:
+        """Those of a service, dead ones too."""
         ...
 
 
+class KnowsServices(Protocol):
+    """What a blast radius has to know of services."""
+
+    def get(self, name: str) -> ServiceDefinition:
+        """The service of that name; raises NotFound."""
+        ...
+
+    def platform(self, service: ServiceDefinition) -> Platform:
+        """What runs it."""
+        ...
+
+
+class Redacts(Protocol):
+    """Hides secrets."""
+
+    def redact(self, text: str) -> str:
+        """The text with secrets replaced."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One attempt that wants to begin."""
+
+    step: Step
+    key: str
+    """The name in the journal."""
+    call: Call
+    resumed: bool
+    """Whether the attempt has begun before."""
+
+
 class Gate:
-    """Stands before actions and proposed executions that people must agree to."""
+    """Lets attempts begin, or not."""
 
-    def __init__(self, store: Store, clock: Clock, level: AutomationLevel, defaults: Approvals) -> None:
-        self._store = store
+    def __init__(
+        self, guards: Guards, clock: Clock, metrics: Metrics, services: KnowsServices, redactor: Redacts
+    ) -> None:
+        self._guards = guards
         self._clock = clock
-        self._level = level
-        self._defaults = defaults
-        self.announce: Announce = self._without_events
-        """Set by the engine: the dispatcher comes after what it starts."""
+        self._metrics = metrics
+        self._services = services
+        self._redactor = redactor
+        settings = guards.settings
+        self._general: Limits | None = settings if settings.any else None
+        merged = {name: limits.over(settings) for name, limits in settings.operations.items()}
+        self._operations: dict[str, Limits | None] = {
+            name: limits if limits.any else None for name, limits in merged.items()
+        }
+        self._exempt = frozenset(settings.exempt_workflows)
+        self._freezes: WeakKeyDictionary[Plan, tuple[Freeze, ...]] = WeakKeyDictionary()
 
-    async def opens(self, run: Run, step: Step) -> bool:
-        """Whether an action may run. If not, that it waits, or why it fails, is noted."""
-        state = run.state.actions[step.name]
-        if state.approved is None:
-            if state.approval is not None:
-                await self._look(run, step, state.approval)
-            elif state.attempt == 0 and needs_approval(level := level_of(self._level, run.plan.definition), step):
-                self._ask(run, step, why_asked(level, step))
-            else:
-                return True
-        if state.approved is False:
-            error = state.error or {"type": "Denied", "message": f"denied: {state.reason or 'no reason was given'}"}
-            run.note(self._clock.now(), "action_failed", step.name, {"error": error})
-        return state.approved is True
+    def concerns(self, plan: Plan, step: Step) -> bool:
+        """Whether anything may hold this step back: asked before each attempt, so it costs next to nothing."""
+        if step.effect == "read":
+            return False
+        return (
+            plan.definition.guardrails is not None
+            or self._guards.active
+            or self._operations.get(step.plugin.name, self._general) is not None
+        )
 
-    def proposes(self, plan: Plan) -> bool:
-        """Whether what a trigger would start is only proposed."""
-        return level_of(self._level, plan.definition) is AutomationLevel.MANUAL
-
-    def propose(self, run: Run, reason: str) -> str:
-        """Ask whether a new execution may begin at all; the approval's id."""
-        approval = self._put(run, None, reason, run.plan.definition.approval)
-        if (look := next_look(approval)) is not None:
-            proposed = WorkflowStatus.PROPOSED.value
-            run.write(statements.EXECUTION_STATUS(status=proposed, wake_at=look, node=None, where_id=run.id))
-        return approval.id
-
-    async def settle(self, run: Run) -> None:
-        """Take what was decided of an execution's actions into its journal."""
-        if not run.state.asks:
-            return
-        for approval in await _patiently(lambda: approvals.unsettled(self._store, run.id)):
-            if approval.action is not None:
-                self._settle(run, approval)
-
-    async def proposal(self, run: Run) -> Approval:
-        """What has become of a proposed execution by now; if it is decided, that is noted."""
-        asked = await _patiently(lambda: approvals.newest(self._store, run.id, None))
-        assert asked is not None, "an approval is written with the execution that is proposed"
-        approval = await self._current(asked.id)
-        if approval.status is not ApprovalStatus.PENDING and run.state.approval is not None:
-            self._settle(run, approval)
-        return approval
-
-    def withdraw(self, run: Run) -> None:
-        """Nothing is left to decide: its execution ends."""
-        if run.state.asks:
-            run.write(statements.APPROVALS_WITHDRAW(settled_at=self._clock.now(), where_execution_id=run.id))
-
-    async def change(self, approval: Approval, kind: str, facts: Sequence[Fact] = (), **more: Any) -> None:
-        """Store the next revision of an approval together with the event that tells of it.
-
-        Raises Unexpected if another change was quicker.
-        """
-        event = event_of(kind, approval, self._clock.now(), **more)
-        await self.announce([event], [approvals.change(approval)], facts)
-
-    def _ask(self, run: Run, step: Step, reason: str) -> None:
-        self._put(run, step, reason, step.definition.approval, run.plan.definition.approval)
-
-    def _put(self, run: Run, step: Step | None, reason: str, *policies: ApprovalPolicy | None) -> Approval:
+    async def admit(self, run: Run, passage: Passage) -> bool:
+        """Whether the attempt may begin now. If not, what becomes of the action is noted; raises StoreError."""
+        limits = self._limits(run.plan, passage.step.plugin.name)
+        if limits:
+            await self._guards.reach(max(limit.longest for limit in limits))
+        intent = await self._intent(run, passage, limits)
+        # From here to the end nothing is awaited: of two that ask at the same time, one comes first.
         now = self._clock.now()
-        asker = Asker(run.id, run.plan, run.actor, by_hand=run.state.event is None)
-        approval = question(asker, step, reason, terms_of(self._defaults, now, *policies), now)
-        run.write(approvals.insert(approval))
-        run.fact(now, "workflow_execution", "ask", "ok", {"approval": approval.id, "action": approval.action})
-        if is_told(run.state.event):
-            run.events = [*(run.events or ()), event_of("approval_requested", approval, now)]
-        if step is not None:
-            body = {"until": next_look(approval), "reason": reason, "approval": approval.id}
-            run.note(now, "action_waiting", step.name, body)
-        return approval
+        refusal = decide(intent, self._rules(run.plan, limits), self._guards.acts, now)
+        if refusal is not None:
+            self._refuse(run, passage, intent, refusal, now)
+            return False
+        self._begin(run, passage, intent, limits, now)
+        return True
 
-    async def _look(self, run: Run, step: Step, approval_id: str) -> None:
-        """An action that waits for people is due: it may have been decided, or its time has come for something."""
-        approval = await self._current(approval_id)
-        if approval.status is not ApprovalStatus.PENDING:
-            self._settle(run, approval)
+    def ended(self, run: Run, key: str) -> None:
+        """An attempt has ended: its act is over, or goes on after a wait."""
+        act = self._guards.acts.get(run.id, key)
+        if act is None or act.until <= act.began_at:
             return
-        reason = run.state.actions[step.name].reason
-        body = {"until": next_look(approval), "reason": reason, "approval": approval.id}
-        run.note(self._clock.now(), "action_waiting", step.name, body)
+        state, now = run.state.action(key), self._clock.now()
+        if state.status is ActionStatus.RUNNING:
+            # The engine stops in the middle of it.
+            return
+        until = now if state.wake_at is None else state.wake_at + GRACE_SECONDS
+        node = self._guards.node
+        self._guards.acts.put(replace(act, until=until))
+        run.write(
+            statements.ACT_END(until=until, node=node, changed_at=now, where_execution_id=run.id, where_action=key)
+        )
 
-    async def _current(self, approval_id: str) -> Approval:
-        """The approval, once what its time has come for is done."""
-        while True:
-            approval = await _patiently(lambda: self._get(approval_id))
-            now = self._clock.now()
-            what = overdue(approval, now)
-            if what is None:
-                return approval
-            if what == "expire":
-                changed = approval.changed(status=ApprovalStatus.EXPIRED, decided_at=now)
-            else:
-                changed = approval.changed(escalated_at=now)
-            act = {"expire": "approval_expired", "escalate": "approval_escalated"}[what]
-            detail = to_json({"approval": approval.id, "action": approval.action})
-            fact = Fact(now, "workflow_execution", "system", what, approval.execution_id, "ok", detail)
-            try:
-                await _patiently(lambda changed=changed, act=act, fact=fact: self.change(changed, act, [fact]))  # type: ignore[misc]
-            except Unexpected:
-                # Somebody has answered at the same moment: that counts.
-                continue
+    def foresee(self, plan: Plan, step: Step, parameters: Any) -> Refusal | None:
+        """What would hold a step back if it began now, as far as this node knows without asking anybody."""
+        if not self.concerns(plan, step):
+            return None
+        limits = self._limits(plan, step.plugin.name)
+        service, name, target = self._target(step.plugin, parameters)
+        intent = Intent(
+            plan.name,
+            step.plugin.name,
+            target,
+            name,
+            labels=self._labels(plan, service),
+            priority=int(plan.definition.priority),
+        )
+        return decide(intent, self._rules(plan, limits), self._guards.acts, self._clock.now())
 
-    async def _get(self, approval_id: str) -> Approval:
-        found = await approvals.get(self._store, approval_id)
-        assert found is not None, "an approval is written with the entry that names it"
+    def _rules(self, plan: Plan, limits: Sequence[Limits]) -> Rules:
+        own = plan.definition.guardrails
+        windows: Sequence[Freeze] = self._guards.freezes(configured=plan.name not in self._exempt)
+        if own is not None and own.freezes:
+            compiled = self._freezes.get(plan)
+            if compiled is None:
+                compiled = self._freezes[plan] = self._guards.compiled(own.freezes)
+            windows = [*windows, *compiled]
+        return Rules(self._guards.stopped, windows, limits)
+
+    def _limits(self, plan: Plan, operation: str) -> list[Limits]:
+        found: list[Limits] = []
+        general = self._operations.get(operation, self._general)
+        if general is not None and plan.name not in self._exempt:
+            found.append(general)
+        own = plan.definition.guardrails
+        if own is not None and own.any:
+            found.append(own)
+            self._guards.longest_blast = max(self._guards.longest_blast, own.blast_radius.window_seconds)
         return found
 
-    def _settle(self, run: Run, approval: Approval) -> None:
-        now = self._clock.now()
-        decided = ruling(approval)
-        run.note(now, "approved" if decided.agreed else "denied", approval.action, decided.body(approval))
-        run.write(statements.APPROVAL_SETTLE(settled_at=now, where_id=approval.id))
-        if approval.action is None and decided.agreed:
-            run.write(statements.EXECUTION_BEGUN(started_at=now, where_id=run.id))
+    async def _intent(self, run: Run, passage: Passage, limits: Sequence[Limits]) -> Intent:
+        call = passage.call
+        service, name, target = self._target(call.plugin, call.parameters)
+        again = passage.resumed or call.context.attempt > 1
+        touched, whole = 0, 0
+        if service is not None and not again and any(limit.blast_radius.share is not None for limit in limits):
+            touched, whole = await self._touched(passage, service)
+        return Intent(
+            workflow=run.plan.name,
+            operation=call.plugin.name,
+            target=target,
+            service=name,
+            replicas=touched,
+            replicas_of=whole,
+            labels=self._labels(run.plan, service),
+            priority=run.priority,
+            again=again,
+            resumed=passage.resumed,
+        )
 
-    async def _without_events(
-        self, events: Sequence[Event], ops: Sequence[Op], facts: Sequence[Fact], *, patiently: bool = False
-    ) -> None:
-        commit = self._store.commit_patiently if patiently else self._store.commit
-        await commit(ops, facts)
-
-
-async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """What `work` gives, waiting out a database that cannot be used now: an execution must not be lost for that."""
-    pause = 0.1
-    while True:
+    def _target(self, plugin: Plugin, parameters: Any) -> tuple[ServiceDefinition | None, str | None, str]:
+        """The service that is acted on if it is defined, its name if the target is one, and the target."""
+        target = self._redactor.redact(target_of(plugin, parameters))
+        if not target:
+            return None, None, ""
         try:
-            return await work()
-        except StoreUnavailable:
-            # Real seconds: a full disk does not follow a virtual clock.
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 5.0)
+            return self._services.get(target), target, target
+        except NotFound:
+            return None, target if names_service(plugin) else None, target
+
+    def _labels(self, plan: Plan, service: ServiceDefinition | None) -> dict[str, str]:
+        own = plan.definition.labels
+        return {**service.labels, **own} if service is not None else own
+
+    async def _touched(self, passage: Passage, service: ServiceDefinition) -> tuple[int, int]:
+        """How many replicas the action acts on, of how many: living ones, as the dead carry nothing."""
+        call = passage.call
+        try:
+            replicas = await self._services.platform(service).replicas(service)
+        except (AutomationError, OSError):
+            # Nobody knows how many there are, which is no reason to count none.
+            return service.replicas, service.replicas
+        living = sum(replica.alive for replica in replicas)
+        count = call.plugin.options.get("touches")
+        if count is None:
+            return living, living
+        try:
+            settings = call.settings or call.plugin.settings.model_validate(call.parameters)
+            return min(max(count(settings, service, replicas), 0), living), living
+        except (AutomationError, ValueError):
+            # Parameters that do not fit: the action itself refuses them, and acts on nothing.
+            return 0, living
+
+    def _begin(self, run: Run, passage: Passage, intent: Intent, limits: Sequence[Limits], now: float) -> None:
+        until = now
+        if ends_matter(intent, limits):
+            until += passage.call.context.timeout_seconds + GRACE_SECONDS
+        known = self._guards.acts.get(run.id, passage.key)
+        held = run.state.action(passage.key).held_by is not None
+        if known is not None:
+            act = replace(known, until=max(until, known.began_at))
+            if act == known and not held:
+                return
+        elif not intent.again and recorded(intent, limits):
+            act = Act(
+                run.id,
+                passage.key,
+                intent.workflow,
+                intent.operation,
+                intent.target,
+                intent.service,
+                intent.replicas,
+                intent.replicas_of,
+                now,
+                until,
+            )
+        else:
+            if held:
+                where = {"where_execution_id": run.id, "where_action": passage.key}
+                run.write(statements.ACT_UNHOLD(held_by=None, **where))
+            return
+        self._guards.acts.put(act)
+        run.write(rows.act_op(act, self._guards.node, now))
+
+    def _refuse(self, run: Run, passage: Passage, intent: Intent, refusal: Refusal, now: float) -> None:
+        key, wanted = passage.key, passage.step.definition.on_guardrail
+        # Breaking off what has begun before is worse than having it wait.
+        waits = refusal.waits or wanted == "wait" or passage.resumed
+        if refusal.retry_at is None and refusal.guardrail != "stop":
+            waits = False
+        outcome = "wait" if waits else wanted if wanted != "wait" else "fail"
+        known = run.state.action(key)
+        if known.held_by != refusal.guardrail:
+            self._tell(run, passage, refusal, outcome, now)
+        if waits:
+            until = refusal.retry_at if refusal.retry_at is not None else now + HELD_SECONDS
+            waiting = {"until": until, "reason": str(refusal), "held_by": refusal.guardrail}
+            run.note(now, "action_waiting", key, waiting)
+            held = rows.HeldAct(
+                run.id, key, run.plan.name, intent.operation, intent.target, refusal.guardrail, now, until
+            )
+            run.write(rows.held_op(held, self._guards.node))
+        elif outcome == "skip":
+            run.note(now, "action_skipped", key, {"reason": str(refusal)})
+        else:
+            error = GuardrailRefused(guardrail=refusal.guardrail, reason=refusal.reason)
+            told = {"type": type(error).__name__, "message": error.message, "guardrail": refusal.guardrail}
+            run.note(now, "action_failed", key, {"error": told})
+
+    def _tell(self, run: Run, passage: Passage, refusal: Refusal, outcome: str, now: float) -> None:
+        """Once for each action and guardrail: a decision, a count, an audit row."""
+        event = run.state.event or {}
+        reason = f"{run.id}: {passage.key}: {refusal}"
+        told = Decision(now, "guardrail", run.plan.name, outcome, reason, event.get("source"), event.get("id"))
+        run.write(told.op())
+        self._metrics.guardrail_refusals.labels(refusal.guardrail).inc()
+        detail = {"action": passage.key, "guardrail": refusal.guardrail, "reason": refusal.reason, "then": outcome}
+        run.fact(now, "action_execution", passage.step.plugin.name, "refused", detail)

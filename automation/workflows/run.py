@@ -13,10 +13,13 @@ from automation.model.execution import ActionStatus, Wish, WorkflowStatus
 from automation.model.workflow import RetryPolicy
 from automation.store import statements
 from automation.store.audit import Fact
+from automation.store.large import Limits, cut, writes
 from automation.store.statements import Op
 from automation.store.store import encode
 from automation.workflows.plan import Plan, Step
 from automation.workflows.state import ActionState, Scope, State
+
+_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,17 @@ class Run:
         "failed",
         "free",
         "id",
+        "inline_bytes",
         "interruption",
         "landed",
+        "large",
         "napping",
         "node",
         "noted",
         "ops",
         "plan",
         "priority",
+        "room",
         "state",
         "stored",
         "task",
@@ -66,7 +72,15 @@ class Run:
     )
 
     def __init__(
-        self, id: str, plan: Plan, *, actor: str, priority: int, node: str, state: State | None = None
+        self,
+        id: str,
+        plan: Plan,
+        *,
+        actor: str,
+        priority: int,
+        node: str,
+        state: State | None = None,
+        limits: Limits = _LIMITS,
     ) -> None:
         self.id = id
         self.plan = plan
@@ -85,6 +99,11 @@ class Run:
         """Whether a commit of it is under way."""
         self.landed: asyncio.Future[None] | None = None
         """Done when that commit has ended; made by the first who waits for it."""
+        self.inline_bytes = limits.inline_bytes
+        self.room = limits.execution_bytes
+        """How many bytes of large values it may still hold."""
+        self.large: set[str] = set()
+        """The large values that its journal names."""
         self.task: asyncio.Task[None] | None = None
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.executing: dict[str, asyncio.Task[Any]] = {}
@@ -136,8 +155,10 @@ class Run:
         """Take a fact into the state, and into what is written next."""
         state = self.state
         state.apply(kind, action, at, body)
-        text = encode(body).decode()
-        self.write((statements.JOURNAL, (self.id, state.seq, at, kind, action, text)))
+        text = encode(body)
+        if len(text) > self.inline_bytes:
+            text = self._without_large(at, body)
+        self.write((statements.JOURNAL, (self.id, state.seq, at, kind, action, text.decode())))
         if action is not None and action in self._blockers and not kind.startswith("undo_"):
             self._moved(action, state.actions[action].status)
 
@@ -146,6 +167,20 @@ class Run:
         for name, body in done.items():
             self.note(at, "action_taken_over", name, body)
         self._keep_pending()
+
+    def knows(self, large: Mapping[str, int]) -> None:
+        """These large values, with their sizes, are in its state."""
+        self.room -= sum(size for digest, size in large.items() if digest not in self.large)
+        self.large.update(large)
+
+    def _without_large(self, at: float, body: Mapping[str, Any]) -> bytes:
+        """The text of an entry without its large values, which are written once, before it."""
+        text, pieces = cut(body, self.inline_bytes)
+        new = [piece for piece in pieces if piece.sha256 not in self.large]
+        self.knows({piece.sha256: len(piece.text) for piece in new})
+        for op in writes(self.id, new, at):
+            self.write(op)
+        return text
 
     def write(self, op: Op) -> None:
         """A write that goes with the next commit."""
@@ -219,8 +254,8 @@ class Run:
         self.free = [step for step in self.free if actions[step.name].status is ActionStatus.PENDING]
 
 
-def advance(run: Run, now: float) -> list[Step]:
-    """Note which steps are skipped, and return those that can run now."""
+def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
+    """Note which steps are skipped, and return those that can run now; `stopped` says that changes are."""
     ready: list[Step] = []
     actions = run.state.actions
     while run.free:
@@ -241,10 +276,12 @@ def advance(run: Run, now: float) -> list[Step]:
         elif run.failed is not None and _not_begun(state) and not step.definition.always:
             # It is held back, or waits for people, and now never begins.
             run.note(now, "action_skipped", name, {"reason": hindrance(run), "hindered": True})
-        elif name not in run.tasks and _due(state.wake_at, state.approved, now):
+        elif name not in run.tasks and (
+            _due(state.wake_at, state.approved, now) or (state.held_by == "stop" and not stopped)
+        ):
             run.waiting.discard(name)
             ready.append(step)
-    return ready + advance(run, now) if run.free else ready
+    return ready + advance(run, now, stopped=stopped) if run.free else ready
 
 
 def _not_begun(state: ActionState) -> bool:

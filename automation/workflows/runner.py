@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from automation.clock import until
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
 from automation.model.execution import ActionStatus, ExecutionResult, Wish, WorkflowStatus
 from automation.store import executions, statements
@@ -33,9 +34,10 @@ class Runner:
     def __init__(self, surroundings: Surroundings, defaults: Defaults, parked: Callable[[float | None], None]) -> None:
         self._store = surroundings.store
         self._clock = surroundings.clock
-        self._gate = surroundings.gate
+        self._consent = surroundings.consent
         self._metrics = surroundings.metrics
         self._changes = surroundings.changes
+        self._guards = surroundings.guards
         self._steps = Steps(surroundings, defaults, self.flush)
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
         self._parked = parked
@@ -104,6 +106,11 @@ class Runner:
             if not waiter.done():
                 waiter.set_result(result)
 
+    def wake(self) -> None:
+        """Have all that runs here look again at what may go on."""
+        for run in self.runs.values():
+            run.woken.set()
+
     async def flush(self, run: Run) -> None:
         """Return when all that was noted so far is on disk.
 
@@ -128,7 +135,7 @@ class Runner:
                     await self._store.post(ops, facts)
                 else:
                     events, run.events = run.events, None
-                    await self._gate.announce(events, ops, facts, patiently=run.begun)
+                    await self._consent.announce(events, ops, facts, patiently=run.begun)
             except StoreUnavailable:
                 # A start that cannot be written is refused; later facts have happened and must be kept.
                 if not run.begun:
@@ -187,8 +194,8 @@ class Runner:
             return None
 
         async def watch() -> None:
-            while run.deadline is not None and (left := run.deadline - self._clock.now()) > 0:
-                await self._clock.sleep(left)
+            while run.deadline is not None and run.deadline > self._clock.now():
+                await until(self._clock, run.deadline)
             run.interrupt(WorkflowStatus.TIMED_OUT, f"took longer than its limit of {limit:g} s")
 
         return asyncio.get_running_loop().create_task(watch())
@@ -204,7 +211,7 @@ class Runner:
         while not self._stopping:
             if run.called and await self._heed(run):
                 return
-            ready = advance(run, self._clock.now())
+            ready = advance(run, self._clock.now(), stopped=self._guards.stopped is not None)
             if len(ready) == 1 and not run.tasks:
                 await self._steps.run(run, ready[0])
                 continue
@@ -240,7 +247,7 @@ class Runner:
         run.woken.clear()
         wakers: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.woken.wait())]
         if wake_at is not None:
-            wakers.append(asyncio.ensure_future(self._clock.sleep(max(wake_at - self._clock.now(), 0.0))))
+            wakers.append(asyncio.ensure_future(until(self._clock, wake_at)))
         return wakers
 
     def _wake_at(self, run: Run) -> float | None:
@@ -287,7 +294,7 @@ class Runner:
             return False
         if run.state.status is WorkflowStatus.PROPOSED:
             return await self._propose(run)
-        await self._gate.settle(run)
+        await self._consent.settle(run)
         if run.wish is not None:
             self._grant(run, run.wish)
         if run.state.status is WorkflowStatus.PAUSED and run.interruption is None:
@@ -306,7 +313,7 @@ class Runner:
 
     async def _propose(self, run: Run) -> bool:
         """Let a proposed execution begin, end or wait, as it was decided; True if it has left memory."""
-        approval = None if run.interruption is not None else await self._gate.proposal(run)
+        approval = None if run.interruption is not None else await self._consent.proposal(run)
         if approval is None:
             await self._abandon(run, *outcome(run))
         elif run.state.approval is not None:
@@ -323,11 +330,11 @@ class Runner:
         for step in run.plan.steps:
             body = {"reason": (error or {}).get("message"), "hindered": True}
             run.note(now, "action_skipped", step.name, body)
-        self._gate.withdraw(run)
+        self._consent.withdraw(run)
         await self._end(run, status, error)
 
     async def _finish(self, run: Run) -> None:
-        self._gate.withdraw(run)
+        self._consent.withdraw(run)
         await self._end(run, *await self._undoing.finish(run, *outcome(run)))
 
     async def _end(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> None:

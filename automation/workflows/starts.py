@@ -47,7 +47,7 @@ class Starter:
     def __init__(
         self, surroundings: Surroundings, runner: Runner, recovery: Recovery, plan_of: Callable[[str], Plan]
     ) -> None:
-        self._gate = surroundings.gate
+        self._consent = surroundings.consent
         self._changes = surroundings.changes
         self._store = surroundings.store
         self._clock = surroundings.clock
@@ -60,7 +60,7 @@ class Starter:
     def prepare(self, workflow: str, event: Mapping[str, Any], reason: str) -> Run:
         """What an event starts or proposes: an execution that is not yet written; raises NotFound, InputError."""
         plan = self.plan(workflow)
-        return self.new_run(plan, {}, Cause(event["source"], reason, event, proposed=self._gate.proposes(plan)))
+        return self.new_run(plan, {}, Cause(event["source"], reason, event, proposed=self._consent.proposes(plan)))
 
     def launch(self, run: Run) -> None:
         """Run what was prepared, now that it is written; what is only proposed waits for people."""
@@ -76,7 +76,8 @@ class Starter:
         given = checked_inputs(plan, variables, cause.event)
         now = self._clock.now()
         priority = int(plan.definition.priority)
-        run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=self._recovery.node)
+        node, limits = self._recovery.node, self._store.limits
+        run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=node, limits=limits)
         if plan.id not in self._stored:
             run.write(records.definition("workflow", plan.name, plan.body, now)[1])
         insert = statements.EXECUTION_KEYED if cause.idempotency_key else statements.EXECUTION
@@ -87,7 +88,7 @@ class Starter:
             run.write(statements.EXECUTION_ORIGIN(**dict.fromkeys(_ORIGINS) | origin, where_id=run.id))
         if cause.proposed:
             run.state.event = dict(cause.event) if cause.event else None
-            body["approval"] = self._gate.propose(run, cause.reason)
+            body["approval"] = self._consent.propose(run, cause.reason)
         run.note(now, "started", None, body)
         act = "propose" if cause.proposed else "start"
         run.fact(now, "workflow_execution", act, "ok", {"workflow": plan.name, "reason": cause.reason})
@@ -128,11 +129,11 @@ class Starter:
                 if execution_id in self._runner.runs:
                     result = await future
                 else:
-                    stored = await executions.load(self._store, execution_id)
-                    if stored is None:
+                    execution = await executions.get(self._store, execution_id)
+                    if execution is None:
                         raise NotFound(kind="execution", name=execution_id)
-                    if stored.execution.status.finished:
-                        return result_of(execution_id, stored.execution.workflow, fold_stored(stored))
+                    if execution.status.finished and (stored := await executions.load(self._store, execution_id)):
+                        return result_of(execution_id, execution.workflow, fold_stored(stored))
                     # Another node may end it, which only the store tells.
                     await asyncio.wait({future}, timeout=1.0)
                     result = future.result() if future.done() else None

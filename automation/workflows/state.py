@@ -32,6 +32,7 @@ class ActionState:
         "delayed",
         "error",
         "finished_at",
+        "held_by",
         "hindered",
         "items",
         "operation",
@@ -67,6 +68,8 @@ class ActionState:
         """Whether it was held back for its delay: that is over when its time has come."""
         self.verifying: Verifying | None = None
         """While its work is done and its `verify` is not yet true."""
+        self.held_by: str | None = None
+        """The guardrail that it waits for."""
 
     def as_run(self, name: str) -> ActionRun:
         """The frozen form."""
@@ -88,7 +91,7 @@ class ActionState:
 class Rollback:
     """What the journal says of the undoing of an execution."""
 
-    __slots__ = ("error", "failed", "order", "reason", "status", "undone", "until", "without_undo")
+    __slots__ = ("error", "failed", "held_at", "order", "reason", "status", "undone", "until", "without_undo")
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self.reason: str = body["reason"]
@@ -102,6 +105,14 @@ class Rollback:
         self.error: dict[str, Any] | None = body.get("error")
         self.undone: list[str] = []
         self.failed: dict[str, str] = {}
+        self.held_at: float | None = None
+        """Since when it is held up by a stop of all changes."""
+
+    def hold(self, since: float | None, at: float) -> None:
+        """It is held up since then, or from now on no longer: what it has waited is added to its time."""
+        if since is None and self.held_at is not None:
+            self.until += at - self.held_at
+        self.held_at = since
 
     def apply(self, kind: str, action: str, body: Mapping[str, Any]) -> None:
         """Take in one entry."""
@@ -175,6 +186,8 @@ class State:
         elif kind == "rollback_started":
             self.status = WorkflowStatus.ROLLING_BACK
             self.rollback = Rollback(body)
+        elif kind in ("rollback_held", "rollback_released") and self.rollback is not None:
+            self.rollback.hold(at if kind == "rollback_held" else None, at)
         elif kind == "finished":
             self.status = WorkflowStatus(body["status"])
             self.error = body.get("error")
@@ -223,6 +236,7 @@ class State:
             self.rollback.apply(kind, name, body)
             return
         state.wake_at = None
+        state.held_by = None
         if kind == "action_started":
             state.status = ActionStatus.RUNNING
             state.attempt = body["attempt"]
@@ -254,6 +268,7 @@ class State:
             state.reason = body.get("reason")
             if "approval" in body:
                 state.approval, self.asks = body["approval"], True
+            state.held_by = body.get("held_by")
         elif kind in ("action_skipped", "action_cancelled"):
             state.status = ActionStatus.SKIPPED if kind == "action_skipped" else ActionStatus.CANCELLED
             state.reason = body.get("reason")

@@ -18,8 +18,10 @@ from automation.model.workflow import AutomationLevel, RetryPolicy
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
+from automation.workflows.consent import Consent
 from automation.workflows.each import Each
-from automation.workflows.gate import Gate
+from automation.workflows.gate import Gate, Passage
+from automation.workflows.guards import Guards
 from automation.workflows.plan import Step
 from automation.workflows.run import Run, Turn, backoff
 from automation.workflows.state import Scope
@@ -80,7 +82,9 @@ class Surroundings:
     resources: Resources
     secrets: SecretSource
     samples: Samples
+    guards: Guards
     gate: Gate
+    consent: Consent
 
 
 class Steps:
@@ -91,11 +95,13 @@ class Steps:
         self._clock = surroundings.clock
         self._resources = surroundings.resources
         self._secrets = surroundings.secrets
-        self._gate = surroundings.gate
+        self._consent = surroundings.consent
         self._defaults = defaults
         self._flush = flush
-        self._each = Each(self, self._clock, flush)
+        self._each = Each(self, self._clock, surroundings.guards, flush)
         self._verification = Verification(self._clock, surroundings.samples, defaults.verify_within_seconds, flush)
+        self._guards = surroundings.guards
+        self._gate = surroundings.gate
         self.stopping = False
         """Whether no further item is begun."""
 
@@ -103,7 +109,7 @@ class Steps:
         """Run one action until it has ended, or waits for something."""
         if step.delay is not None and self._held_back(run, step):
             return
-        if not await self._gate.opens(run, step):
+        if not await self._consent.given(run, step):
             return
         if step.items is not None:
             await self._each.run(run, step)
@@ -124,6 +130,10 @@ class Steps:
         body: dict[str, Any] = {"attempt": attempt, "operation": step.plugin.name}
         try:
             call = self._call(run, turn, attempt, state.started_at or now)
+            if self._gate.concerns(run.plan, step) and not await self._gate.admit(
+                run, Passage(step, turn.key, call, resumed)
+            ):
+                return
         except AutomationError as error:
             run.note(now, "action_started", turn.key, body)
             self.failed(run, turn, attempt, error)
@@ -158,6 +168,7 @@ class Steps:
             message = "the engine died while it ran; it may have done a part of its work"
             run.note(now, "action_failed", key, {"error": {"type": "Interrupted", "message": message}})
             run.fact(now, "action_execution", step.plugin.name, "interrupted", {"action": key})
+            self._gate.ended(run, key)
 
     async def _attempt(self, run: Run, turn: Turn, attempt: int, call: Call | None) -> None:
         step, name = turn.step, turn.key
@@ -191,6 +202,8 @@ class Steps:
             run.fact(now, "action_execution", step.plugin.name, "succeeded", {"action": name, "attempt": attempt})
         finally:
             run.executing.pop(name, None)
+            if self._guards.acts:
+                self._gate.ended(run, name)
 
     async def _verified(self, run: Run, turn: Turn, outputs: Any) -> Any:
         """What the operation returned or, if that is not given, had returned before a restart, once it is verified."""
@@ -239,7 +252,7 @@ class Steps:
             resources=self._resources,
             secret=self._secrets.get,
         )
-        return Call(step.plugin, parameters, context, run.priority, step.validated)
+        return Call(step.plugin, parameters, context, run.priority, step.validated, room=run.room)
 
     def failed(self, run: Run, turn: Turn, attempt: int, error: AutomationError) -> None:
         """Note that an attempt has failed, and whether and when there is another."""

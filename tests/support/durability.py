@@ -15,11 +15,47 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from automation.model.execution import ActionStatus, JournalEntry
+from automation.model.execution import ActionStatus, JournalEntry, WorkflowStatus
 from automation.store.audit import verify
-from automation.workflows.state import State, fold
+from automation.workflows.state import ActionState, State, fold
 from tests.support import side_effects
 from tests.support.side_effects import REPEATABLE
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was checked in this run of the tests."""
+
+    kills: int = 0
+    executions: int = 0
+    actions: int = 0
+    """Actions that began."""
+    interrupted: int = 0
+    """Actions that were begun and not ended when their engine died: run again, or failed for that."""
+    undone: int = 0
+    answers: int = 0
+    events: int = 0
+    audit_rows: int = 0
+
+    def take(self, record: Record) -> None:
+        """Count an execution that has passed all checks."""
+        self.executions += 1
+        begun = [lines for name, lines in record.effects.items() if lines and not name.endswith(".undo")]
+        self.actions += len(begun)
+        self.interrupted += sum(len({line["pid"] for line in lines}) > 1 for lines in begun)
+        self.interrupted += sum((state.error or {}).get("type") == "Interrupted" for state in _actions(record))
+        self.undone += len(record.state.rollback.undone) if record.state.rollback else 0
+        self.answers += sum(entry.kind == "approved" for entry in record.entries)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kills:,} kills; {self.executions:,} executions held what was promised: {self.actions:,} actions "
+            f"begun, {self.interrupted:,} interrupted, {self.undone:,} undone, {self.answers:,} answers; "
+            f"{self.events:,} events; {self.audit_rows:,} audit rows verified"
+        )
+
+
+TALLY = Tally()
 
 
 class Child:
@@ -38,6 +74,7 @@ class Child:
             self.said.append(line)
             if "ended" in line:
                 self.ended = line["ended"]
+                TALLY.kills += self.ended == -signal.SIGKILL
             if key in line:
                 return line
         raise AssertionError(f"the task ended without {key!r}: {self.said[-3:]}")
@@ -124,7 +161,9 @@ def reading(folder: Path) -> Iterator[sqlite3.Connection]:
 def events(folder: Path) -> list[dict[str, Any]]:
     """All events, in the order in which they were taken in."""
     with reading(folder) as connection:
-        return [dict(row) for row in connection.execute("SELECT * FROM events ORDER BY seq")]
+        found = [dict(row) for row in connection.execute("SELECT * FROM events ORDER BY seq")]
+    TALLY.events += len(found)
+    return found
 
 
 def records(folder: Path) -> dict[str, Record]:
@@ -162,6 +201,52 @@ def check(record: Record) -> None:
     assert row["wake_at"] is None
     for action in record.definition["actions"]:
         _check_action(record, action)
+        _check_approval(record, action)
+    _check_rollback(record)
+    TALLY.take(record)
+
+
+def _actions(record: Record) -> list[ActionState]:
+    return [state for name, state in record.state.actions.items() if name in record.state.names]
+
+
+def _check_approval(record: Record, action: dict[str, Any]) -> None:
+    """What a person must be asked for ran only after somebody had agreed, and nobody was asked twice."""
+    name = action["name"]
+    agreed = [entry for entry in record.entries if entry.action == name and entry.kind == "approved"]
+    assert len(agreed) <= 1, "an answer is in the journal twice"
+    began = [line for line in record.effects[name] if line["what"] == "begin"]
+    if began and action["action_type"] == "side.critical":
+        assert agreed, "it ran without anybody having agreed"
+        assert all(line["at"] >= agreed[0].at for line in began), "it ran before the answer was on disk"
+
+
+def _check_rollback(record: Record) -> None:
+    """What was done is undone, the last first, each to its end; and nothing else."""
+    rollback = record.state.rollback
+    undone = {name.removesuffix(".undo") for name, lines in record.effects.items() if lines and name.endswith(".undo")}
+    if rollback is None:
+        assert not undone, "something was undone, and no rollback had begun"
+        return
+    operations = {action["name"]: action["action_type"] for action in record.definition["actions"]}
+    done = [entry.action for entry in record.entries if entry.kind == "action_completed"]
+    assert rollback.order == [name for name in reversed(done) if operations[str(name)] == "side.undoable"]
+    assert undone <= set(rollback.order)
+    assert sorted([*rollback.undone, *rollback.failed]) == sorted(rollback.order), "an undo has no end, or two"
+    assert (record.state.status is WorkflowStatus.ROLLED_BACK) is (not rollback.failed)
+    begins: list[float] = []
+    for name in rollback.order:
+        lines = record.effects[f"{name}.undo"]
+        (ended,) = [
+            entry
+            for entry in record.entries
+            if entry.action == name and entry.kind in ("undo_completed", "undo_failed")
+        ]
+        assert all(line["at"] <= ended.at for line in lines), "it was undone again after that was on disk"
+        if name in rollback.undone:
+            assert any(line["what"] == "end" for line in lines), "it is said to be undone, and is not"
+        begins += [min(line["at"] for line in lines)] if lines else []
+    assert begins == sorted(begins), "the undos ran in another order"
 
 
 def _check_action(record: Record, action: dict[str, Any]) -> None:
@@ -200,6 +285,7 @@ def audited(folder: Path) -> dict[str, list[dict[str, Any]]]:
         heads = {name: (seq, digest) for name, seq, digest in connection.execute("SELECT * FROM audit_heads")}
     count, problems = verify(rows, heads)
     assert (count, problems) == (len(rows), [])
+    TALLY.audit_rows += count
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     keys = ("chain", "seq", "at", "kind", "actor", "act", "subject", "outcome", "detail")
     for row in rows:
@@ -211,7 +297,10 @@ def audited(folder: Path) -> dict[str, list[dict[str, Any]]]:
 def check_audit(record: Record, rows: list[dict[str, Any]]) -> None:
     """Whether what the journal tells of an execution is audited, each fact once."""
     workflow = [row["act"] for row in rows if row["kind"] == "workflow_execution"]
-    assert workflow == ["start", "end"]
+    told = {"started": "start", "approved": "approve", "rollback_started": "rollback", "finished": "end"}
+    assert workflow == [told[entry.kind] for entry in record.entries if entry.kind in told]
+    undos = [row for row in rows if row["act"].startswith("undo ")]
+    assert len(undos) == sum(entry.kind in ("undo_completed", "undo_failed") for entry in record.entries)
     succeeded = [
         row["detail"]["action"]
         for row in rows

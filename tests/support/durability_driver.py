@@ -18,6 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from automation import (
@@ -27,9 +28,11 @@ from automation import (
     Event,
     VirtualClock,
     WorkflowDefinition,
+    WorkflowStatus,
 )
 from automation.clock import Clock
-from automation.errors import AutomationError
+from automation.errors import AutomationError, Conflict
+from automation.maintenance import Database
 from tests.support import full_disk
 from tests.support.side_effects import WORKFLOWS
 
@@ -41,16 +44,20 @@ def say(**facts: Any) -> None:
     os.write(1, json.dumps(facts).encode() + b"\n")
 
 
-def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> AutomationEngine:
-    """An engine on the folder's database."""
-    config = AutomationConfig(
+def _config(folder: str, **settings: Any) -> AutomationConfig:
+    """The folder's database."""
+    return AutomationConfig(
         database_url=f"sqlite:///{folder}/automation.db",
         data_dir=f"{folder}/data",
-        level=AutomationLevel.AUTONOMOUS,
+        level=AutomationLevel.INTELLIGENT,
         max_concurrent_actions=16,
         **settings,
     )
-    return AutomationEngine(config, clock=clock)
+
+
+def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> AutomationEngine:
+    """An engine on the folder's database."""
+    return AutomationEngine(_config(folder, **settings), clock=clock)
 
 
 def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
@@ -70,6 +77,24 @@ def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
     engine.store.backend._write = counted  # type: ignore[method-assign]
 
 
+async def answer(engine: AutomationEngine) -> None:
+    """Agree to whatever waits for a person; tell each answer once it was taken."""
+    for execution in (await engine.queries.executions(workflow="asks", status=WorkflowStatus.WAITING)).items:
+        try:
+            await engine.decide(execution.id, "b", True, actor="ann", reason="why not")
+        except Conflict:
+            # Somebody else was quicker, or another engine holds it for the moment.
+            continue
+        say(agreed=execution.id)
+
+
+async def answer_all(engine: AutomationEngine) -> None:
+    """Agree to all that comes, from time to time."""
+    while True:
+        await answer(engine)
+        await asyncio.sleep(0.03)
+
+
 async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None = None) -> None:
     """Start one workflow after the other, every other one with a key, until killed."""
     chance = random.Random(seed)
@@ -80,8 +105,9 @@ async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None =
             die_at_write(engine, *die)
         names = [workflow.name for workflow in WORKFLOWS if not workflow.triggers]
         say(ready=True, cpu=round(time.process_time(), 3))
+        answering = asyncio.create_task(answer_all(engine))
         number = first
-        while True:
+        while not answering.done():
             key = f"key-{number}" if number % 2 else None
             # The same workflow for the same number, whoever asks again.
             name = random.Random(number).choice(names)
@@ -89,6 +115,7 @@ async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None =
             say(accepted=execution_id, number=number, key=key)
             number += 1
             await asyncio.sleep(chance.uniform(0, 0.02))
+        await answering
 
 
 async def keyed(folder: str, key: str, die: tuple[int, str] | None = None) -> None:
@@ -126,14 +153,33 @@ async def publish(
             number = end
 
 
-async def run_one(folder: str, workflow: dict[str, Any]) -> None:
+async def run_one(folder: str, workflow: dict[str, Any], die: tuple[int, str] | None = None) -> None:
     """Run one workflow of its own to its end."""
     async with new_engine(folder) as engine:
         await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        if die is not None:
+            die_at_write(engine, *die)
         execution_id = await engine.start_workflow(workflow["name"], idempotency_key="the one")
         say(accepted=execution_id)
         result = await engine.wait_for(execution_id)
         say(status=result.status.value, error=result.error)
+
+
+async def ask(folder: str, agree: bool = True, die: tuple[int, str] | None = None) -> None:
+    """Start, with a key, what asks for approval; once it does, agree, and wait for its end."""
+    async with new_engine(folder) as engine:
+        for workflow in WORKFLOWS:
+            await engine.register_workflow(workflow)
+        execution_id = await engine.start_workflow("asks", idempotency_key="the one")
+        await engine.drain()
+        say(status=(await engine.get_workflow_status(execution_id)).value)
+        if not agree:
+            await asyncio.Event().wait()
+        if die is not None:
+            die_at_write(engine, *die)
+        await answer(engine)
+        await engine.wait_for(execution_id)
+        say(done=True)
 
 
 async def finish(folder: str) -> None:
@@ -144,6 +190,7 @@ async def finish(folder: str) -> None:
         await engine.drain(timeout=120)
         say(drained=True)
         while any(not status.finished for status in await engine.queries.execution_counts()):
+            await answer(engine)
             await asyncio.sleep(0.05)
         count, problems = await engine.queries.verify_audit()
         say(audit=count, problems=[str(problem) for problem in problems])
@@ -202,7 +249,33 @@ async def full(folder: str, how: str) -> None:
         await engine.drain(timeout=60)
 
 
-TASKS: dict[str, Task] = {task.__name__: task for task in (load, keyed, publish, run_one, finish, alert, full)}
+async def full_backup(folder: str, how: str) -> None:
+    """Back a database up to a disk that is full; tell what is said, and what is left behind."""
+    async with full_disk.small(folder, how) as (place, disk):
+        database, target = Database(_config(folder)), Path(place, "copy.db")
+        disk.fill()
+        if how == "limit":
+            full_disk.limit(20_000)
+        try:
+            await database.backup(target)
+        except AutomationError as error:
+            say(refused=error.message, hint=error.details.get("hint"))
+        say(left=[file.name for file in Path(place).glob("copy*")])
+        disk.free()
+        await database.backup(target)
+        say(left=[file.name for file in Path(place).glob("copy*")])
+
+
+async def backup(folder: str, file: str) -> None:
+    """Make backups, one after the other, until killed."""
+    while True:
+        await Database(_config(folder)).backup(Path(folder, file), force=True, told=lambda *line: say(told=line))
+        say(made=file)
+
+
+TASKS: dict[str, Task] = {
+    task.__name__: task for task in (load, keyed, publish, run_one, ask, finish, alert, full, full_backup, backup)
+}
 
 
 async def warm_up() -> None:

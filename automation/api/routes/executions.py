@@ -88,9 +88,12 @@ async def list_executions(
 
 
 @router.get("/{execution_id}", responses=gives(ExecutionView))
-async def get_execution(request: Request, execution_id: Id, caller: Viewer) -> Response:
-    """One execution: its actions, variables, and the event that started it."""
-    detail = await engine_of(request).queries.execution_detail(execution_id)
+async def get_execution(request: Request, execution_id: Id, caller: Viewer, whole: bool = False) -> Response:
+    """One execution: its actions, variables, and the event that started it.
+
+    For a large value stands `{"$ref": "sha256:…", "size": …}`, unless `whole` is asked for.
+    """
+    detail = await engine_of(request).queries.execution_detail(execution_id, whole=whole)
     event = event_mapping(detail.event)
     return Json(ExecutionView(detail.execution, detail.actions, _layers(detail), detail.variables, event))
 

@@ -49,6 +49,7 @@ def add_to(app: typer.Typer) -> None:
         session: Session,
         execution_id: Id,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,
+        whole: Annotated[bool, typer.Option("--whole", help="Large values too, and not only their sizes.")] = False,
     ) -> int:
         """Show an execution with its actions.
 
@@ -60,7 +61,7 @@ def add_to(app: typer.Typer) -> None:
         async with connect(session) as client:
             if follow:
                 return finish(session, await follow_to_end(session, client, execution_id))
-            detail = await client.execution(execution_id)
+            detail = await client.execution(execution_id, whole=whole)
         if session.out.as_json:
             session.out.document(detail)
         else:
@@ -143,7 +144,7 @@ def print_detail(session: Session, detail: Document) -> None:
             "forked from": execution["forked_from"],
             "version": execution["definition_id"],
             "event": f"{execution['event_id']} of {execution['event_source']}" if execution["event_id"] else None,
-            "variables": detail["variables"],
+            "variables": with_sizes(detail["variables"]),
             "error": error.get("message"),
         }
     )
@@ -165,5 +166,18 @@ def _result(action: Document) -> object:
     if action["error"]:
         return f"{action['error'].get('type', 'error')}: {action['error'].get('message', '')}"
     if action["outputs"] is not None:
-        return action["outputs"]
+        return with_sizes(action["outputs"])
     return action["reason"] or ""
+
+
+def with_sizes(value: object) -> object:
+    """A value as people read it: its size stands for each large value that is not there."""
+    from automation.cli.output import size
+
+    if isinstance(value, list):
+        return [with_sizes(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"$ref", "size"} and str(value["$ref"]).startswith("sha256:"):
+        return f"({size(value['size'])}: --whole shows it)"
+    return {key: with_sizes(item) for key, item in value.items()}

@@ -34,7 +34,7 @@ def test_the_commands_that_were_asked_for() -> None:
         executions approve; executions deny; executions pause; executions resume; executions retry; executions rerun;
         executions fork; approvals list; approvals approve; approvals deny; events publish; events list; alerts list;
         alerts acknowledge; workflows list; workflows show; services list; tokens issue; tokens list; tokens revoke;
-        audit verify; audit list; config show"""
+        audit verify; audit list; config show; db status; db migrate; db check; db backup; db restore"""
     assert set(ALL) == {name.strip() for name in wanted.split(";")}
 
 

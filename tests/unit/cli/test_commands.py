@@ -425,3 +425,17 @@ class TestOtherEngines:
         connection.commit()
         connection.close()
         assert invoke("executions", "cancel", execution).code == code
+
+
+def test_a_large_value_is_shown_by_its_size_until_it_is_asked_for(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOMATION_STORE__INLINE_BYTES", "1024")
+    who = "x" * 5000
+    execution_id = invoke("run", "hello", "--var", f"who={who}", "--json").document["execution"]["id"]
+
+    shown = invoke("executions", "show", execution_id)
+    assert who not in shown.out
+    assert 'variables     {"who": "(5 kB: --whole shows it)"}' in shown.out
+    assert invoke("executions", "show", execution_id, "--json").document["variables"]["who"]["size"] == 5002
+    assert who in invoke("executions", "show", execution_id, "--whole").out

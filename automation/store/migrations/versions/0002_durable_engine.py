@@ -15,7 +15,9 @@ depends_on = None
 def upgrade() -> None:
     """Add what came after 0.1.0."""
     _guards()
+    _writers()
     _control()
+    _large_values()
     _approvals()
 
 
@@ -39,7 +41,14 @@ def _guards() -> None:
         sa.PrimaryKeyConstraint("execution_id", "action", name=op.f("pk_acts")),
     )
     op.create_index(op.f("ix_acts_changed_at"), "acts", ["changed_at"], unique=False)
-    op.create_index("ix_acts_held", "acts", ["held_by"], unique=False, sqlite_where=sa.text("held_by IS NOT NULL"))
+    op.create_index(
+        "ix_acts_held",
+        "acts",
+        ["held_by"],
+        unique=False,
+        sqlite_where=sa.text("held_by IS NOT NULL"),
+        postgresql_where=sa.text("held_by IS NOT NULL"),
+    )
     op.create_table(
         "holds",
         sa.Column("kind", sa.String(), nullable=False),
@@ -63,11 +72,44 @@ def _guards() -> None:
     )
 
 
+def _writers() -> None:
+    """What writers on PostgreSQL have committed last."""
+    op.create_table(
+        "writers",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("batch", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_writers")),
+    )
+
+
 def _control() -> None:
     """What people may ask of executions: to pause, to run again."""
     op.add_column("executions", sa.Column("wish", sa.Text(), nullable=True))
     op.add_column("executions", sa.Column("rerun_of", sa.String(), nullable=True))
     op.add_column("executions", sa.Column("forked_from", sa.String(), nullable=True))
+
+
+def _large_values() -> None:
+    """Values too large for the journal, and which executions name them."""
+    op.create_table(
+        "large_values",
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("used_at", sa.Double(), nullable=False),
+        sa.Column("coding", sa.String(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("pk_large_values")),
+    )
+    op.create_table(
+        "large_value_uses",
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", "sha256", name=op.f("pk_large_value_uses")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_large_value_uses_sha256"), "large_value_uses", ["sha256"], unique=False)
 
 
 def _approvals() -> None:
@@ -102,6 +144,7 @@ def _approvals() -> None:
         ["status"],
         unique=False,
         sqlite_where=sa.text("settled_at IS NULL"),
+        postgresql_where=sa.text("settled_at IS NULL"),
     )
     _ask_again()
 
