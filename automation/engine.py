@@ -81,18 +81,7 @@ class AutomationEngine:
         self.tokens = Tokens(self.store, config.security, clock)
         self.services = Services(config.data_dir / "services", clock)
         self.metric_store = MetricStore()
-        breaking = config.performance.circuit_breaker
-        self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
-        self.breakers.redact = self.secrets.redactor.redact
-        further = (*self.breakers.middleware, *middleware)
-        self._executor = Executor(
-            self.metrics,
-            clock,
-            config.max_concurrent_actions,
-            config.performance,
-            further,
-            max_result_bytes=config.store.max_result_bytes,
-        )
+        self._executor = self._build_executor(config, clock, middleware)
         self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
         self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
         surroundings = Surroundings(
@@ -122,6 +111,20 @@ class AutomationEngine:
         self._build_watching(config, clock)
         self.metrics.before_render.append(self._refresh_metrics)
         self._exit: AsyncExitStack | None = None
+
+    def _build_executor(self, config: AutomationConfig, clock: Clock, middleware: Sequence[Middleware]) -> Executor:
+        """What runs single actions."""
+        breaking = config.performance.circuit_breaker
+        self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
+        self.breakers.redact = self.secrets.redactor.redact
+        return Executor(
+            self.metrics,
+            clock,
+            config.max_concurrent_actions,
+            config.performance,
+            (*self.breakers.middleware, *middleware),
+            max_result_bytes=config.store.max_result_bytes,
+        )
 
     def _build_watching(self, config: AutomationConfig, clock: Clock) -> None:
         """What sees the world and tells people of it."""
