@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from automation.errors import ConfigurationError
+from automation.model.approval import Approvals
 from automation.model.database import Store as Store
 from automation.model.guardrail import Guardrails
 from automation.model.performance import Performance
@@ -237,6 +238,8 @@ class AutomationConfig(BaseSettings):
     """How much runs at a time, and how."""
     guardrails: Guardrails = Guardrails()
     """What holds actions back."""
+    approvals: Approvals = Approvals()
+    """How people are asked, where a definition does not say."""
 
     def __init__(self, **values: Any) -> None:
         try:

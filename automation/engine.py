@@ -24,7 +24,7 @@ from automation.model.alert import AlertRule
 from automation.model.event import Event, EventReceipt
 from automation.model.execution import ExecutionContext, ExecutionResult, WorkflowStatus
 from automation.model.metric import Sample
-from automation.model.workflow import AutomationLevel, WorkflowDefinition
+from automation.model.workflow import WorkflowDefinition
 from automation.monitoring.metrics import MetricStore
 from automation.notifications.notifier import Notifier
 from automation.queries import Queries
@@ -41,6 +41,8 @@ from automation.telemetry.metrics import Metrics
 from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.rules import Rule
 from automation.watching import Watching
+from automation.workflows.approvals import Approvals
+from automation.workflows.consent import Consent
 from automation.workflows.control import Executions
 from automation.workflows.dryrun import Judge
 from automation.workflows.gate import Gate
@@ -82,30 +84,50 @@ class AutomationEngine:
         self.tokens = Tokens(self.store, config.security, clock)
         self.services = Services(config.data_dir / "services", clock)
         self.metric_store = MetricStore()
-        breaking = config.performance.circuit_breaker
-        self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
-        self.breakers.redact = self.secrets.redactor.redact
-        self._executor = self._new_executor((*self.breakers.middleware, *middleware))
+        self._executor = self._build_executor(config, clock, middleware)
         self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
         self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
         self._awaited = Waits(self.store, clock)
+        self._consent = Consent(self.store, clock, config.level, config.approvals)
         defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
         self._recovery = Recovery(
-            self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._awaited
+            self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._call, self._awaited
         )
         self._runner = Runner(self._surroundings(), defaults, self._recovery.poke)
         self._awaited.deliver = self._runner.deliver
         self.guardrails.on_release += [self._runner.wake, self._recovery.poke]
         self._starter = Starter(self._surroundings(), self._runner, self._recovery, self._plan)
-        self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter)
+        self.approvals = Approvals(self.store, clock, self.changes, self._consent)
+        self.approvals.wakes(self._runner, self._recovery)
+        self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter, self.approvals)
         self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
         self._dispatcher.awaited = self._awaited
         self._dispatcher.retain = config.events.retain
-        self._dispatcher.proposes = config.level is AutomationLevel.MANUAL
+        self._consent.announce = self._dispatcher.announce
+        self._build_watching(config, clock)
+        self.metrics.before_render.append(self._refresh_metrics)
+        self._exit: AsyncExitStack | None = None
+
+    def _build_executor(self, config: AutomationConfig, clock: Clock, middleware: Sequence[Middleware]) -> Executor:
+        """What runs single actions."""
+        breaking = config.performance.circuit_breaker
+        self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
+        self.breakers.redact = self.secrets.redactor.redact
+        return Executor(
+            self.metrics,
+            clock,
+            config.max_concurrent_actions,
+            config.performance,
+            (*self.breakers.middleware, *middleware),
+            max_result_bytes=config.store.max_result_bytes,
+        )
+
+    def _build_watching(self, config: AutomationConfig, clock: Clock) -> None:
+        """What sees the world and tells people of it."""
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
         self.alerts.latest = self._latest
         self._dispatcher.companions.append(self.alerts.external)
-        self.catalogue = Catalogue(self.store, clock, self._dispatcher.index, self.alerts, self.services)
+        self.catalogue = Catalogue(self.store, clock, self._dispatcher.index, self.alerts, self.services, config.level)
         self.watching = Watching(
             self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
         )
@@ -115,8 +137,6 @@ class AutomationEngine:
         self.resources.provide(Services, self.services)
         self.resources.provide(HttpLimits, limits)
         self.resources.provide(NotifierProtocol, self.notifier)
-        self.metrics.before_render.append(self._refresh_metrics)
-        self._exit: AsyncExitStack | None = None
 
     @property
     def hindrances(self) -> list[str]:
@@ -317,17 +337,6 @@ class AutomationEngine:
     async def _announce(self, event: Event, ops: Sequence[Op]) -> None:
         await self._dispatcher.publish(event, also=ops)
 
-    def _new_executor(self, further: Sequence[Middleware]) -> Executor:
-        config = self.config
-        return Executor(
-            self.metrics,
-            self.clock,
-            config.max_concurrent_actions,
-            config.performance,
-            further,
-            max_result_bytes=config.store.max_result_bytes,
-        )
-
     def _surroundings(self) -> Surroundings:
         return Surroundings(
             self.store,
@@ -341,6 +350,7 @@ class AutomationEngine:
             self.guardrails,
             self._gate,
             self._awaited,
+            self._consent,
         )
 
     def _refresh_metrics(self) -> None:
@@ -365,6 +375,9 @@ class AutomationEngine:
 
     def _heed(self, asked: Asked) -> None:
         self._runner.heed(asked)
+
+    def _call(self, execution_id: str) -> None:
+        self._runner.call(execution_id)
 
     def _launch(self, run: Run) -> None:
         self._runner.launch(run)

@@ -9,6 +9,7 @@ import typer
 
 from automation.cli.commands import (
     alerts,
+    approvals,
     audit,
     check,
     config,
@@ -48,6 +49,7 @@ for part in (
     check,
     run_workflow,
     executions,
+    approvals,
     events,
     alerts,
     workflows,

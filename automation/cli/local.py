@@ -41,7 +41,7 @@ class LocalClient:
         self._files = Files.of(self._config, session.config_file, files)
         self._exit = AsyncExitStack()
         self._open = False
-        self.control = LocalControl(self._acting_alone, self._settled)
+        self.control = LocalControl(self._open_engine, self._acting_alone, self._settled)
 
     async def __aenter__(self) -> Self:
         return self
@@ -202,6 +202,11 @@ class LocalClient:
             self._exit.push_async_callback(store.close)
             self._open = True
         return self._engine.queries
+
+    async def _open_engine(self) -> AutomationEngine:
+        """The engine with its database open, and not running."""
+        await self._reading()
+        return self._engine
 
     async def _acting(self) -> AutomationEngine:
         """The running engine, with the definitions."""

@@ -39,7 +39,7 @@ class RemoteClient:
         self._url = url
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
-        self.control = RemoteControl(self._post)
+        self.control = RemoteControl(self._get, self._post)
 
     async def __aenter__(self) -> Self:
         return self

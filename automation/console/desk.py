@@ -39,6 +39,7 @@ HEADERS = {
 _NAVIGATION = (
     ("overview", "/", "Overview", None),
     ("executions", "/executions", "Executions", "workflows:view"),
+    ("approvals", "/approvals", "Approvals", "workflows:view"),
     ("workflows", "/workflows", "Workflows", "workflows:view"),
     ("events", "/events", "Events", "events:view"),
     ("alerts", "/alerts", "Alerts", "alerts:view"),

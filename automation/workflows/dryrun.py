@@ -13,8 +13,8 @@ from typing import Any, Literal
 from automation.conditions import Condition
 from automation.errors import InputError
 from automation.model.workflow import AutomationLevel
+from automation.workflows.asking import level_of, needs_approval
 from automation.workflows.plan import Plan, Step
-from automation.workflows.run import needs_approval
 from automation.workflows.shape import shape_of
 from automation.workflows.starts import checked_inputs
 from automation.workflows.state import Scope, State
@@ -90,7 +90,7 @@ def foresee(
         return judge(plan, step, parameters) if judge is not None else None
 
     steps = tuple(
-        _step(step, layer, scope, needs_approval(level, step), held_by)
+        _step(step, layer, scope, needs_approval(level_of(level, plan.definition), step), held_by)
         for layer, steps in enumerate(plan.layers())
         for step in steps
     )

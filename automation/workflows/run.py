@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from automation.model.event import Event
 from automation.model.execution import ActionStatus, Wish, WorkflowStatus
-from automation.model.workflow import AutomationLevel, RetryPolicy
+from automation.model.workflow import RetryPolicy
 from automation.store import statements
 from automation.store.audit import Fact
 from automation.store.large import Limits, cut, writes
 from automation.store.statements import Op
 from automation.store.store import encode
 from automation.workflows.plan import Plan, Step
-from automation.workflows.state import Scope, State
+from automation.workflows.state import ActionState, Scope, State
 
 SHORT_WAIT = 1.0
 """Seconds. A wait up to this long is sat out; for a longer one the execution leaves memory."""
@@ -50,6 +51,7 @@ class Run:
         "actor",
         "called",
         "committing",
+        "events",
         "executing",
         "facts",
         "failed",
@@ -102,6 +104,8 @@ class Run:
         self.node = node
         self.ops: list[Op] = []
         self.facts: list[Fact] = []
+        self.events: list[Event] | None = None
+        """What is to be told with the next write."""
         self.noted = 0
         """How many writes were noted so far; those not yet taken to the writer are in `ops`."""
         self.stored = 0
@@ -229,15 +233,19 @@ class Run:
         resting = self.resting.get(key)
         if resting is not None and not resting.done():
             resting.set_result(None)
+
+    def call(self) -> None:
+        """Have it look at what was answered."""
+        self.called = True
         self.woken.set()
 
     def ask(self, wish: Wish) -> None:
         """Have it look at a wish as soon as it can."""
-        self.wish, self.called = wish, True
+        self.wish = wish
         if wish.act == "pause":
             for name in self.napping:
                 self.executing[name].cancel()
-        self.woken.set()
+        self.call()
 
     def _moved(self, name: str, status: ActionStatus) -> None:
         if status is ActionStatus.WAITING:
@@ -301,8 +309,8 @@ def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
         step, state = run.plan.by_name[name], actions[name]
         if run.interruption and not step.definition.always:
             run.note(now, "action_cancelled", name, {"reason": run.interruption[1]})
-        elif run.failed is not None and state.attempt == 0 and state.wake_at and not step.definition.always:
-            # It is held back, and now never begins.
+        elif run.failed is not None and _not_begun(state) and not step.definition.always:
+            # It is held back, or waits for people, and now never begins.
             run.note(now, "action_skipped", name, {"reason": hindrance(run), "hindered": True})
         elif name not in run.tasks and may_go_on(run, name, now, stopped=stopped):
             run.waiting.discard(name)
@@ -320,6 +328,10 @@ def may_go_on(run: Run, key: str, now: float, *, stopped: bool) -> bool:
     if state.awaits != ITEMS:
         return key in run.met and run.met[key][0] == state.wait
     return any(item.startswith(f"{key}[") and may_go_on(run, item, now, stopped=stopped) for item in list(run.met))
+
+
+def _not_begun(state: ActionState) -> bool:
+    return state.attempt == 0 and (state.wake_at is not None or state.approval is not None)
 
 
 def hindrance(run: Run) -> str | None:
@@ -371,12 +383,3 @@ def backoff(policy: RetryPolicy, attempt: int, after: float | None) -> float:
     longest = min(policy.max_seconds, policy.initial_seconds * policy.factor ** (attempt - 1))
     wait = random.uniform(0, longest) if policy.jitter else longest  # noqa: S311 - spreads load, guards nothing
     return max(wait, after or 0.0)
-
-
-def needs_approval(level: AutomationLevel, step: Step) -> bool:
-    """Whether a person must agree before this step runs."""
-    if step.effect == "read":
-        return False
-    if level is AutomationLevel.ASSISTED:
-        return True
-    return level is AutomationLevel.INTELLIGENT and step.effect == "critical"
