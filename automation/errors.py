@@ -22,8 +22,10 @@
     │   │   └── GuardrailRefused  a guardrail holds the action back
     │   ├── TryLater              may work later                          (retryable)
     │   │   └── BreakerOpen       it kept failing, and is left alone now  (retryable)
+    │   ├── NotFaked              a test has no outcome for it, and it is not run for real
     │   ├── ActionTimeout         took longer than its limit              (retryable)
-    │   └── ActionCrashed         the handler raised something else       (retryable)
+    │   ├── ActionCrashed         the handler raised something else       (retryable)
+    │   └── VerificationFailed    did its work, and its `verify` was not true (retryable)
     └── EngineStopped             the engine is not running
 
 A class's docstring is its message; its constructor's keywords fill it in and stay readable as attributes.
@@ -172,6 +174,10 @@ class GuardrailRefused(Refused):
     """guardrail {guardrail}: {reason}"""
 
 
+class NotFaked(ActionError):
+    """A test has no outcome for this operation, and it is not run for real."""
+
+
 class TryLater(ActionError):
     """It may work later. `after` is the least number of seconds to wait, where the other side said so."""
 
@@ -193,6 +199,12 @@ class ActionTimeout(ActionError):
 
 class ActionCrashed(ActionError):
     """The handler raised an error that is not an ActionError."""
+
+    retryable = True
+
+
+class VerificationFailed(ActionError):
+    """It has done its work, but what had to be true afterwards was not."""
 
     retryable = True
 

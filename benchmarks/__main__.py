@@ -1,4 +1,4 @@
-"""`python -m benchmarks [name ...] [--json FILE] [--quick] [--folder FOLDER]`."""
+"""`python -m benchmarks [name ...] [--json FILE] [--quick] [--folder FOLDER] [--database SERVER]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import conditions, imports, machine, running, serving
+from benchmarks import conditions, databases, imports, machine, running, serving
 from benchmarks.figures import Outcome
 
 BENCHMARKS: dict[str, Callable[[Path, bool], Outcome]] = {
@@ -30,6 +30,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: to see that it works")
     parser.add_argument("--folder", type=Path, help="where databases are made; a real disk, not a tmpfs")
+    where = "postgres starts one, a URL names one on which databases may be created; SQLite without it"
+    parser.add_argument("--database", metavar="SERVER", help=f"run on PostgreSQL: {where}")
     given = parser.parse_args()
     unknown = sorted(set(given.names) - set(BENCHMARKS))
     if unknown:
@@ -38,11 +40,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="automation-benchmarks-", dir=given.folder) as root:
         facts = machine.describe(Path(root))
         print(", ".join(f"{key} {value}" for key, value in facts.items()))
-        for name in given.names or BENCHMARKS:
-            folder = Path(root, name)
-            folder.mkdir()
-            outcomes.append(BENCHMARKS[name](folder, given.quick))
-            print(f"\n{outcomes[-1].table()}", flush=True)
+        with databases.on(given.database, Path(root).parent):
+            for name in given.names or BENCHMARKS:
+                folder = Path(root, name)
+                folder.mkdir()
+                outcomes.append(BENCHMARKS[name](folder, given.quick))
+                print(f"\n{outcomes[-1].table()}", flush=True)
     if given.json is not None:
         found = {"machine": facts, "benchmarks": [outcome.as_dict() for outcome in outcomes]}
         given.json.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from automation import ActionContext, AutomationConfig, AutomationEngine, AutomationLevel, WorkflowDefinition, action
+from benchmarks import databases
 
 
 class Work(BaseModel):
@@ -49,7 +50,7 @@ def engine(folder: Path, name: str, **settings: Any) -> AutomationEngine:
     place = folder / name
     place.mkdir(parents=True)
     config = AutomationConfig(
-        database_url=f"sqlite:///{place}/automation.db",
+        database_url=databases.url_of(place),
         data_dir=place / "data",
         level=AutomationLevel.AUTONOMOUS,
         **{"max_concurrent_actions": 64, **settings},

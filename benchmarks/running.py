@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from automation import Event, ExecutionContext, WorkflowDefinition, WorkflowStatus
-from benchmarks import bare, engines
+from benchmarks import databases, engines
 from benchmarks.figures import Figure, Outcome, median, percentile
 from benchmarks.machine import flush_seconds
 
@@ -36,8 +36,8 @@ async def _one(folder: Path, count: int) -> Outcome:
             assert result.status is WorkflowStatus.SUCCEEDED, result.error
             if number >= 20:
                 taken.append(seconds)
-    shape = bare.shape_of(folder / "one" / "automation.db", COMMITS_ALONE)
-    limit = (await bare.alone(folder / "bare", shape, count + 20))[20:]
+    shape = await databases.shape_of(folder / "one", COMMITS_ALONE)
+    limit = (await databases.alone(folder / "one", shape, count + 20))[20:]
     disk = flush_seconds(folder, 100)
     figures = [
         Figure("median", median(taken) * 1000, "ms"),
@@ -60,8 +60,8 @@ async def _many(folder: Path, rounds: int) -> Outcome:
         # In turns, so that what else the machine does disturbs both alike.
         place = folder / f"many-{turn}"
         rate, processor, size = await _round(place)
-        shape = bare.shape_of(place / "engine" / "automation.db", COMMITS_ALONE)
-        seconds = await bare.together(place / "bare", shape, AT_ONCE, TURNS)
+        shape = await databases.shape_of(place / "engine", COMMITS_ALONE)
+        seconds = await databases.together(place / "engine", shape, AT_ONCE, TURNS)
         rates.append(rate)
         used.append(processor)
         sizes.append(size)

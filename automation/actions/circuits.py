@@ -177,7 +177,7 @@ class Breakers:
 
     async def _loop(self) -> None:
         while True:
-            await self._clock.sleep(LOOK_SECONDS)
+            await self._clock.idle(LOOK_SECONDS)
             try:
                 await self.refresh()
             except StoreError as error:

@@ -18,6 +18,7 @@ from automation.api.schemas import Schema, hoist
 TAGS = (
     {"name": "workflows", "description": "What there is to do, and starting it."},
     {"name": "executions", "description": "What was and is done: runs of workflows."},
+    {"name": "approvals", "description": "What people are asked, and what they answered."},
     {"name": "events", "description": "What happened, and what it led to."},
     {"name": "alerts", "description": "Conditions with a life, ours and those of other systems."},
     {"name": "webhooks", "description": "Events from other systems, in their own forms."},

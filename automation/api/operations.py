@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from automation.api.schemas import Schema, schema_of
+from automation.api.schemas import Schema, promised
 
 JSON = "application/json"
 
@@ -37,12 +37,12 @@ class RawRoute(Route):
 
 def gives(kind: Any, description: str = "", status: int = 200) -> dict[int | str, dict[str, Any]]:
     """For `responses=`: that the route answers with this noun."""
-    return {status: {"description": description or "Done", "content": {JSON: {"schema": schema_of(kind)}}}}
+    return {status: {"description": description or "Done", "content": {JSON: {"schema": promised(kind)}}}}
 
 
 def takes(kind: Any, *examples: Any, required: bool = True, media: str = JSON) -> dict[str, Any]:
     """For `openapi_extra=`: that the route reads this noun, with examples."""
-    content: dict[str, Any] = {"schema": kind if isinstance(kind, dict) else schema_of(kind)}
+    content: dict[str, Any] = {"schema": kind if isinstance(kind, dict) else promised(kind)}
     if len(examples) == 1:
         content["example"] = examples[0]
     elif examples:

@@ -45,12 +45,25 @@ def schema_of(kind: Any, bindings: Mapping[TypeVar, Any] | None = None) -> Schem
     return _noun(origin or kind, typing.get_args(kind))
 
 
+def promised(kind: Any) -> Schema:
+    """The schema of a type, made when the document is: nobody waits for it while the server starts."""
+    _promises.append(kind)
+    return {"$ref": f"{_PROMISE}{len(_promises) - 1}"}
+
+
+_PROMISE = "promise:"
+_promises: list[Any] = []
+
+
 def hoist(value: Any, components: dict[str, Schema]) -> Any:
-    """The value with each titled object schema in it replaced by a reference, and put into `components`."""
+    """The value with promised schemas made, and each titled object schema replaced by a reference into `components`."""
     if isinstance(value, list):
         return [hoist(item, components) for item in value]
     if not isinstance(value, dict):
         return value
+    reference = value.get("$ref")
+    if isinstance(reference, str) and reference.startswith(_PROMISE):
+        return hoist(schema_of(_promises[int(reference.removeprefix(_PROMISE))]), components)
     for name, schema in value.get("$defs", {}).items():
         found = hoist(schema, components)
         if "$ref" not in found:

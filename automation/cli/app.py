@@ -9,9 +9,11 @@ import typer
 
 from automation.cli.commands import (
     alerts,
+    approvals,
     audit,
     check,
     config,
+    db,
     demo,
     events,
     executions,
@@ -47,6 +49,7 @@ for part in (
     check,
     run_workflow,
     executions,
+    approvals,
     events,
     alerts,
     workflows,
@@ -54,6 +57,7 @@ for part in (
     guardrails,
     tokens,
     audit,
+    db,
     config,
     version,
 ):

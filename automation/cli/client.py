@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from automation.cli.command import Session
+from automation.cli.control import Control
 from automation.errors import InputError
 from automation.model.event import Event
 from automation.model.guardrail import FreezeWindow
@@ -62,6 +63,11 @@ class GuardrailsClient(Protocol):
 class Client(Protocol):
     """Answers and acts. Raises AutomationError."""
 
+    @property
+    def control(self) -> Control:
+        """What people may ask of executions beside their end."""
+        ...
+
     async def start(self, order: Order) -> str:
         """Start a workflow; the execution's id."""
         ...
@@ -74,8 +80,8 @@ class Client(Protocol):
         """Executions, newest first."""
         ...
 
-    async def execution(self, execution_id: str) -> Document:
-        """All that is known of one."""
+    async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
+        """All that is known of one; unless `whole`, a reference stands for each large value."""
         ...
 
     async def cancel(self, execution_id: str, reason: str) -> Document:

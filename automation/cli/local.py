@@ -13,6 +13,7 @@ from typing import Any, Self
 from automation.api.render import event_mapping, plain
 from automation.cli.client import Document, Order, Slice
 from automation.cli.command import Session
+from automation.cli.control import LocalControl
 from automation.cli.definitions import Files
 from automation.engine import AutomationEngine
 from automation.errors import AutomationError, ConfigurationError, Conflict
@@ -25,7 +26,7 @@ from automation.model.guardrail import FreezeWindow
 from automation.model.service import Replica, ServiceDefinition
 from automation.model.workflow import WorkflowDefinition
 from automation.queries import Queries
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 
 POLL_SECONDS = 0.5
 _UNDER_WAY = frozenset({WorkflowStatus.PENDING, WorkflowStatus.RUNNING})
@@ -40,6 +41,7 @@ class LocalClient:
         self._files = Files.of(self._config, session.config_file, files)
         self._exit = AsyncExitStack()
         self._open = False
+        self.control = LocalControl(self._open_engine, self._acting_alone, self._settled)
 
     async def __aenter__(self) -> Self:
         return self
@@ -68,29 +70,27 @@ class LocalClient:
             await queries.executions(workflow=workflow, status=wanted, cursor=part.cursor, limit=part.limit)
         )
 
-    async def execution(self, execution_id: str) -> Document:
-        """All that is known of one."""
-        detail = await (await self._reading()).execution_detail(execution_id)
+    async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
+        """All that is known of one; unless `whole`, a reference stands for each large value."""
+        detail = await (await self._reading()).execution_detail(execution_id, whole=whole)
         layers = compile_workflow(detail.definition).layers()
         return {
             "execution": plain(detail.execution),
             "actions": plain(detail.actions),
             "layers": [[step.name for step in layer] for layer in layers],
-            "variables": detail.variables,
-            "event": event_mapping(detail.event),
+            "variables": plain(detail.variables),
+            "event": plain(event_mapping(detail.event)),
         }
 
     async def cancel(self, execution_id: str, reason: str) -> Document:
         """End it, with its cleanup, in this process."""
-        await self._alone(f"cancel {execution_id}")
-        engine = await self._acting()
+        engine = await self._acting_alone(f"cancel {execution_id}")
         await engine.cancel(execution_id, reason)
         return await self._settled(execution_id)
 
     async def decide(self, execution_id: str, action: str | None, agreed: bool, reason: str) -> Document:
         """Approve or deny, and run what follows in this process."""
-        await self._alone(f"decide on {execution_id}")
-        engine = await self._acting()
+        engine = await self._acting_alone(f"decide on {execution_id}")
         await engine.decide(execution_id, action, agreed, reason=reason)
         return await self._settled(execution_id)
 
@@ -189,18 +189,24 @@ class LocalClient:
     async def _reading(self, *, create: bool = False) -> Queries:
         """The open database, without an engine that would take up work. Raises StoreError, ConfigurationError."""
         if not self._open:
-            store, path = self._engine.store, self._engine.store.backend.path
+            store = self._engine.store
+            folderless = self._config.database_url is None and not self._config.data_dir.is_dir()
             if create:
                 prepare_folder(self._config.database_url, self._config.data_dir)
-            elif not path.exists() and (path.parent.is_dir() or self._config.database_url is None):
+            elif folderless or store.backend.absent():
                 raise ConfigurationError(
-                    f"there is no database {path} yet",
+                    f"there is no database {store.backend.place} yet",
                     hint="start with 'automation serve', name a configuration with --config, or set AUTOMATION_URL",
                 )
             await store.open()
             self._exit.push_async_callback(store.close)
             self._open = True
         return self._engine.queries
+
+    async def _open_engine(self) -> AutomationEngine:
+        """The engine with its database open, and not running."""
+        await self._reading()
+        return self._engine
 
     async def _acting(self) -> AutomationEngine:
         """The running engine, with the definitions."""
@@ -211,6 +217,11 @@ class LocalClient:
             self._exit.push_async_callback(engine.stop)
             self._open = True
         return engine
+
+    async def _acting_alone(self, what: str) -> AutomationEngine:
+        """The running engine, where no other holds in memory what is to be changed; raises Conflict."""
+        await self._alone(what)
+        return await self._acting()
 
     async def _alone(self, what: str) -> None:
         """Refuse to change what a running engine holds in memory; raises Conflict."""

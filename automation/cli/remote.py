@@ -10,6 +10,7 @@ import httpx2
 import msgspec
 
 from automation.cli.client import Document, Order, Slice
+from automation.cli.control import RemoteControl
 from automation.cli.failures import CommandFailed, ServerUnreachable
 from automation.errors import (
     AutomationError,
@@ -38,6 +39,7 @@ class RemoteClient:
         self._url = url
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
+        self.control = RemoteControl(self._get, self._post)
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,9 +62,9 @@ class RemoteClient:
         """Executions, newest first."""
         return await self._get("/executions", workflow=workflow, status=status, **_page(part))
 
-    async def execution(self, execution_id: str) -> Document:
-        """All that is known of one."""
-        return await self._get(f"/executions/{_part(execution_id)}")
+    async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
+        """All that is known of one; unless `whole`, a reference stands for each large value."""
+        return await self._get(f"/executions/{_part(execution_id)}", whole=whole or None)
 
     async def cancel(self, execution_id: str, reason: str) -> Document:
         """Ask for its end."""

@@ -48,8 +48,8 @@ async def serve(session: Session, config: AutomationConfig) -> None:
         token_file = config.data_dir / "admin.token"
         issued = await engine.tokens.ensure_admin(token_file)
         await server.start()
-        # What was loaded to get here lives as long as the process: the collector need not walk it ever again.
-        gc.collect()
+        # What was loaded to get here lives as long as the process: the collector need not walk it ever again. Nor does
+        # it look for garbage among it now, while somebody waits.
         gc.freeze()
         gc.enable()
         watching = asyncio.create_task(reloading.watcher(definitions.content_hash).run(), name="automation-definitions")
@@ -61,7 +61,7 @@ async def serve(session: Session, config: AutomationConfig) -> None:
                 {
                     "version": __version__,
                     "url": server.url,
-                    "database": str(engine.store.backend.path),
+                    "database": engine.store.backend.place,
                     "workflows": len(engine.workflow_manager.list_workflows()),
                     "definitions": counted(definitions),
                     "admin_token_file": str(token_file) if token_file.exists() else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from automation.conditions import analysis, durations, mistakes
@@ -13,26 +13,40 @@ from automation.conditions.interpreter import Explanation, Names, explain, look_
 from automation.conditions.parser import parse
 from automation.conditions.syntax import DURATION, Literal, Mistake, Node, path_text, to_text
 
+_KEPT = 4096
+"""How many compiled texts are kept for the next one who asks."""
+
 
 def compile_condition(text: str, *, units: Mapping[str, str] | None = None) -> Condition:
     """The condition that a text states. Raises `ConditionError`, which points at the column.
 
     `units` names metrics with their declared unit: against one in `"percent"`, `80%` is 80 and not 0.8.
     """
+    return _condition(text, frozenset(units.items()) if units else frozenset())
+
+
+@lru_cache(_KEPT)
+def _condition(text: str, units: frozenset[tuple[str, str]]) -> Condition:
+    # Many definitions say the same, and a file that is read again says almost all of it again.
     tree = parse(text)
     try:
         analysis.check(tree)
-        return Condition(text, tree, analysis.with_units(tree, units or {}))
+        return Condition(text, tree, analysis.with_units(tree, dict(units)))
     except Mistake as mistake:
         raise mistakes.located(text, mistake) from None
 
 
 def compile_expression(text: str, *, units: Mapping[str, str] | None = None) -> Expression:
     """The expression that a text states, such as `replicas * 2`. Raises `ConditionError`."""
+    return _expression(text, frozenset(units.items()) if units else frozenset())
+
+
+@lru_cache(_KEPT)
+def _expression(text: str, units: frozenset[tuple[str, str]]) -> Expression:
     tree = parse(text)
     try:
         analysis.check(tree)
-        return Expression(text, analysis.with_units(tree, units or {}))
+        return Expression(text, analysis.with_units(tree, dict(units)))
     except Mistake as mistake:
         raise mistakes.located(text, mistake) from None
 

@@ -25,6 +25,7 @@ _STROKES = {
     "M8 6.2a1.8 1.8 0 1 0 0 3.6a1.8 1.8 0 1 0 0-3.6z",
     "overview": "M2 2.5h5v5H2zM9.5 2.5H14v3H9.5zM9.5 8H14v5.5H9.5zM2 10h5v3.5H2z",
     "executions": "M4.2 2.6v10.8l9-5.4z",
+    "approvals": "M3 2.5h10v8H8.6L5.4 13.5v-3H3zM5.6 6.4l1.7 1.7l3.2-3.2",
     "workflows": "M3.5 2a1.7 1.7 0 1 0 0 3.4a1.7 1.7 0 1 0 0-3.4zM3.5 10.6a1.7 1.7 0 1 0 0 3.4a1.7 1.7 0 1 0 0-3.4z"
     "M12.5 6.3a1.7 1.7 0 1 0 0 3.4a1.7 1.7 0 1 0 0-3.4zM5.2 3.7h2.1l2.2 4.3h1.3M5.2 12.3h2.1L9.5 8",
     "events": "M9 1.5L3.2 9h4.2L6.8 14.5L12.8 7H8.6z",
@@ -36,11 +37,14 @@ _STROKES = {
     "theme": "M8 1.75a6.25 6.25 0 1 0 0 12.5zM8 1.75a6.25 6.25 0 1 1 0 12.5",
     "leave": "M9.5 2.5H3v11h6.5M6.5 8H14M11.2 5.2L14 8l-2.8 2.8",
 }
-_STROKES["resolved"] = _STROKES["succeeded"]
+_STROKES["resolved"] = _STROKES["approved"] = _STROKES["succeeded"]
+_STROKES["denied"] = _STROKES["failed"]
+_STROKES["expired"] = _STROKES["timed_out"]
+_STROKES["withdrawn"] = _STROKES["skipped"]
 
 _TONES = {
-    "good": ("succeeded", "resolved"),
-    "bad": ("failed", "timed_out", "firing", "open"),
+    "good": ("succeeded", "resolved", "approved"),
+    "bad": ("failed", "timed_out", "firing", "open", "denied", "expired"),
     "busy": ("running", "rolling_back"),
     "wait": ("waiting", "paused", "proposed", "acknowledged", "half_open"),
 }

@@ -26,12 +26,15 @@ T = TypeVar("T")
 
 CHAIN = "main"
 
+_CHUNKS = (128, 32, 8)
+"""How many rows one INSERT takes, the most first; SQLite keeps the statements prepared."""
+
 
 class Sqlite:
     """A database in one file. Opening it refuses, in one line, what would fail later."""
 
     def __init__(self, location: str, busy_timeout: float = 5.0) -> None:
-        self._private = location in ("", ":memory:")
+        self.private = location in ("", ":memory:")
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.path = Path(location)
         self._busy_timeout = busy_timeout
@@ -42,9 +45,23 @@ class Sqlite:
         self._connection: sqlite3.Connection | None = None
         self.engine: Engine | None = None
 
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    def absent(self) -> str | None:
+        """Why there can be nothing to read yet: there is no file."""
+        missing = not self.private and not self.path.exists() and self.path.parent.is_dir()
+        return f"there is no file {self.path}; the engine makes it when it first starts" if missing else None
+
+    async def settle(self) -> bool:
+        """Nothing is ever in doubt: the file is written by this process."""
+        raise NotImplementedError
+
     async def open(self) -> None:
         """Connect; raises StoreUnavailable with what to do about it."""
-        if self._private:
+        if self.private:
             # A file of its own: readers and the writer have separate connections, which memory does not allow.
             self._temporary = tempfile.TemporaryDirectory(prefix="automation-")
             self.path = Path(self._temporary.name) / "automation.db"
@@ -87,12 +104,14 @@ class Sqlite:
         return await self.read(lambda connection: list(connection.execute(query)))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, called in a reader thread with a read-only connection."""
+        """What `work` returns, called in a reader thread with a read-only connection that sees one state."""
 
         def run() -> T:
             assert self.engine is not None
             try:
                 with self.engine.connect() as connection:
+                    # One picture for all queries of the work; the driver begins none by itself.
+                    connection.exec_driver_sql("BEGIN")
                     return work(connection)
             except OperationalError as error:
                 raise StoreUnavailable(f"cannot read the database {self.path}: {_reason(error.orig)}") from None
@@ -105,7 +124,15 @@ class Sqlite:
         """What `work` returns, called with a writing connection while nothing else writes: for migrations."""
 
         def run() -> T:
-            engine = create_engine(f"sqlite:///{self.path}", connect_args={"timeout": self._busy_timeout})
+            engine = create_engine(
+                f"sqlite:///{self.path}", connect_args={"timeout": self._busy_timeout, "isolation_level": None}
+            )
+
+            @event.listens_for(engine, "begin")
+            def _alone(connection: Connection) -> None:
+                # By itself the driver begins no transaction for CREATE TABLE: two processes would migrate at once.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
             try:
                 with engine.begin() as connection:
                     return work(connection)
@@ -116,9 +143,9 @@ class Sqlite:
 
         return await self._in_writer(run)
 
-    async def write(self, units: list[Unit]) -> None:
+    def write(self, units: list[Unit]) -> asyncio.Future[None]:
         """Commit all units in one transaction; see `writer.Backend`."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, units)
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._write, units)
 
     async def _in_writer(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -128,6 +155,8 @@ class Sqlite:
             self.path, isolation_level=None, timeout=self._busy_timeout, check_same_thread=False, cached_statements=256
         )
         try:
+            # Only a file without tables takes it: what is freed in it can be given back while it is in use.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
@@ -159,9 +188,11 @@ class Sqlite:
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                self._load_head(connection)
-                plain = [unit for unit in units if not unit.guarded]
-                written = self._write_plain(connection, plain)
+                written = self._write_plain(connection, [unit for unit in units if not unit.guarded])
+                if not written:
+                    # Nothing else is written yet: a new transaction is cheaper than a savepoint for every one.
+                    connection.execute("ROLLBACK")
+                    connection.execute("BEGIN IMMEDIATE")
                 for unit in units:
                     if unit.guarded or not written:
                         self._write_alone(connection, unit)
@@ -175,7 +206,7 @@ class Sqlite:
             raise StoreUnavailable(f"cannot write the database {self.path}: {_reason(error)}") from None
 
     def _write_plain(self, connection: sqlite3.Connection, units: list[Unit]) -> bool:
-        """All rows of all units, statement by statement. False, and nothing written, if one of them was refused."""
+        """All rows of all units, statement by statement. False if one of them was refused: then roll back."""
         if not units:
             return True
         groups: dict[Statement, list[tuple[Any, ...]]] = {}
@@ -186,24 +217,43 @@ class Sqlite:
                     groups[statement] = [values]
                 else:
                     group.append(values)
-        connection.execute("SAVEPOINT plain")
         try:
             for statement in sorted(groups, key=_order):
-                sql, order = self._sql(statement)
-                rows = groups[statement]
-                connection.executemany(sql, rows if order is None else [_reorder(row, order) for row in rows])
+                self._write_rows(connection, statement, groups[statement])
         except (
             sqlite3.IntegrityError,
             sqlite3.DataError,
             sqlite3.InterfaceError,
             sqlite3.ProgrammingError,
             OverflowError,
+            UnicodeError,
         ):
-            connection.execute("ROLLBACK TO plain")
-            connection.execute("RELEASE plain")
             return False
-        connection.execute("RELEASE plain")
         return True
+
+    def _write_rows(self, connection: sqlite3.Connection, statement: Statement, rows: list[tuple[Any, ...]]) -> None:
+        """Many rows by few statements.
+
+        The driver gives up the interpreter's lock for each statement, and the thread then waits for its turn to get it
+        back: with a statement a row, a busy event loop would make each row wait.
+        """
+        sql, order = self._sql(statement)
+        if order is not None:
+            rows = [_reorder(row, order) for row in rows]
+        head, separator, values = sql.partition(" VALUES ")
+        row, _, tail = values.partition(")")
+        # What follows the values, such as ON CONFLICT, is said once for all of them.
+        if not separator or "?" in tail or len(rows) < _CHUNKS[-1]:
+            connection.executemany(sql, rows)
+            return
+        begin = 0
+        for size in _CHUNKS:
+            many = f"{head} VALUES {', '.join([row + ')'] * size)}{tail}" if len(rows) - begin >= size else ""
+            while len(rows) - begin >= size:
+                connection.execute(many, [value for values in rows[begin : begin + size] for value in values])
+                begin += size
+        if begin < len(rows):
+            connection.executemany(sql, rows[begin:])
 
     def _write_alone(self, connection: sqlite3.Connection, unit: Unit) -> None:
         connection.execute("SAVEPOINT alone")
@@ -218,7 +268,13 @@ class Sqlite:
         except sqlite3.IntegrityError as error:
             guarded = next((statement.name for statement, _ in unit.ops if statement.expect is not None), None)
             unit.error = Unexpected(guarded) if guarded else StoreError(f"the database refused: {error}")
-        except (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError) as error:
+        except (
+            sqlite3.DataError,
+            sqlite3.InterfaceError,
+            sqlite3.ProgrammingError,
+            OverflowError,
+            UnicodeError,
+        ) as error:
             unit.error = StoreError(f"the database refused: {error}")
         else:
             connection.execute("RELEASE alone")
@@ -226,16 +282,14 @@ class Sqlite:
         connection.execute("ROLLBACK TO alone")
         connection.execute("RELEASE alone")
 
-    def _load_head(self, connection: sqlite3.Connection) -> None:
-        # Another process may have written to the same file since: the chain goes on from its end.
-        row = connection.execute("SELECT seq, hash FROM audit_heads WHERE chain = ?", (CHAIN,)).fetchone()
-        self._chain = Chain(CHAIN, *row) if row else Chain(CHAIN)
-
     def _write_audit(self, connection: sqlite3.Connection, units: list[Unit]) -> None:
         facts = [fact for unit in units for fact in unit.facts]
         if not facts:
             return
-        connection.executemany(self._sql(statements.AUDIT)[0], self._chain.seal(facts))
+        # Another process may have written to the same file since: the chain goes on from its end.
+        row = connection.execute("SELECT seq, hash FROM audit_heads WHERE chain = ?", (CHAIN,)).fetchone()
+        self._chain = Chain(CHAIN, *row) if row else Chain(CHAIN)
+        self._write_rows(connection, statements.AUDIT, self._chain.seal(facts))
         statement, values = self._chain.head()
         connection.execute(self._sql(statement)[0], values)
 

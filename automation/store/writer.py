@@ -10,14 +10,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Executable
+from sqlalchemy.engine import Connection, Row
 
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
 from automation.store.audit import Fact
 from automation.store.statements import Op
 
+T = TypeVar("T")
+
 log = logging.getLogger("automation.store")
+
+DOUBT_SECONDS = 0.2
+"""How long to wait before asking again what became of a batch; real seconds, as for a full disk."""
+EAGER = 32
+"""How many units are not made to wait for further ones of the same turn of the event loop."""
 
 
 class Unit:
@@ -29,52 +40,117 @@ class Unit:
         self.ops = ops
         self.facts = facts
         self.future = future
-        self.guarded = any(statement.expect is not None for statement, _ in ops)
+        self.guarded = False
+        for statement, _ in ops:
+            if statement.expect is not None:
+                self.guarded = True
         self.error: BaseException | None = None
 
 
-class Backend(Protocol):
-    """Where the writer writes: one file per dialect."""
+class InDoubt(Exception):
+    """The connection broke while a batch was being committed: whether it is, nobody knows before `settle`."""
 
-    async def write(self, units: list[Unit]) -> None:
-        """Commit all units in one transaction. A unit that the database refuses gets its `error`, without harm to the
-        others; raises StoreError if nothing could be committed."""
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class Target(Protocol):
+    """Where the writer writes."""
+
+    def write(self, units: list[Unit]) -> Awaitable[None]:
+        """Begin at once to commit all units in one transaction; done when they are on disk.
+
+        A unit that the database refuses gets its `error`, without harm to the others; raises StoreError if nothing
+        could be committed, InDoubt if nobody knows.
+        """
+        ...
+
+    async def settle(self) -> bool:
+        """Whether the batch that was in doubt is committed; raises StoreUnavailable while that cannot be known."""
+        ...
+
+
+class Backend(Target, Protocol):
+    """One open database: a class for each dialect."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: without a password."""
+        ...
+
+    def absent(self) -> str | None:
+        """Why there can be nothing to read yet, or None: what is known without opening it."""
+        ...
+
+    async def open(self) -> None:
+        """Connect; raises StoreUnavailable with what to do about it."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
+    async def fetch(self, query: Executable) -> list[Row[Any]]:
+        """The rows of a query, read beside the writer."""
+        ...
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, called with a read-only connection that sees the database as it is now, to the end."""
+        ...
+
+    async def change(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, called within a transaction while no other process changes the schema."""
         ...
 
 
 class Writer:
     """Gathers units and hands them to the backend, batch after batch."""
 
-    def __init__(self, backend: Backend, max_pending: int = 20_000, max_batch: int = 2_000) -> None:
+    def __init__(self, backend: Target, max_pending: int = 20_000, max_batch: int = 2_000) -> None:
         self._backend = backend
         self._max_pending = max_pending
         self._max_batch = max_batch
         self._pending: deque[Unit] = deque()
-        self._arrived = asyncio.Event()
+        self._batch: asyncio.Future[None] | None = None
+        """The transaction that is under way."""
+        self._scheduled = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._room = asyncio.Event()
         self._room.set()
-        self._closing = False
-        self._task: asyncio.Task[None] | None = None
+        self._open = False
         self.batches = 0
         self.units = 0
         self.failure: str | None = None
         """Why the last batch was not committed, or None when it was."""
 
     def start(self) -> None:
-        """Begin to write."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="automation-writer")
+        """Begin to take writes."""
+        self._loop = asyncio.get_running_loop()
+        self._open = True
 
     async def stop(self) -> None:
-        """Commit what is pending, then end."""
-        self._closing = True
-        self._arrived.set()
-        if self._task is not None:
-            await self._task
+        """Take no more, and commit what is pending."""
+        self._open = False
+        await self._idle.wait()
 
     @property
     def pending(self) -> int:
         """How many units wait."""
         return len(self._pending)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being written."""
+        return not self._idle.is_set()
+
+    def abandon(self) -> None:
+        """Write nothing more, not even what is pending: as if the process had died."""
+        self._open = False
+        self._refuse(EngineStopped())
+        if self._batch is None:
+            self._idle.set()
 
     async def commit(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
         """Return when the writes and their audit rows are on disk, all of them.
@@ -88,14 +164,21 @@ class Writer:
 
     def post(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> asyncio.Future[None]:
         """As `commit`, without waiting for room: the future is done when all is on disk."""
-        if self._closing or self._task is None:
+        if not self._open:
             raise EngineStopped()
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending.append(Unit(ops, facts, future))
-        if len(self._pending) >= self._max_pending:
+        future: asyncio.Future[None] = self._loop.create_future()
+        pending = self._pending
+        self._idle.clear()
+        pending.append(Unit(ops, facts, future))
+        if len(pending) >= self._max_pending:
             self._room.clear()
-        if not self._arrived.is_set():
-            self._arrived.set()
+        if self._batch is None:
+            if len(pending) >= EAGER:
+                # The database works on these while the event loop gets further ones ready.
+                self._begin()
+            elif not self._scheduled:
+                self._scheduled = True
+                self._loop.call_soon(self._begin)
         return future
 
     async def commit_patiently(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
@@ -109,41 +192,76 @@ class Writer:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 5.0)
 
-    async def _run(self) -> None:
+    def _begin(self) -> None:
+        """Hand over what has arrived, unless a transaction is under way: then it goes with the next."""
+        self._scheduled = False
+        if self._batch is not None or not self._pending:
+            return
         pending = self._pending
-        while pending or not self._closing:
-            if not pending:
-                self._arrived.clear()
-                await self._arrived.wait()
-                continue
-            units = [pending.popleft() for _ in range(min(len(pending), self._max_batch))]
-            if len(pending) < self._max_pending:
-                self._room.set()
-            try:
-                await self._backend.write(units)
-                self.batches += 1
-                self.units += len(units)
-                self._note(None)
-            except AutomationError as error:
-                self._note(error.message)
-                for unit in units:
-                    # Also where a guard refused it: what the guard saw was perhaps undone with the rest.
-                    unit.error = error
-            except BaseException as error:
-                for unit in units:
-                    if not unit.future.done():
-                        unit.future.set_exception(StoreUnavailable(f"the writer failed: {error!r}"))
-                if not isinstance(error, Exception):
-                    raise
-                self._note(f"the writer failed: {error!r}")
-                continue
+        units = [pending.popleft() for _ in range(min(len(pending), self._max_batch))]
+        if len(pending) < self._max_pending:
+            self._room.set()
+        self._batch = asyncio.ensure_future(self._backend.write(units))
+        self._batch.add_done_callback(partial(self._ended, units))
+
+    def _ended(self, units: list[Unit], batch: asyncio.Future[None]) -> None:
+        self._batch = None
+        try:
+            batch.result()
+            self.batches += 1
+            self.units += len(units)
+            self._note(None)
+        except InDoubt:
+            # Nothing else is written before it is known what became of these.
+            self._batch = asyncio.ensure_future(self._settle(units))
+            self._batch.add_done_callback(partial(self._ended, units))
+            return
+        except AutomationError as error:
+            self._note(error.message)
             for unit in units:
-                if unit.future.done():
-                    continue
-                if unit.error is not None:
-                    unit.future.set_exception(unit.error)
-                else:
-                    unit.future.set_result(None)
+                # Also where a guard refused it: what the guard saw was perhaps undone with the rest.
+                unit.error = error
+        except BaseException as error:  # noqa: BLE001 - carried over to all who wait
+            self._note(f"the writer failed: {error!r}")
+            for unit in units:
+                unit.error = StoreUnavailable(f"the writer failed: {error!r}")
+        for unit in units:
+            if unit.future.done():
+                continue
+            if unit.error is not None:
+                unit.future.set_exception(unit.error)
+            else:
+                unit.future.set_result(None)
+        self._begin()
+        if self._batch is None:
+            self._idle.set()
+
+    async def _settle(self, units: list[Unit]) -> None:
+        """Find out whether these are committed, and write them if they are not. What has come meanwhile is refused
+        for as long as that is not possible."""
+        while True:
+            try:
+                committed = await self._backend.settle()
+            except StoreUnavailable as error:
+                self._note(error.message)
+                self._refuse(error)
+                if not self._open:
+                    raise
+                await asyncio.sleep(DOUBT_SECONDS)
+            else:
+                break
+        if not committed:
+            for unit in units:
+                unit.error = None
+            await self._backend.write(units)
+
+    def _refuse(self, error: AutomationError) -> None:
+        """Tell all who wait that theirs is not written."""
+        self._room.set()
+        while self._pending:
+            unit = self._pending.popleft()
+            if not unit.future.done():
+                unit.future.set_exception(error)
 
     def _note(self, failure: str | None) -> None:
         # One line when it begins and one when it ends, however often writes are tried in between.

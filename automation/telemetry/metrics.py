@@ -6,11 +6,12 @@ One registry an engine, so that two engines in one process do not count for one 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
+
+from automation.telemetry.tally import Stopwatch, Tally
 
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 
@@ -22,32 +23,30 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.workflow_executions = Counter(
-            "workflow_executions_total", "Executions started.", ["workflow"], registry=registry
-        )
-        self.workflow_duration = Histogram(
+        self.workflow_executions = Tally("workflow_executions_total", "Executions started.", ["workflow"], registry)
+        self.workflow_duration = Stopwatch(
             "workflow_execution_duration_seconds",
             "From the start of an execution to its end.",
-            ["workflow"],
-            buckets=_SECONDS,
+            "workflow",
+            _SECONDS,
+            registry,
+        )
+        self.active_workflows = Gauge(
+            "active_workflows",
+            "Executions that this process runs now; those that wait for a time or a person are not counted.",
             registry=registry,
         )
-        self.active_workflows = Gauge("active_workflows", "Executions that are not finished.", registry=registry)
-        self.failed_workflows = Counter(
-            "failed_workflows_total", "Executions that ended otherwise than succeeded.", ["workflow"], registry=registry
+        self.failed_workflows = Tally(
+            "failed_workflows_total", "Executions that ended otherwise than succeeded.", ["workflow"], registry
         )
-        self.action_executions = Counter(
+        self.action_executions = Tally(
             "action_executions_total",
             "Attempts of actions, by how they ended.",
             ["operation", "status"],
-            registry=registry,
+            registry,
         )
-        self.action_duration = Histogram(
-            "action_execution_duration_seconds",
-            "One attempt of an action.",
-            ["operation"],
-            buckets=_SECONDS,
-            registry=registry,
+        self.action_duration = Stopwatch(
+            "action_execution_duration_seconds", "One attempt of an action.", "operation", _SECONDS, registry
         )
         self.handlers_left_behind = Counter(
             "automation_handlers_left_behind_total",
@@ -111,6 +110,17 @@ class Metrics:
             "1 if the last reading of definitions was valid.",
             registry=registry,
         )
+        self.retention_deleted = Counter(
+            "automation_retention_deleted_total",
+            "Rows deleted for their age; of the journal, those that were packed.",
+            ["table"],
+            registry=registry,
+        )
+        self.retention_last_run = Gauge(
+            "automation_retention_last_run_timestamp_seconds",
+            "When this process last deleted what was past its time; 0 if it has not yet.",
+            registry=registry,
+        )
         self.pending = Gauge("automation_store_pending_writes", "Writes that wait for the writer.", registry=registry)
         self.availability = Gauge(
             "service_availability_percentage",
@@ -122,24 +132,15 @@ class Metrics:
         """Called before the metrics are shown: sets those that are looked up and not counted."""
         self._finished = 0
         self._succeeded = 0
-        # Finding a labelled child takes longer than counting in it.
-        self.action_counter: Callable[[str, str], Counter] = lru_cache(4096)(self.action_executions.labels)
-        self.action_timer: Callable[[str], Histogram] = lru_cache(4096)(self.action_duration.labels)
-        self.workflow_counter: Callable[[str], Counter] = lru_cache(4096)(self.workflow_executions.labels)
-        self.workflow_timer: Callable[[str], Histogram] = lru_cache(4096)(self.workflow_duration.labels)
-        self.workflow_failures: Callable[[str], Counter] = lru_cache(4096)(self.failed_workflows.labels)
+        self.efficiency.set_function(lambda: self._succeeded / self._finished if self._finished else 0.0)
 
     def workflow_finished(self, workflow: str, succeeded: bool, seconds: float) -> None:
         """Count the end of an execution."""
-        self.workflow_timer(workflow).observe(seconds)
+        self.workflow_duration.observe(workflow, seconds)
         self._finished += 1
+        self._succeeded += succeeded
         # Also for one that succeeded: a rate over a series that is not there yet misses the first failure.
-        failures = self.workflow_failures(workflow)
-        if succeeded:
-            self._succeeded += 1
-        else:
-            failures.inc()
-        self.efficiency.set(self._succeeded / self._finished)
+        self.failed_workflows.add(workflow, by=not succeeded)
 
     def watch_store(self, commits: Callable[[], int], pending: Callable[[], int]) -> None:
         """Ask these for the store's figures whenever the metrics are read."""

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from automation.conditions import Condition
 from automation.errors import InputError
 from automation.model.workflow import AutomationLevel
+from automation.workflows.asking import level_of, needs_approval
 from automation.workflows.plan import Plan, Step
-from automation.workflows.run import needs_approval
+from automation.workflows.shape import shape_of
 from automation.workflows.starts import checked_inputs
 from automation.workflows.state import Scope, State
 
@@ -50,6 +51,8 @@ class ForeseenStep:
     """What would hold it back if it began now: a guardrail or an open circuit, with its reason."""
     on_guardrail: str
     """What would become of it then: `fail`, `skip` or `wait`."""
+    shape: tuple[str, ...] = ()
+    """When and how often it runs, where that is more than once in its turn: `after 2 of a, b, c`."""
 
 
 Judge = Callable[[Plan, Step, Any], str | None]
@@ -87,7 +90,7 @@ def foresee(
         return judge(plan, step, parameters) if judge is not None else None
 
     steps = tuple(
-        _step(step, layer, scope, needs_approval(level, step), held_by)
+        _step(step, layer, scope, needs_approval(level_of(level, plan.definition), step), held_by)
         for layer, steps in enumerate(plan.layers())
         for step in steps
     )
@@ -114,6 +117,7 @@ def _step(
         needs_approval=approval,
         held_by=held_by(step, parameters),
         on_guardrail=step.definition.on_guardrail,
+        shape=shape_of(step.definition),
     )
 
 

@@ -260,7 +260,7 @@ class Guards:
 
     async def _loop(self) -> None:
         while True:
-            await self._clock.sleep(LOOK_SECONDS)
+            await self._clock.idle(LOOK_SECONDS)
             try:
                 await self.look()
                 now = self._clock.now()

@@ -8,15 +8,33 @@ from typing import Any
 from automation.model.execution import ActionRun, ActionStatus, JournalEntry, WorkflowStatus
 
 
+class Verifying:
+    """What the journal says of an action that has done its work and whose `verify` must become true."""
+
+    __slots__ = ("began", "since", "until")
+
+    def __init__(self, began: float, until: float) -> None:
+        self.began = began
+        """When the work was done."""
+        self.until = until
+        """Until when the condition must have become true."""
+        self.since: float | None = None
+        """Since when it has held."""
+
+
 class ActionState:
     """What the journal says of one action."""
 
     __slots__ = (
+        "approval",
         "approved",
         "attempt",
+        "awaits",
+        "delayed",
         "error",
         "finished_at",
         "held_by",
+        "hindered",
         "items",
         "operation",
         "outputs",
@@ -24,6 +42,8 @@ class ActionState:
         "reason",
         "started_at",
         "status",
+        "verifying",
+        "wait",
         "wake_at",
     )
 
@@ -41,7 +61,19 @@ class ActionState:
         self.started_at: float | None = None
         self.finished_at: float | None = None
         self.wake_at: float | None = None
+        self.approval: str | None = None
+        """The approval that was asked for it."""
         self.approved: bool | None = None
+        self.hindered = False
+        """Whether it was skipped because of how the execution was ending, and not by a condition of its own."""
+        self.delayed = False
+        """Whether it was held back for its delay: that is over when its time has come."""
+        self.wait: str | None = None
+        """The id of the wait that holds it up."""
+        self.awaits: str | None = None
+        """What it waits for beside a time or a person: an event, a workflow, its items."""
+        self.verifying: Verifying | None = None
+        """While its work is done and its `verify` is not yet true."""
         self.held_by: str | None = None
         """The guardrail that it waits for."""
 
@@ -58,7 +90,16 @@ class ActionState:
             started_at=self.started_at,
             finished_at=self.finished_at,
             wake_at=self.wake_at,
+            waits_for=self._waits_for(),
+            approval=self.approval if self.approved is None else None,
         )
+
+    def _waits_for(self) -> str | None:
+        if self.status is not ActionStatus.WAITING:
+            return None
+        if self.approval is not None and self.approved is None:
+            return "approval"
+        return self.awaits or ("approval" if self.wake_at is None else "time")
 
 
 class Rollback:
@@ -100,13 +141,17 @@ class State:
 
     __slots__ = (
         "actions",
+        "approval",
+        "asks",
         "cancel_reason",
         "completed",
+        "counted_from",
         "error",
         "event",
         "finished_at",
         "names",
         "outputs",
+        "paused_at",
         "rollback",
         "seq",
         "started_at",
@@ -126,11 +171,18 @@ class State:
         """Outputs of all actions by their keys, a later action's over an earlier one's."""
         self.seq = 0
         self.started_at = 0.0
+        self.counted_from = 0.0
+        """From when its time limit counts: its start, later by the time that it was paused, or its last retry."""
+        self.paused_at: float | None = None
+        self.approval: str | None = None
+        """Of a proposed execution: the approval that it waits for."""
+        self.asks = False
+        """Whether people were asked something."""
         self.finished_at: float | None = None
         self.cancel_reason: str | None = None
         self.error: dict[str, Any] | None = None
         self.completed: list[str] = []
-        """Actions that succeeded, in the order in which they did."""
+        """Actions whose work is done, in the order in which it was; those included whose `verify` failed afterwards."""
         self.rollback: Rollback | None = None
 
     def apply(self, kind: str, action: str | None, at: float, body: Mapping[str, Any]) -> None:
@@ -140,9 +192,11 @@ class State:
             self._apply_action(kind, action, at, body)
         elif kind == "started":
             self.status = WorkflowStatus.RUNNING
-            self.started_at = at
+            self.started_at = self.counted_from = at
             self.variables = body.get("variables") or {}
             self.event = body.get("event")
+            if "approval" in body:
+                self.status, self.approval, self.asks = WorkflowStatus.PROPOSED, body["approval"], True
         elif kind == "rollback_started":
             self.status = WorkflowStatus.ROLLING_BACK
             self.rollback = Rollback(body)
@@ -152,6 +206,43 @@ class State:
             self.status = WorkflowStatus(body["status"])
             self.error = body.get("error")
             self.finished_at = at
+        elif kind == "paused":
+            self.status, self.paused_at = WorkflowStatus.PAUSED, at
+        elif kind == "resumed":
+            self.counted_from += at - (at if self.paused_at is None else self.paused_at)
+            self.status, self.paused_at = WorkflowStatus.RUNNING, None
+        elif kind in ("approved", "denied"):
+            self.approval = None
+            if kind == "approved":
+                self.status = WorkflowStatus.RUNNING
+                self.started_at = self.counted_from = at
+        elif kind == "retried":
+            self._retried(at, body["actions"])
+
+    def _retried(self, at: float, names: Iterable[str]) -> None:
+        """Go on after the end: these actions have not run."""
+        again = frozenset(names)
+        self.status = WorkflowStatus.RUNNING
+        self.error = self.finished_at = None
+        self.counted_from = at
+        for key, before in list(self.actions.items()):
+            name = key.partition("[")[0]
+            if name not in again or (key != name and before.status is ActionStatus.SUCCEEDED):
+                # An item that has succeeded is not repeated, though its action is.
+                continue
+            self.actions[key] = after = ActionState()
+            after.items = before.items
+        # Of what is repeated, nothing counts as done but the items that were kept.
+        self.completed = [
+            key
+            for key in self.completed
+            if key.partition("[")[0] not in again or self.actions[key].status is ActionStatus.SUCCEEDED
+        ]
+        done = [state for name, state in self.actions.items() if name in self.names and name not in again]
+        self.outputs = {}
+        for state in sorted(done, key=lambda state: state.finished_at or 0.0):
+            if state.status is ActionStatus.SUCCEEDED and isinstance(state.outputs, dict):
+                self.outputs.update(state.outputs)
 
     def _apply_action(self, kind: str, name: str, at: float, body: Mapping[str, Any]) -> None:
         state = self.action(name)
@@ -170,17 +261,19 @@ class State:
                 state.started_at = at
             state.reason = None
             state.error = None
+            state.awaits = None
         elif kind == "action_completed":
             state.status = ActionStatus.SUCCEEDED
             state.outputs = body["outputs"]
             state.finished_at = at
             state.error = None
-            if state.items is None:
+            if state.items is None and state.verifying is None:
                 self.completed.append(name)
             if isinstance(state.outputs, dict) and name in self.names:
                 self.outputs.update(state.outputs)
         elif kind == "action_failed":
             state.error = body["error"]
+            state.verifying = state.wait = state.awaits = None
             state.wake_at = body.get("retry_at")
             state.status = ActionStatus.FAILED if state.wake_at is None else ActionStatus.WAITING
             state.finished_at = at if state.wake_at is None else None
@@ -188,18 +281,61 @@ class State:
             state.status = ActionStatus.WAITING
             state.wake_at = body.get("until")
             state.reason = body.get("reason")
+            if "approval" in body:
+                state.approval, self.asks = body["approval"], True
             state.held_by = body.get("held_by")
-        elif kind == "action_skipped":
-            state.status = ActionStatus.SKIPPED
+        elif kind in ("action_skipped", "action_cancelled"):
+            state.status = ActionStatus.SKIPPED if kind == "action_skipped" else ActionStatus.CANCELLED
             state.reason = body.get("reason")
             state.finished_at = at
-        elif kind == "action_cancelled":
-            state.status = ActionStatus.CANCELLED
-            state.reason = body.get("reason")
-            state.finished_at = at
+            # 0.1.0 did not say it by itself.
+            state.hindered = body.get("hindered", str(state.reason).endswith(" failed"))
+        else:
+            self._apply_rare(state, kind, name, at, body)
+
+    def _apply_rare(self, state: ActionState, kind: str, name: str, at: float, body: Mapping[str, Any]) -> None:
+        """What few actions have entries of."""
+        if kind == "action_delayed":
+            state.status = ActionStatus.WAITING
+            state.wake_at = body["until"]
+            state.reason = body["reason"]
+            state.delayed = True
+        elif kind == "action_awaits":
+            state.status = ActionStatus.WAITING
+            state.wake_at = body["until"]
+            state.reason = body["reason"]
+            state.wait = body.get("wait")
+            state.held_by = body.get("held_by")
+            state.awaits = body["for"]
+        elif kind == "action_verifying":
+            state.outputs = body["outputs"]
+            state.verifying = Verifying(at, body["until"])
+            if name in self.completed:
+                self.completed.remove(name)
+            self.completed.append(name)
+        elif kind == "action_holding" and state.verifying is not None:
+            state.verifying.since = body["since"]
         elif kind in ("approved", "denied"):
             state.approved = kind == "approved"
             state.reason = body.get("reason")
+            state.error = body.get("error")
+        elif kind == "action_taken_over":
+            self._take_over(state, name, body)
+
+    def _take_over(self, state: ActionState, name: str, body: Mapping[str, Any]) -> None:
+        """An action that the execution from which this one was forked has ended: it is not ours to undo."""
+        state.status = ActionStatus(body["status"])
+        state.operation = body["operation"]
+        state.parameters = body.get("parameters") or {}
+        state.attempt = body["attempt"]
+        state.items = body.get("items")
+        state.outputs = body.get("outputs")
+        state.error = body.get("error")
+        state.reason = body.get("reason")
+        state.started_at = body.get("started_at")
+        state.finished_at = body.get("finished_at")
+        if state.status is ActionStatus.SUCCEEDED and isinstance(state.outputs, dict):
+            self.outputs.update(state.outputs)
 
     def action(self, key: str) -> ActionState:
         """The state of an action, or of an item of one."""

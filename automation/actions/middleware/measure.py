@@ -26,8 +26,8 @@ def measure(metrics: Metrics) -> Middleware:
                 status = "waiting"
                 raise
             finally:
-                metrics.action_timer(operation).observe(perf_counter() - begin)
-                metrics.action_counter(operation, status).inc()
+                metrics.action_duration.observe(operation, perf_counter() - begin)
+                metrics.action_executions.add(operation, status)
 
         return call
 

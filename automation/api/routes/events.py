@@ -12,7 +12,7 @@ from automation.api.access import admit, engine_of, needs
 from automation.api.operations import Operation, RawRoute, gives, takes
 from automation.api.publishing import Receipts, publish_all, read_events
 from automation.api.render import Json
-from automation.api.schemas import schema_of
+from automation.api.schemas import promised
 from automation.model.event import Event
 from automation.model.execution import Execution
 from automation.model.identity import Identity
@@ -62,7 +62,7 @@ async def publish_events(request: Request) -> Response:
     return await publish_all(engine, read_events(await request.body(), engine.config.api.max_body_depth))
 
 
-_ONE_OR_MANY = {"anyOf": [schema_of(Event), {"type": "array", "items": schema_of(Event), "maxItems": 1000}]}
+_ONE_OR_MANY = {"anyOf": [promised(Event), {"type": "array", "items": promised(Event), "maxItems": 1000}]}
 router.routes.append(
     RawRoute(
         "/api/v1/events",

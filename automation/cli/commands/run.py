@@ -126,7 +126,7 @@ async def _foretell(session: Session, client: Client, order: Order) -> None:
         out.line(f"It starts if {_conditions(foreseen['conditions'])}.")
     out.facts({"variables": foreseen["variables"]})
     out.line()
-    columns = ("step", "action", "operation", "effect", "runs", "if", "parameters")
+    columns = ("step", "action", "operation", "effect", "runs", "if", "how", "parameters")
     rows = [
         (
             step["layer"] + 1,
@@ -135,6 +135,7 @@ async def _foretell(session: Session, client: Client, order: Order) -> None:
             step["effect"] + (" (asks first)" if step["needs_approval"] else ""),
             {"true": "yes", "false": "no"}.get(step["runs"], step["runs"]),
             _conditions(step["conditions"]),
+            "; ".join(step.get("shape", ())),
             _parameters(step),
         )
         for step in foreseen["steps"]

@@ -94,6 +94,9 @@ async def _executions(engine: AutomationEngine) -> dict[str, Any]:
         Stat(status.value, number, status.value, tone(status.value), f"/executions?status={status.value}")
         for status, number in numbers
     ]
+    pending = await engine.approvals.pending_count()
+    if pending:
+        stats.append(Stat("approvals", pending, "approvals", "wait", "/approvals"))
     stats.append(Stat("workflows", len(engine.workflow_manager.list_workflows()), "workflows", "", "/workflows"))
     since = engine.clock.now() - LATELY_SECONDS
     return {

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from automation import AutomationLevel, InputError, WorkflowDefinition
+from automation.workflows.compiler import compile_workflow
 from automation.workflows.dryrun import Foreseen, foresee
-from automation.workflows.plan import compile_workflow
 from tests.support import handlers  # noqa: F401 - registers the operations
 
 
