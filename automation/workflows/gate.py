@@ -89,12 +89,14 @@ class Gate:
         self._operations: dict[str, Limits | None] = {
             name: limits if limits.any else None for name, limits in merged.items()
         }
+        own = [limits.blast_radius.window_seconds for limits in merged.values()]
+        guards.longest_blast = max([settings.blast_radius.window_seconds, *own])
         self._exempt = frozenset(settings.exempt_workflows)
         self._freezes: WeakKeyDictionary[Plan, tuple[Freeze, ...]] = WeakKeyDictionary()
 
     def concerns(self, plan: Plan, step: Step) -> bool:
         """Whether anything may hold this step back: asked before each attempt, so it costs next to nothing."""
-        if step.effect == "read":
+        if step.effect == "read" or step.plugin.options.get("guarded") is False:
             return False
         return (
             plan.definition.guardrails is not None
