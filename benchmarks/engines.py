@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from automation import ActionContext, AutomationConfig, AutomationEngine, AutomationLevel, WorkflowDefinition, action
+from automation import (
+    ActionContext,
+    AutomationConfig,
+    AutomationEngine,
+    AutomationLevel,
+    ExecutionContext,
+    WorkflowDefinition,
+    action,
+)
 
 
 class Work(BaseModel):
@@ -44,14 +53,28 @@ THREE = WorkflowDefinition.model_validate(
 )
 
 
-def engine(folder: Path, name: str, **settings: Any) -> AutomationEngine:
-    """An engine with a database of its own in the folder."""
+def engine(folder: Path, name: str, *, url: str | None = None, **settings: Any) -> AutomationEngine:
+    """An engine with a folder of its own in the folder, and a database there unless the URL of another is given."""
     place = folder / name
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     config = AutomationConfig(
-        database_url=f"sqlite:///{place}/automation.db",
-        data_dir=place / "data",
-        level=AutomationLevel.AUTONOMOUS,
-        **{"max_concurrent_actions": 64, **settings},
+        **{
+            "database_url": url or f"sqlite:///{place}/automation.db",
+            "data_dir": place / "data",
+            "level": AutomationLevel.AUTONOMOUS,
+            "max_concurrent_actions": 64,
+            **settings,
+        }
     )
     return AutomationEngine(config)
+
+
+async def until_ready(engine: AutomationEngine) -> None:
+    """Return when all that an earlier engine left was looked at."""
+    while engine.hindrances:  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.002)
+
+
+def numbered(number: int) -> ExecutionContext:
+    """The inputs of `three`."""
+    return ExecutionContext(variables={"number": number})
