@@ -1,4 +1,4 @@
-"""`python -m benchmarks [name ...] [--json FILE] [--quick] [--folder FOLDER] [--rows N] [--database-url URL]`."""
+"""`python -m benchmarks [name ...] [--json FILE] [--quick] [--folder FOLDER] [--rows N] [--database SERVER]`."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from benchmarks import (
     serving,
     waiting,
 )
+from benchmarks.databases import Databases
 from benchmarks.figures import Outcome
-from benchmarks.servers import Postgres
 from benchmarks.setting import Impossible, Setting
 
 BENCHMARKS: dict[str, Callable[[Setting], Outcome]] = {
@@ -53,15 +53,15 @@ def main() -> int:
         root = Path(place).absolute()
         facts = machine.describe(root)
         print(", ".join(f"{key} {value}" for key, value in facts.items()), flush=True)
-        postgres = Postgres(root, given.database_url)
+        databases = Databases(root, given.database)
         try:
             for name in given.names or BENCHMARKS:
                 folder = root / name
                 folder.mkdir()
-                outcomes.append(_run(name, Setting(folder, root, postgres, given.quick, given.rows)))
+                outcomes.append(_run(name, Setting(folder, root, databases, given.quick, given.rows)))
                 print(f"\n{outcomes[-1].table()}", flush=True)
         finally:
-            postgres.close()
+            databases.close()
     if given.json is not None:
         found = {"machine": facts, "benchmarks": [outcome.as_dict() for outcome in outcomes]}
         given.json.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -75,15 +75,14 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: to see that it works")
     parser.add_argument("--folder", type=Path, help="where databases are made; a real disk, not a tmpfs")
     parser.add_argument("--rows", type=int, metavar="N", help="executions stored for `history` and `listing`")
-    parser.add_argument(
-        "--database-url",
-        metavar="URL",
-        help="a PostgreSQL database on whose server others may be made; without it one is started, if that can be done",
-    )
+    where = "postgres starts one, a URL names one on which databases may be created; SQLite without it"
+    parser.add_argument("--database", metavar="SERVER", help=f"run on PostgreSQL: {where}")
     given = parser.parse_args()
     unknown = sorted(set(given.names) - set(BENCHMARKS))
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    if given.database is not None and Databases(Path(), given.database).missing is not None:
+        parser.error(f"--database: {Databases(Path(), given.database).missing}")
     if given.rows is not None and given.rows < 1:
         parser.error(f"--rows: must be at least 1, not {given.rows}")
     return given

@@ -229,12 +229,6 @@ class Load:
         return time.perf_counter() - begin
 
 
-def writer_in(folder: Path, shape: Shape) -> Writer:
-    """For a new SQLite database in a new folder."""
-    folder.mkdir(parents=True)
-    return SqliteWriter(folder / "bare.db", shape)
-
-
 async def together(writer: Writer, shape: Shape, executions: int, turns: int) -> float:
     """So many executions at once, so often: the seconds that all took."""
     load = Load(writer, shape)
@@ -242,6 +236,4 @@ async def together(writer: Writer, shape: Shape, executions: int, turns: int) ->
     begin = time.perf_counter()
     for _ in range(turns):
         await asyncio.gather(*(load.execution() for _ in range(executions)))
-    seconds = time.perf_counter() - begin
-    await writer.close()
-    return seconds
+    return time.perf_counter() - begin

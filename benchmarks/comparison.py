@@ -6,12 +6,12 @@ import asyncio
 import os
 import subprocess
 import sys
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.children import child
+from benchmarks.databases import POSTGRES, SQLITE
 from benchmarks.figures import Figure, Outcome, median
 from benchmarks.setting import Setting
 
@@ -53,14 +53,9 @@ async def _run(setting: Setting) -> Outcome:
     at_once, rounds = (20, 1) if setting.quick else (200, 3)
     python, reason = _environment(setting.folder, PEERS / "dbos.txt")
     facts = {} if reason is None else {"DBOS Transact": f"left out: {reason}"}
-    kinds = ["SQLite"]
-    if setting.postgres.missing is None:
-        kinds.append("PostgreSQL")
-        facts["PostgreSQL"] = await setting.postgres.version()
-    else:
-        facts["PostgreSQL"] = f"left out: {setting.postgres.missing}"
+    facts |= {kind: await setting.databases.about(kind) for kind in (SQLITE, POSTGRES)}
     figures = []
-    for kind in kinds:
+    for kind in setting.databases.kinds:
         sides = [Side("automation", "benchmarks.peers.automation_three", sys.executable, 5)]
         if reason is None:
             sides.append(Side("DBOS Transact", "benchmarks.peers.dbos_three", python, 1))
@@ -77,9 +72,8 @@ async def _run(setting: Setting) -> Outcome:
 async def _once(setting: Setting, kind: str, side: Side, at_once: int, turn: int) -> None:
     folder = setting.folder / f"{kind}-{side.module.rpartition('.')[2]}-{turn}"
     await asyncio.to_thread(folder.mkdir)
-    async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(setting.postgres.database()) if kind == "PostgreSQL" else ""
-        arguments = (folder, url, at_once, side.turns)
+    async with setting.databases.new(folder, kind) as database:
+        arguments = (folder, database.url, at_once, side.turns)
         side.found.append(await asyncio.to_thread(_hear, folder, side, arguments))
 
 

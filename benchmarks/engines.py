@@ -53,14 +53,12 @@ THREE = WorkflowDefinition.model_validate(
 )
 
 
-def engine(folder: Path, name: str, *, url: str | None = None, **settings: Any) -> AutomationEngine:
-    """An engine with a folder of its own in the folder, and a database there unless the URL of another is given."""
-    place = folder / name
-    place.mkdir(parents=True, exist_ok=True)
+def engine(folder: Path, url: str, **settings: Any) -> AutomationEngine:
+    """An engine on this database, with a folder for all else that it keeps."""
     config = AutomationConfig(
         **{
-            "database_url": url or f"sqlite:///{place}/automation.db",
-            "data_dir": place / "data",
+            "database_url": url,
+            "data_dir": folder / "data",
             "level": AutomationLevel.AUTONOMOUS,
             "max_concurrent_actions": 64,
             **settings,

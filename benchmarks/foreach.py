@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 
 from automation import ExecutionContext, WorkflowDefinition, WorkflowStatus
 from benchmarks import engines
@@ -20,10 +19,10 @@ CONCURRENCY = 10
 def run(setting: Setting) -> Outcome:
     """An action that changes something, for each item."""
     lengths, rounds = ((100, 1000), 1) if setting.quick else (LENGTHS, 3)
-    return asyncio.run(_run(setting.folder, lengths, rounds))
+    return asyncio.run(_run(setting, lengths, rounds))
 
 
-async def _run(folder: Path, lengths: tuple[int, ...], rounds: int) -> Outcome:
+async def _run(setting: Setting, lengths: tuple[int, ...], rounds: int) -> Outcome:
     definition = {
         "name": "each",
         "actions": [
@@ -36,8 +35,11 @@ async def _run(folder: Path, lengths: tuple[int, ...], rounds: int) -> Outcome:
         ],
     }
     figures = []
-    disk = median(flush_seconds(folder, 100))
-    async with engines.engine(folder, "foreach") as engine:
+    disk = median(flush_seconds(setting.folder, 100))
+    async with (
+        setting.databases.new(setting.folder) as database,
+        engines.engine(setting.folder, database.url) as engine,
+    ):
         await engine.register_workflow(WorkflowDefinition.model_validate(definition))
         for length in (50, *lengths):
             taken, used, commits = [], [], []
@@ -59,4 +61,4 @@ async def _run(folder: Path, lengths: tuple[int, ...], rounds: int) -> Outcome:
                     Figure(f"{name}: items a transaction", length / median(commits), ""),
                     Figure(f"{name}: as many fdatasyncs", flushes, "s", "physical limit: transactions times one alone"),
                 ]
-    return Outcome("foreach", f"one for_each, {CONCURRENCY} items at a time, {rounds} times", figures)
+    return Outcome("foreach", f"one for_each, {CONCURRENCY} items at a time, {rounds} times, {database.kind}", figures)

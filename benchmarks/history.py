@@ -86,7 +86,7 @@ def _database(folder: Path, side: Side) -> Path:
 
 
 async def _round(folder: Path, side: Side) -> None:
-    engine = engines.engine(folder, "engine", url=f"sqlite:///{_database(folder, side)}")
+    engine = engines.engine(folder, f"sqlite:///{_database(folder, side)}")
     begin = time.perf_counter()
     async with engine:
         await engines.until_ready(engine)

@@ -78,7 +78,7 @@ def run(setting: Setting) -> Outcome:
 
 async def _run(folder: Path, database: Path, times: int) -> list[Figure]:
     found: dict[str, tuple[list[float], list[float]]] = {}
-    async with engines.engine(folder, "engine", url=f"sqlite:///{database}", api=Api(port=0)) as engine:
+    async with engines.engine(folder, f"sqlite:///{database}", api=Api(port=0)) as engine:
         server = Server(engine, create_app(engine))
         await server.start()
         token = await engine.tokens.issue("bench", ["automation_admin"], expires_in=None, actor="local")

@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from automation import AutomationEngine, WorkflowStatus
 from benchmarks import engines
@@ -54,14 +53,17 @@ class Found:
 def run(setting: Setting) -> Outcome:
     """Poisson arrivals of workflows of three actions."""
     seconds, probe = (2.0, 1.0) if setting.quick else (30.0, 5.0)
-    return asyncio.run(_run(setting.folder, seconds, probe))
+    return asyncio.run(_run(setting, seconds, probe))
 
 
-async def _run(folder: Path, seconds: float, probe: float) -> Outcome:
+async def _run(setting: Setting, seconds: float, probe: float) -> Outcome:
     figures = []
     facts = {}
     borne, too_much = 0.0, float(MOST)
-    async with engines.engine(folder, "openloop") as engine:
+    async with (
+        setting.databases.new(setting.folder) as database,
+        engines.engine(setting.folder, database.url) as engine,
+    ):
         await engine.register_workflow(engines.THREE)
         for rate in RATES:
             await load(engine, rate, min(2.0, seconds / 2), seed=0)
@@ -76,7 +78,8 @@ async def _run(folder: Path, seconds: float, probe: float) -> Outcome:
                 f"starts {found.late * 1000:.1f} ms late (p99)"
             )
         figures += await _search(engine, probe, borne, too_much)
-    return Outcome("openloop", "workflows of 3 actions, Poisson arrivals that wait for nothing", figures, facts)
+    title = f"workflows of 3 actions, Poisson arrivals that wait for nothing, {database.kind}"
+    return Outcome("openloop", title, figures, facts)
 
 
 def _figures(found: Found) -> list[Figure]:

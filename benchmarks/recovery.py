@@ -1,19 +1,20 @@
 """How soon an engine is ready, and done, after the process before it was killed with thousands of actions under way.
 
-`python -m benchmarks.recovery hold|resume FOLDER COUNT` are the process that is killed and the one that follows.
+`python -m benchmarks.recovery hold|resume FOLDER URL COUNT` are the process that is killed and the one that follows.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import func, select
+
 from automation import ActionContext, AutomationEngine, WorkflowDefinition, WorkflowStatus, action
+from automation.store.tables import journal
 from benchmarks import engines
 from benchmarks.children import child, say
 from benchmarks.figures import Figure, Outcome, median
@@ -44,7 +45,7 @@ async def hang(params: engines.Work, context: ActionContext) -> dict[str, Any]:
 def run(setting: Setting) -> Outcome:
     """A real process, killed by SIGKILL, and a new one on its database."""
     number, rounds = (500, 1) if setting.quick else (10_000, 1)
-    found = [_round(setting.folder / str(turn), number) for turn in range(rounds)]
+    found = [asyncio.run(_round(setting, number)) for _ in range(rounds)]
 
     def of(key: str) -> float:
         return median([one[key] for one in found])
@@ -60,16 +61,21 @@ def run(setting: Setting) -> Outcome:
             "processor time an execution", of("processor") / number * 1e6, "µs", "recovery and two actions, all threads"
         ),
     ]
-    return Outcome("recovery", f"{number:,} executions, each in the middle of an action, SIGKILL", figures)
+    title = f"{number:,} executions, each in the middle of an action, SIGKILL, {setting.databases.kind}"
+    return Outcome("recovery", title, figures)
 
 
-def _round(folder: Path, number: int) -> dict[str, float]:
-    folder.mkdir()
-    with child(folder, "benchmarks.recovery", "hold", folder, number) as process:
+async def _round(setting: Setting, number: int) -> dict[str, float]:
+    async with setting.databases.new(setting.folder) as database:
+        return await asyncio.to_thread(_killed, setting.folder, database.url, number)
+
+
+def _killed(folder: Path, url: str, number: int) -> dict[str, float]:
+    """When what has happened, in seconds from the start of the process that follows the killed one."""
+    with child(folder, "benchmarks.recovery", "hold", folder, url, number) as process:
         process.hear()
-        _wait_until_begun(folder / "engine" / "automation.db", number)
         process.kill()
-    with child(folder, "benchmarks.recovery", "resume", folder, number) as process:
+    with child(folder, "benchmarks.recovery", "resume", folder, url, number) as process:
         moments = process.hear()
     ended = moments.pop("of")
     assert ended == {WorkflowStatus.SUCCEEDED.value: number}, ended
@@ -77,33 +83,26 @@ def _round(folder: Path, number: int) -> dict[str, float]:
     return {name: moment - process.begun for name, moment in moments.items()} | {"processor": processor}
 
 
-def _wait_until_begun(database: Path, number: int) -> None:
-    """Until the journal says of so many that the action which never ends has begun."""
-    query = "SELECT count(*) FROM journal WHERE kind = 'action_started' AND action = 'during'"
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        until = time.monotonic() + 300
-        while connection.execute(query).fetchone()[0] < number:
-            if time.monotonic() > until:
-                raise TimeoutError("they did not begin within five minutes")
-            time.sleep(0.1)
-
-
-async def _hold(folder: Path, number: int) -> None:
+async def _hold(folder: Path, url: str, number: int) -> None:
     # Each needs a place of its own: none is ever given back.
-    async with engines.engine(folder, "engine", max_concurrent_actions=number) as engine:
+    async with engines.engine(folder, url, max_concurrent_actions=number) as engine:
         await engine.register_workflow(INTERRUPTED)
         for first in range(0, number, AT_ONCE):
             numbers = range(first, min(first + AT_ONCE, number))
             await asyncio.gather(*(engine.start_workflow("interrupted", engines.numbered(each)) for each in numbers))
+        begun = select(func.count()).select_from(journal).where(journal.c.kind == "action_started")
+        # Two actions of each have begun: all that can be on disk is.
+        while (await engine.store.fetch(begun))[0][0] < 2 * number:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
         say(begun=number)
         await asyncio.Event().wait()
 
 
-async def _resume(folder: Path) -> None:
+async def _resume(folder: Path, url: str) -> None:
     global _hanging
     _hanging = False
     imported, processor = time.perf_counter(), time.process_time()
-    engine = engines.engine(folder, "engine")
+    engine = engines.engine(folder, url)
     await engine.start()
     started = time.perf_counter()
     await engines.until_ready(engine)
@@ -120,5 +119,5 @@ async def _counts(engine: AutomationEngine) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    task = _resume(Path(sys.argv[2])) if sys.argv[1] == "resume" else _hold(Path(sys.argv[2]), int(sys.argv[3]))
-    asyncio.run(task)
+    task, place, url, number = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    asyncio.run(_hold(place, url, number) if task == "hold" else _resume(place, url))

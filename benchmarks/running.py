@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from automation import AutomationEngine, Event, WorkflowDefinition, WorkflowStatus
 from benchmarks import bare, engines
+from benchmarks.databases import POSTGRES, SQLITE
 from benchmarks.figures import Figure, Outcome, median, percentile
 from benchmarks.machine import flush_seconds
-from benchmarks.servers import Postgres
 from benchmarks.setting import Setting
 
 COMMITS_ALONE = 4
@@ -28,27 +27,30 @@ ACTIONS = AT_ONCE * TURNS * len(engines.THREE.actions)
 
 def one(setting: Setting) -> Outcome:
     """One execution of three actions, alone: `await engine.execute_workflow(...)`."""
-    return asyncio.run(_one(setting.folder, 50 if setting.quick else 500))
+    return asyncio.run(_one(setting, 50 if setting.quick else 500))
 
 
-async def _one(folder: Path, times: int) -> Outcome:
+async def _one(setting: Setting, times: int) -> Outcome:
     taken: list[float] = []
     limit: list[float] = []
     used = 0.0
-    async with engines.engine(folder, "one") as engine:
+    async with (
+        setting.databases.new(setting.folder) as database,
+        engines.engine(setting.folder, database.url) as engine,
+    ):
         await engine.register_workflow(engines.THREE)
         await _alone(engine, WARM_UP)
-        shape = bare.shape_of(folder / "one" / "automation.db", COMMITS_ALONE)
-        load = bare.Load(bare.writer_in(folder / "bare", shape), shape)
-        await load.alone(WARM_UP)
-        while len(taken) < times:
-            # In turns, so that what else the machine does disturbs both alike.
-            processor = time.process_time()
-            taken += await _alone(engine, BLOCK)
-            used += time.process_time() - processor
-            limit += await load.alone(BLOCK)
-        await load.writer.close()
-    disk = flush_seconds(folder, 100)
+        shape = await database.shape(COMMITS_ALONE)
+        async with setting.databases.bare(setting.folder, shape) as writer:
+            load = bare.Load(writer, shape)
+            await load.alone(WARM_UP)
+            while len(taken) < times:
+                # In turns, so that what else the machine does disturbs both alike.
+                processor = time.process_time()
+                taken += await _alone(engine, BLOCK)
+                used += time.process_time() - processor
+                limit += await load.alone(BLOCK)
+    disk = flush_seconds(setting.folder, 100)
     figures = [
         Figure("median", median(taken) * 1000, "ms"),
         Figure("p99", percentile(taken, 0.99) * 1000, "ms"),
@@ -58,7 +60,7 @@ async def _one(folder: Path, times: int) -> Outcome:
         Figure("ratio of the medians", median(taken) / median(limit), ""),
         Figure("fdatasync of 4 KiB, median", median(disk) * 1000, "ms", f"{COMMITS_ALONE} of them an execution"),
     ]
-    return Outcome("one", f"a workflow of 3 actions, alone, {times} times, synchronous=FULL", figures)
+    return Outcome("one", f"a workflow of 3 actions, alone, {times} times, {database.kind}", figures)
 
 
 async def _alone(engine: AutomationEngine, times: int) -> list[float]:
@@ -138,60 +140,47 @@ class Rounds:
 
 def many(setting: Setting) -> Outcome:
     """Two hundred executions of three actions at once."""
-    return asyncio.run(_many(setting.folder, setting.postgres, 1 if setting.quick else 7))
+    return asyncio.run(_many(setting, 1 if setting.quick else 7))
 
 
-async def _many(folder: Path, postgres: Postgres, rounds: int) -> Outcome:
-    kinds = [Rounds("SQLite")]
-    facts = {}
-    if postgres.missing is None:
-        kinds.append(Rounds("PostgreSQL"))
-        facts["PostgreSQL"] = await postgres.version()
-    else:
-        facts["PostgreSQL"] = f"left out: {postgres.missing}"
-    for turn in range(rounds):
+async def _many(setting: Setting, rounds: int) -> Outcome:
+    kinds = [Rounds(kind) for kind in setting.databases.kinds]
+    for _ in range(rounds):
         # In turns, so that what else the machine does disturbs all alike.
-        await _on_sqlite(folder / f"many-{turn}", kinds[0])
-        for kind in kinds[1:]:
-            await _on_postgres(folder / f"many-{turn}", postgres, kind)
+        for kind in kinds:
+            await _round(setting, kind)
+    facts = {kind: await setting.databases.about(kind) for kind in (SQLITE, POSTGRES)}
     facts |= {f"rows an execution, {kind.kind}": kind.shape.text for kind in kinds if kind.shape is not None}
     figures = [figure for kind in kinds for figure in kind.figures()]
     return Outcome("many", f"{AT_ONCE} workflows of 3 actions at once, {rounds} rounds", figures, facts)
 
 
-async def _on_sqlite(place: Path, rounds: Rounds) -> None:
-    async with engines.engine(place, "engine") as engine:
-        found = await measured(engine)
-    shape = bare.shape_of(place / "engine" / "automation.db", COMMITS_ALONE)
-    seconds = await bare.together(bare.writer_in(place / "bare", shape), shape, AT_ONCE, TURNS)
-    rounds.add(found, shape, seconds)
-
-
-async def _on_postgres(place: Path, postgres: Postgres, rounds: Rounds) -> None:
-    from benchmarks import bare_postgres
-
-    async with postgres.database() as url:
-        async with engines.engine(place, "postgres", url=url) as engine:
+async def _round(setting: Setting, rounds: Rounds) -> None:
+    async with setting.databases.new(setting.folder, rounds.kind) as database:
+        async with engines.engine(setting.folder, database.url) as engine:
             found = await measured(engine)
-        shape = await bare_postgres.shape_of(url, COMMITS_ALONE)
-    async with postgres.database() as url:
-        seconds = await bare.together(await bare_postgres.writer_on(url, shape), shape, AT_ONCE, TURNS)
+        shape = await database.shape(COMMITS_ALONE)
+    async with setting.databases.bare(setting.folder, shape, rounds.kind) as writer:
+        seconds = await bare.together(writer, shape, AT_ONCE, TURNS)
     rounds.add(found, shape, seconds)
 
 
 def events(setting: Setting) -> Outcome:
     """How soon an event starts a workflow, when nothing else happens."""
-    return asyncio.run(_events(setting.folder, 50 if setting.quick else 300))
+    return asyncio.run(_events(setting, 50 if setting.quick else 300))
 
 
-async def _events(folder: Path, times: int) -> Outcome:
+async def _events(setting: Setting, times: int) -> Outcome:
     definition = {
         "name": "stamp",
         "triggers": [{"type": "event", "event": "thing", "condition": "load > 80"}],
         "actions": [{"name": "stamp", "action_type": "bench.stamp"}],
     }
     published, started = [], []
-    async with engines.engine(folder, "events") as engine:
+    async with (
+        setting.databases.new(setting.folder) as database,
+        engines.engine(setting.folder, database.url) as engine,
+    ):
         await engine.register_workflow(WorkflowDefinition.model_validate(definition))
         for number in range(times + 20):
             engines.begun.clear()
@@ -208,4 +197,4 @@ async def _events(folder: Path, times: int) -> Outcome:
         Figure("from there to the first action, median", median(started) * 1000, "ms", "its start is on disk as well"),
         Figure("from there to the first action, p99", percentile(started, 0.99) * 1000, "ms"),
     ]
-    return Outcome("events", f"an event starts a workflow, idle engine, {times} times", figures)
+    return Outcome("events", f"an event starts a workflow, idle engine, {times} times, {database.kind}", figures)

@@ -1,4 +1,4 @@
-"""What a benchmark is given: its folder, how thorough it is, and a PostgreSQL server if there is one."""
+"""What a benchmark is given: its folder, how thorough it is, and where its databases are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.servers import Postgres
+from benchmarks.databases import Databases
 
 
 class Impossible(Exception):
@@ -21,7 +21,7 @@ class Setting:
     """Its own."""
     shared: Path
     """Of the whole run: what takes long to make is made once, for all benchmarks that need it."""
-    postgres: Postgres
+    databases: Databases
     quick: bool = False
     rows: int | None = None
     """How many executions are stored, where that can be chosen."""

@@ -71,7 +71,9 @@ def database(setting: Setting, rows: int) -> Path:
     path = setting.shared / f"stored-{rows}.db"
     if not path.exists():
         setting.need_space(rows * BYTES_EACH)
-        sample = asyncio.run(_sample(setting.shared / f"sample-{rows}"))
+        folder = setting.shared / f"sample-{rows}"
+        folder.mkdir()
+        sample = asyncio.run(_sample(folder))
         shutil.copy(sample, path)
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             _multiply(connection, rows)
@@ -80,7 +82,8 @@ def database(setting: Setting, rows: int) -> Path:
 
 async def _sample(folder: Path) -> Path:
     """Real executions of all workflows, in an order without order, as events start them."""
-    async with engines.engine(folder, "sample") as engine:
+    database = folder / "automation.db"
+    async with engines.engine(folder, f"sqlite:///{database}") as engine:
         for number in range(WORKFLOWS):
             await engine.register_workflow(workflow(number))
         turns = [(number, turn) for number in range(WORKFLOWS) for turn in range(EACH)]
@@ -89,7 +92,7 @@ async def _sample(folder: Path) -> Path:
             data = {"host": f"host-{turn}.example.org", "turn": turn, "load": 91.5, "region": "eu"}
             await engine.publish(Event(type=f"check.{number}", subject=f"host-{turn}", data=data, source="monitoring"))
         await engine.drain()
-    return folder / "sample" / "automation.db"
+    return database
 
 
 def _multiply(connection: sqlite3.Connection, rows: int) -> None:

@@ -1,6 +1,6 @@
 """What it costs to wait: ten thousand executions that wait for hours, or for people.
 
-`python -m benchmarks.waiting FOLDER KIND COUNT` is the process that is measured.
+`python -m benchmarks.waiting FOLDER URL KIND COUNT IDLE` is the process that is measured.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import gc
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -29,15 +30,18 @@ AT_ONCE = 200
 def run(setting: Setting) -> Outcome:
     """Memory and processor time of a process, before and after they wait, and of the next one on the same database."""
     number, idle = (1000, 2.0) if setting.quick else (10_000, 10.0)
+    return asyncio.run(_run(setting, number, idle))
+
+
+async def _run(setting: Setting, number: int, idle: float) -> Outcome:
     figures = []
     for kind in KINDS:
-        folder = setting.folder / kind
-        folder.mkdir()
         found = []
-        # The second process finds them waiting.
-        for begun in (number, 0):
-            with child(folder, "benchmarks.waiting", folder, kind, begun, idle) as process:
-                found.append(process.hear())
+        async with setting.databases.new(setting.folder) as database:
+            # The second process finds them waiting.
+            for begun in (number, 0):
+                arguments = (setting.folder, database.url, kind, begun, idle)
+                found.append(await asyncio.to_thread(_hear, setting.folder, arguments))
         first, again = found
         figures += [
             Figure(
@@ -61,12 +65,17 @@ def run(setting: Setting) -> Outcome:
             ),
             Figure(f"{kind}: after a restart, idle", again["idle"] * 100, "%", "of one core"),
         ]
-    return Outcome("waiting", f"{number:,} executions that wait", figures)
+    return Outcome("waiting", f"{number:,} executions that wait, {database.kind}", figures)
 
 
-async def _measure(folder: Path, kind: str, number: int, idle: float) -> None:
+def _hear(folder: Path, arguments: tuple[object, ...]) -> dict[str, Any]:
+    with child(folder, "benchmarks.waiting", *arguments) as process:
+        return process.hear()
+
+
+async def _measure(folder: Path, url: str, kind: str, number: int, idle: float) -> None:
     definition = WorkflowDefinition.model_validate({"name": kind, "actions": [KINDS[kind]]})
-    async with engines.engine(folder, "engine", level=AutomationLevel.ASSISTED) as engine:
+    async with engines.engine(folder, url, level=AutomationLevel.ASSISTED) as engine:
         await engine.register_workflow(definition)
         if number:
             # All that is imported or compiled with the first ones is no cost of waiting.
@@ -115,4 +124,4 @@ def _resident() -> float:
 
 
 if __name__ == "__main__":
-    asyncio.run(_measure(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))
+    asyncio.run(_measure(Path(sys.argv[1]), *sys.argv[2:4], int(sys.argv[4]), float(sys.argv[5])))

@@ -1,4 +1,4 @@
-"""This engine: `python -m benchmarks.peers.automation_three FOLDER URL AT_ONCE TURNS`; an empty URL is SQLite."""
+"""This engine: `python -m benchmarks.peers.automation_three FOLDER URL AT_ONCE TURNS`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks import engines
 
 async def main(folder: str, url: str, at_once: int, turns: int) -> None:
     """Workflows of three actions, so many at once, so often."""
-    async with engines.engine(Path(folder), "automation", url=url or None) as engine:
+    async with engines.engine(Path(folder), url) as engine:
         await engine.register_workflow(engines.THREE)
         await asyncio.gather(*(engine.execute_workflow("three", engines.numbered(0)) for _ in range(20)))
         begin, processor = time.perf_counter(), time.process_time()

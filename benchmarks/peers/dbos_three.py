@@ -1,4 +1,4 @@
-"""DBOS Transact: `python -m benchmarks.peers.dbos_three FOLDER URL AT_ONCE TURNS`; an empty URL is SQLite.
+"""DBOS Transact: `python -m benchmarks.peers.dbos_three FOLDER URL AT_ONCE TURNS`.
 
 As its documentation has it and with its defaults. Of what was tried (threads with `start_workflow`, coroutines with
 `start_workflow_async`, coroutines awaited directly), this is the quickest.
@@ -51,8 +51,7 @@ def together(number: int) -> None:
 
 def main(folder: str, url: str, at_once: int, turns: int) -> None:
     """Workflows of three steps, so many at once, so often."""
-    database = url or f"sqlite:///{folder}/dbos.sqlite"
-    DBOS(config={"name": "three", "system_database_url": database, "run_admin_server": False, "log_level": "ERROR"})
+    DBOS(config={"name": "three", "system_database_url": url, "run_admin_server": False, "log_level": "ERROR"})
     DBOS.launch()
     together(20)
     begin, processor = time.perf_counter(), time.process_time()
