@@ -52,12 +52,7 @@ def test_an_open_circuit_stays_open(engines: Driver, folder: Path) -> None:
     assert _told(first)["breaks"]["error"] == "broken: TryLater: not yet"
     assert len(_begun(folder, "broken")) == 2
 
-    # The stop goes before: it is lifted by hand, in the file.
-    import sqlite3
-
-    with sqlite3.connect(folder / "automation.db") as connection:
-        connection.execute("DELETE FROM holds")
-    second = _told(engines.do("guarded", folder))
+    second = _told(engines.do("guarded", folder, release=True))
 
     assert second["breaks"]["status"] == "failed"
     assert len(_begun(folder, "broken")) == 2, "nothing was tried"

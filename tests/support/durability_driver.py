@@ -310,12 +310,16 @@ async def backup(folder: str, file: str) -> None:
         say(made=file)
 
 
-async def guarded(folder: str, die: tuple[int, str] | None = None, stop: str | None = None) -> None:
+async def guarded(
+    folder: str, die: tuple[int, str] | None = None, stop: str | None = None, release: bool = False
+) -> None:
     """Take up what is left, act under guardrails, and tell what became of it."""
     breaking = {"circuit_breaker": {"failure_threshold": 2, "recovery_timeout": 3600}}
     async with new_engine(folder, guardrails={"cooldown_seconds": 3600}, performance=breaking) as engine:
         for workflow in GUARDED:
             await engine.register_workflow(workflow)
+        if release:
+            await engine.guardrails.release()
         await engine.drain()
         if die is not None:
             die_at_write(engine, *die)
