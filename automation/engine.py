@@ -50,6 +50,7 @@ from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
+from automation.workflows.seats import Seats
 from automation.workflows.starts import Cause, Starter, check_conditions
 from automation.workflows.steps import Defaults, Surroundings
 
@@ -101,7 +102,10 @@ class AutomationEngine:
         self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._call)
         self._runner = Runner(surroundings, defaults, self._recovery.poke)
         self.guardrails.on_release += [self._runner.wake, self._recovery.poke]
-        self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)
+        self._seats = Seats(self.store, clock, self._recovery, self._launch)
+        self._runner.look_for_seat = self._seats.look
+        self._recovery.rounds.append(self._seats.look_everywhere)
+        self._starter = Starter(surroundings, self._runner, self._recovery, self._seats, self._plan)
         self.approvals = Approvals(self.store, clock, self.changes, consent)
         self.approvals.wakes(self._runner, self._recovery)
         self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter, self.approvals)
@@ -176,6 +180,7 @@ class AutomationEngine:
             await self._recovery.start()
             stack.push_async_callback(self._recovery.stop)
             stack.push_async_callback(self._runner.stop, 5.0)
+            stack.push_async_callback(self._seats.stop)
             await self.alerts.start()
             stack.push_async_callback(self.alerts.stop)
             stack.push_async_callback(self.tokens.close)
@@ -292,7 +297,7 @@ class AutomationEngine:
         self._running()
         end = self.clock.monotonic() + timeout
         while True:
-            if not self._runner.runs and self._recovery.recovered:
+            if not self._runner.runs and not self._seats.busy and self._recovery.recovered:
                 left = await executions.unfinished_count(self.store) - len(self._recovery.blocked)
                 if left <= 0:
                     return

@@ -15,7 +15,10 @@ from automation.store.pages import LIMIT, Page, limited
 from automation.store.store import Store, decode, to_json
 from automation.store.tables import definitions, executions, journal, large_value_uses, nodes
 
-_WAITING = (WorkflowStatus.WAITING.value, WorkflowStatus.PROPOSED.value, WorkflowStatus.PAUSED.value)
+_WAITING = tuple(
+    status.value
+    for status in (WorkflowStatus.WAITING, WorkflowStatus.PROPOSED, WorkflowStatus.PAUSED, WorkflowStatus.PENDING)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ def from_row(row: Row[Any]) -> Execution:
         wish=read_wish(row.wish) if row.finished_at is None else None,
         rerun_of=row.rerun_of,
         forked_from=row.forked_from,
+        concurrency_key=row.concurrency_key,
     )
 
 

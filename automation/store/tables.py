@@ -90,6 +90,7 @@ executions = Table(
     Column("wish", Text),
     Column("rerun_of", String),
     Column("forked_from", String),
+    Column("concurrency_key", String),
     Index(
         "ix_executions_key",
         "idempotency_key",
@@ -105,6 +106,15 @@ executions = Table(
         "event_id",
         sqlite_where=text("event_id IS NOT NULL"),
         postgresql_where=text("event_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_executions_keyed",
+        "workflow",
+        "concurrency_key",
+        "priority",
+        "id",
+        sqlite_where=text("concurrency_key IS NOT NULL AND finished_at IS NULL"),
+        postgresql_where=text("concurrency_key IS NOT NULL AND finished_at IS NULL"),
     ),
     Index(
         "ix_executions_unfinished",
@@ -125,6 +135,16 @@ journal = Table(
     Column("action", String),
     Column("body", Text, nullable=False),
     sqlite_with_rowid=False,
+)
+
+seats = Table(
+    "seats",
+    metadata,
+    Column("workflow", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("seat", Integer, primary_key=True, autoincrement=False),
+    Column("execution_id", String, nullable=False),
+    UniqueConstraint("execution_id"),
 )
 
 approvals = Table(

@@ -18,6 +18,8 @@ from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.triggers.rules import EventScope, Index, Rule, as_mapping
 
+Claim = tuple[str, str]
+
 
 class Prepared(Protocol):
     """An execution that is ready to be written and launched."""
@@ -28,8 +30,21 @@ class Prepared(Protocol):
     events: list[Event] | None
     """What is to be told together with it."""
 
+    @property
+    def claim(self) -> Claim | None:
+        """The workflow and concurrency key of which it needs a seat, if it needs one."""
+        ...
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it starts only if there is a seat for it; its writes are refused together if there is none."""
+        ...
+
 
 P = TypeVar("P", bound=Prepared)
+
+Taken = Mapping["Claim", str]
+"""For concurrency keys without a free seat: why nothing starts for them."""
 
 
 class Workflows(Protocol[P]):
@@ -41,6 +56,10 @@ class Workflows(Protocol[P]):
 
     def launch(self, run: P, /) -> None:
         """Go on with it, now that it is written."""
+        ...
+
+    async def refusal(self, run: P, /) -> str | None:
+        """Why there is no seat for it, or None."""
         ...
 
 
@@ -79,14 +98,17 @@ class Dispatcher(Generic[P]):
         `also` is committed with it; `hold` names workflows that must not start now, with the reason.
         """
         check(event)
-        starts: list[P] = []
-        ops, verdict = self._take_in(event, starts, hold or {}, also)
-        try:
-            await self._commit(ops, (), starts)
-        except Unexpected as error:
-            if error.statement != "event":
-                raise
-            return await self._duplicate(event)
+        taken: Taken = {}
+        while True:
+            starts: list[P] = []
+            ops, verdict = self._take_in(event, starts, taken, hold or {}, also)
+            try:
+                await self._commit(ops, (), starts)
+                break
+            except Unexpected as error:
+                if error.statement == "event":
+                    return await self._duplicate(event)
+                taken = await self._taken(starts, error)
         self._changes.tell("event", event.id)
         return EventReceipt(
             event_id=event.id,
@@ -101,20 +123,39 @@ class Dispatcher(Generic[P]):
 
         With `patiently`, waits out a database that cannot be written now.
         """
-        starts: list[P] = []
-        told = list(ops)
-        for event in events:
-            told += self._take_in(event, starts)[0]
-        await self._commit(told, facts, starts, patiently)
+        taken: Taken = {}
+        while True:
+            starts: list[P] = []
+            told = list(ops)
+            for event in events:
+                told += self._take_in(event, starts, taken)[0]
+            try:
+                await self._commit(told, facts, starts, patiently)
+                break
+            except Unexpected as error:
+                taken = await self._taken(starts, error)
         for event in events:
             self._changes.tell("event", event.id)
 
+    async def _taken(self, starts: Sequence[P], error: Unexpected) -> Taken:
+        """The claims for which there is no seat; raises the error if it is about something else."""
+        exclusive = [prepared for prepared in starts if prepared.exclusive]
+        if not exclusive:
+            raise error
+        reasons = [(prepared.claim, await self._workflows.refusal(prepared)) for prepared in exclusive]
+        return {claim: reason for claim, reason in reasons if claim is not None and reason is not None}
+
     def _take_in(
-        self, event: Event, starts: list[P], hold: Mapping[str, str] | None = None, also: Sequence[Op] = ()
+        self,
+        event: Event,
+        starts: list[P],
+        taken: Taken,
+        hold: Mapping[str, str] | None = None,
+        also: Sequence[Op] = (),
     ) -> tuple[list[Op], Verdict[P]]:
         """All that is to be written for an event, and what it leads to; all that starts is added to `starts`."""
         self._metrics.events_received.labels(event.source).inc()
-        verdict = self._decide(event, hold or {})
+        verdict = self._decide(event, hold or {}, taken)
         ops: list[Op] = []
         matched = bool(verdict.starts)
         if matched or self.retain == "all" or (verdict.decisions and self.retain == "matched"):
@@ -129,7 +170,7 @@ class Dispatcher(Generic[P]):
             # What is only proposed asks people, and that is told in the same transaction.
             told, prepared.ops, prepared.events = prepared.events or (), [], None
             for each in told:
-                ops += self._take_in(each, starts)[0]
+                ops += self._take_in(each, starts, taken)[0]
         return ops, verdict
 
     async def _commit(
@@ -149,7 +190,7 @@ class Dispatcher(Generic[P]):
         scope = EventScope(as_mapping(event))
         return [(rule, rule.refuses(event, scope)) for rule in self.index.candidates(event)]
 
-    def _decide(self, event: Event, hold: Mapping[str, str]) -> Verdict[P]:
+    def _decide(self, event: Event, hold: Mapping[str, str], taken: Taken) -> Verdict[P]:
         verdict: Verdict[P] = Verdict([], [])
         candidates = self.index.candidates(event)
         if not candidates:
@@ -165,8 +206,11 @@ class Dispatcher(Generic[P]):
             if outcome is None:
                 try:
                     why = f"{rule.about}: event {event.type} of {event.source}"
-                    verdict.starts.append(self._workflows.prepare(rule.workflow, seen, why))
-                    continue
+                    prepared = self._workflows.prepare(rule.workflow, seen, why)
+                    if prepared.claim is None or prepared.claim not in taken:
+                        verdict.starts.append(prepared)
+                        continue
+                    outcome, reason = "concurrency", taken[prepared.claim]
                 except (InputError, NotFound) as error:
                     outcome, reason = "refused", error.message
             self._metrics.events_not_started.labels(outcome).inc()

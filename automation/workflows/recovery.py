@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from automation.clock import Clock, rest
 from automation.errors import DefinitionError, NotFound, StoreError
@@ -58,6 +58,8 @@ class Recovery:
         self._launch = launch
         self._heed = heed
         self._call = call
+        self.rounds: list[Callable[[], Awaitable[None]]] = []
+        """What is looked after at the start and with each beat of the lease."""
         self._plans: dict[str, Plan] = {}
         self._blocked: dict[str, str] = {}
         self._poke = asyncio.Event()
@@ -141,7 +143,8 @@ class Recovery:
         while True:
             try:
                 self._poke.clear()
-                if self._clock.monotonic() >= next_beat:
+                beat = self._clock.monotonic() >= next_beat
+                if beat:
                     await self._beat()
                     next_beat = self._clock.monotonic() + self._lease / 3
                 for asked in await executions.asked_of(self._store, self.node):
@@ -151,6 +154,8 @@ class Recovery:
                 looked = self._clock.now()
                 while await self._take_some():
                     looked = self._clock.now()
+                for look_after in self.rounds if beat or not self.recovered else ():
+                    await look_after()
                 self.recovered = True
                 wake_at = await executions.next_wake(self._store)
                 now = self._clock.now()

@@ -137,6 +137,17 @@ class Run:
         return self.stored > 0
 
     @property
+    def claim(self) -> tuple[str, str] | None:
+        """The workflow and the concurrency key of which it needs a seat, if it needs one."""
+        key = self.state.concurrency
+        return None if key is None else (self.plan.name, key)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it starts only if there is a seat for it."""
+        return self.state.concurrency is not None and not self.state.queued
+
+    @property
     def pausing(self) -> bool:
         """Whether nothing further may begin because somebody wants it paused."""
         return self.wish is not None and self.wish.act == "pause" and self.interruption is None

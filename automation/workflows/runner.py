@@ -43,6 +43,8 @@ class Runner:
         self._parked = parked
         self._stopping = False
         self._waiters: dict[str, list[asyncio.Future[ExecutionResult | None]]] = {}
+        self.look_for_seat: Callable[[tuple[str, str]], None] = lambda claim: None
+        """Set by the engine: lets in who waits for a seat of a concurrency key."""
         self.runs: dict[str, Run] = {}
         """What runs here now, by execution."""
         self._metrics.active_workflows.set_function(lambda: len(self.runs))
@@ -297,8 +299,14 @@ class Runner:
         await self._consent.settle(run)
         if run.wish is not None:
             self._grant(run, run.wish)
-        if run.state.status is WorkflowStatus.PAUSED and run.interruption is None:
-            await self._park(run, WorkflowStatus.PAUSED, None)
+        if run.interruption is not None:
+            if run.state.queued and not run.state.completed:
+                await self._abandon(run, *outcome(run))
+                return True
+        elif run.state.status in (WorkflowStatus.PAUSED, WorkflowStatus.PENDING):
+            await self._park(run, run.state.status, None)
+            if run.claim is not None and run.state.status is WorkflowStatus.PENDING:
+                self.look_for_seat(run.claim)
             return True
         return False
 
@@ -328,8 +336,9 @@ class Runner:
         """End what has never begun: nothing is cleaned up or undone after it."""
         now = self._clock.now()
         for step in run.plan.steps:
-            body = {"reason": (error or {}).get("message"), "hindered": True}
-            run.note(now, "action_skipped", step.name, body)
+            if run.state.actions[step.name].status is ActionStatus.PENDING:
+                body = {"reason": (error or {}).get("message"), "hindered": True}
+                run.note(now, "action_skipped", step.name, body)
         self._consent.withdraw(run)
         await self._end(run, status, error)
 
@@ -354,7 +363,11 @@ class Runner:
             )
         )
         run.fact(now, "workflow_execution", "end", status.value, {"workflow": run.plan.name})
+        if run.claim is not None:
+            run.write(statements.SEAT_LEAVE(where_execution_id=run.id))
         await self.flush(run)
+        if run.claim is not None:
+            self.look_for_seat(run.claim)
         succeeded = status is WorkflowStatus.SUCCEEDED
         self._metrics.workflow_finished(run.plan.name, succeeded, now - run.state.started_at)
         self._changes.tell("execution", run.id, status.value)

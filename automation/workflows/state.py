@@ -131,6 +131,7 @@ class State:
         "asks",
         "cancel_reason",
         "completed",
+        "concurrency",
         "counted_from",
         "error",
         "event",
@@ -138,6 +139,7 @@ class State:
         "names",
         "outputs",
         "paused_at",
+        "queued",
         "rollback",
         "seq",
         "started_at",
@@ -164,6 +166,10 @@ class State:
         """Of a proposed execution: the approval that it waits for."""
         self.asks = False
         """Whether people were asked something."""
+        self.concurrency: str | None = None
+        """Its concurrency key."""
+        self.queued = False
+        """Whether it waits for a seat of its key."""
         self.finished_at: float | None = None
         self.cancel_reason: str | None = None
         self.error: dict[str, Any] | None = None
@@ -181,6 +187,9 @@ class State:
             self.started_at = self.counted_from = at
             self.variables = body.get("variables") or {}
             self.event = body.get("event")
+            if "concurrency" in body:
+                self.concurrency, self.queued = body["concurrency"], body.get("queued", False)
+                self.status = self._going
             if "approval" in body:
                 self.status, self.approval, self.asks = WorkflowStatus.PROPOSED, body["approval"], True
         elif kind == "rollback_started":
@@ -196,19 +205,29 @@ class State:
             self.status, self.paused_at = WorkflowStatus.PAUSED, at
         elif kind == "resumed":
             self.counted_from += at - (at if self.paused_at is None else self.paused_at)
-            self.status, self.paused_at = WorkflowStatus.RUNNING, None
+            self.status, self.paused_at = self._going, None
+        elif kind == "admitted":
+            self.queued = False
+            self.status = WorkflowStatus.RUNNING
+            self.started_at = self.counted_from = at
         elif kind in ("approved", "denied"):
             self.approval = None
             if kind == "approved":
-                self.status = WorkflowStatus.RUNNING
+                self.status = self._going
                 self.started_at = self.counted_from = at
         elif kind == "retried":
+            self.queued = body.get("queued", False)
             self._retried(at, body["actions"])
+
+    @property
+    def _going(self) -> WorkflowStatus:
+        """Where it is when nothing holds it back but what it may wait for."""
+        return WorkflowStatus.PENDING if self.queued else WorkflowStatus.RUNNING
 
     def _retried(self, at: float, names: Iterable[str]) -> None:
         """Go on after the end: these actions have not run."""
         again = frozenset(names)
-        self.status = WorkflowStatus.RUNNING
+        self.status = self._going
         self.error = self.finished_at = None
         self.counted_from = at
         for key, before in list(self.actions.items()):
