@@ -31,7 +31,7 @@ from automation.schedules.cron import parse_cron
 from automation.sources.supervisor import check_source
 from automation.store import records, statements
 from automation.store.audit import Fact
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store, to_json
 from automation.triggers.rules import Index, Rule, rules_of, schedule_name
 from automation.workflows.asking import level_of

@@ -127,6 +127,8 @@ class Execution:
     """The execution that this one repeats from its beginning."""
     forked_from: str | None = None
     """The execution whose completed actions this one has taken over."""
+    concurrency_key: str | None = None
+    """Of those with the same key, only so many run at the same time."""
 
 
 @dataclass(frozen=True, slots=True)

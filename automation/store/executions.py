@@ -16,7 +16,10 @@ from automation.store.pages import LIMIT, Page, limited
 from automation.store.store import Store, decode, to_json
 from automation.store.tables import definitions, executions, large_value_uses, nodes, waits
 
-_WAITING = (WorkflowStatus.WAITING.value, WorkflowStatus.PROPOSED.value, WorkflowStatus.PAUSED.value)
+_WAITING = tuple(
+    status.value
+    for status in (WorkflowStatus.WAITING, WorkflowStatus.PROPOSED, WorkflowStatus.PAUSED, WorkflowStatus.PENDING)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ def from_row(row: Row[Any]) -> Execution:
         wish=read_wish(row.wish) if row.finished_at is None else None,
         rerun_of=row.rerun_of,
         forked_from=row.forked_from,
+        concurrency_key=row.concurrency_key,
     )
 
 

@@ -33,7 +33,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from automation.store import large, packing, tables
-from automation.store.statements import Op, Statement
+from automation.store.statement import Op, Statement
 from automation.store.store import to_json
 from automation.store.tables import (
     alerts,

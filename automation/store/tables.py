@@ -14,7 +14,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
@@ -22,17 +21,8 @@ from sqlalchemy import (
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-# SQLite numbers rows by itself only where the key's type is exactly INTEGER.
-Serial = BigInteger().with_variant(Integer, "sqlite")
+from automation.store.metadata import Serial
+from automation.store.metadata import metadata as metadata
 
 nodes = Table(
     "nodes",
@@ -90,6 +80,7 @@ executions = Table(
     Column("wish", Text),
     Column("rerun_of", String),
     Column("forked_from", String),
+    Column("concurrency_key", String),
     Index(
         "ix_executions_key",
         "idempotency_key",
@@ -105,6 +96,15 @@ executions = Table(
         "event_id",
         sqlite_where=text("event_id IS NOT NULL"),
         postgresql_where=text("event_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_executions_keyed",
+        "workflow",
+        "concurrency_key",
+        "priority",
+        "id",
+        sqlite_where=text("concurrency_key IS NOT NULL AND finished_at IS NULL"),
+        postgresql_where=text("concurrency_key IS NOT NULL AND finished_at IS NULL"),
     ),
     Index(
         "ix_executions_unfinished",
@@ -166,6 +166,16 @@ packed_journals = Table(
     Column("execution_id", String, primary_key=True),
     Column("entries", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
+)
+
+seats = Table(
+    "seats",
+    metadata,
+    Column("workflow", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("seat", Integer, primary_key=True, autoincrement=False),
+    Column("execution_id", String, nullable=False),
+    UniqueConstraint("execution_id"),
 )
 
 approvals = Table(

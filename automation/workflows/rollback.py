@@ -19,8 +19,9 @@ from automation.model.execution import WorkflowStatus
 from automation.store import statements
 from automation.store.events import Decision
 from automation.workflows.plan import FAILURES, Step
+from automation.workflows.progress import Rollback
 from automation.workflows.run import Run
-from automation.workflows.state import Rollback, Scope
+from automation.workflows.state import Scope
 from automation.workflows.steps import Surroundings
 
 log = logging.getLogger("automation.workflows")

@@ -14,7 +14,7 @@ from automation.model.workflow import RetryPolicy
 from automation.store import statements
 from automation.store.audit import Fact
 from automation.store.large import Limits, cut, writes
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import encode
 from automation.workflows.plan import Plan, Step
 from automation.workflows.state import ActionState, Scope, State
@@ -151,6 +151,17 @@ class Run:
     def begun(self) -> bool:
         """Whether its start is on disk."""
         return self.stored > 0
+
+    @property
+    def claim(self) -> tuple[str, str] | None:
+        """The workflow and the concurrency key of which it needs a seat, if it needs one."""
+        key = self.state.concurrency
+        return None if key is None else (self.plan.name, key)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it starts only if there is a seat for it."""
+        return self.state.concurrency is not None and not self.state.queued
 
     @property
     def pausing(self) -> bool:

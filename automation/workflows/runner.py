@@ -19,6 +19,7 @@ from automation.store.executions import Asked
 from automation.store.store import encode
 from automation.store.waits import Met
 from automation.workflows.asking import denial, next_look
+from automation.workflows.result import result_of
 from automation.workflows.rollback import Undoing
 from automation.workflows.run import SHORT_WAIT, Run, advance, outcome
 from automation.workflows.steps import Defaults, Steps, Surroundings
@@ -42,6 +43,8 @@ class Runner:
         self._parked = parked
         self._stopping = False
         self._waiters: dict[str, list[asyncio.Future[ExecutionResult | None]]] = {}
+        self.look_for_seat: Callable[[tuple[str, str]], None] = lambda claim: None
+        """Set by the engine: lets in who waits for a seat of a concurrency key."""
         self.runs: dict[str, Run] = {}
         """What runs here now, by execution."""
         self._metrics.active_workflows.set_function(lambda: len(self.runs))
@@ -308,8 +311,14 @@ class Runner:
         await self._consent.settle(run)
         if run.wish is not None:
             self._grant(run, run.wish)
-        if run.state.status is WorkflowStatus.PAUSED and run.interruption is None:
-            await self._park(run, WorkflowStatus.PAUSED, None)
+        if run.interruption is not None:
+            if run.state.queued and not run.state.completed:
+                await self._abandon(run, *outcome(run))
+                return True
+        elif run.state.status in (WorkflowStatus.PAUSED, WorkflowStatus.PENDING):
+            await self._park(run, run.state.status, None)
+            if run.claim is not None and run.state.status is WorkflowStatus.PENDING:
+                self.look_for_seat(run.claim)
             return True
         return False
 
@@ -339,8 +348,9 @@ class Runner:
         """End what has never begun: nothing is cleaned up or undone after it."""
         now = self._clock.now()
         for step in run.plan.steps:
-            body = {"reason": (error or {}).get("message"), "hindered": True}
-            run.note(now, "action_skipped", step.name, body)
+            if run.state.actions[step.name].status is ActionStatus.PENDING:
+                body = {"reason": (error or {}).get("message"), "hindered": True}
+                run.note(now, "action_skipped", step.name, body)
         self._consent.withdraw(run)
         await self._end(run, status, error)
 
@@ -370,30 +380,13 @@ class Runner:
             )
         )
         run.fact(now, "workflow_execution", "end", status.value, {"workflow": run.plan.name})
+        if run.claim is not None:
+            run.write(statements.SEAT_LEAVE(where_execution_id=run.id))
         await self.flush(run)
+        if run.claim is not None:
+            self.look_for_seat(run.claim)
         succeeded = status is WorkflowStatus.SUCCEEDED
         self._metrics.workflow_finished(run.plan.name, succeeded, now - run.state.started_at)
         self._changes.tell("execution", run.id, status.value)
         if run.id in self._waiters:
             self._tell(run.id, result_of(run.id, run.plan.name, run.state))
-
-
-def result_of(execution_id: str, workflow: str, state: Any) -> ExecutionResult:
-    """How an execution ended, from its folded state."""
-    error = state.error or {}
-    text = error.get("message")
-    if text and error.get("action"):
-        text = f"{error['action']}: {error.get('type', 'error')}: {text}"
-    return ExecutionResult(
-        execution_id=execution_id,
-        workflow=workflow,
-        status=state.status,
-        outputs={
-            name: action.outputs
-            for name, action in state.actions.items()
-            if action.status is ActionStatus.SUCCEEDED and name in state.names
-        },
-        error=text,
-        actions=state.runs(),
-        duration_seconds=(state.finished_at or state.started_at) - state.started_at,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from alembic.autogenerate import compare_metadata
@@ -43,7 +44,7 @@ def _conditions(connection: Connection) -> dict[str | None, str]:
     """The conditions of partial indexes, which Alembic does not compare."""
     word = f"{connection.dialect.name}_where"
     return {
-        index["name"]: str(index["dialect_options"][word]).strip("()")
+        index["name"]: re.sub(r"[()]", "", str(index["dialect_options"][word]))
         for table in tables.metadata.tables
         for index in inspect(connection).get_indexes(table)
         if index.get("dialect_options", {}).get(word) is not None

@@ -22,7 +22,7 @@ from automation.model.execution import WorkflowStatus
 from automation.store import alerts, events, executions, records, statements, tables
 from automation.store.alerts import Notification
 from automation.store.audit import Fact
-from automation.store.statements import Op, Unexpected
+from automation.store.statement import Op, Statement, Unexpected
 from automation.store.store import Store
 from tests.support.databases import Database
 
@@ -54,7 +54,7 @@ def entry(execution: str, seq: int, at: float = 1.0, body: str = "{}") -> Op:
     return statements.JOURNAL(execution_id=execution, seq=seq, at=at, kind="k", action=None, body=body)
 
 
-def execution(id: str, statement: statements.Statement = statements.EXECUTION, **further: Any) -> list[Op]:
+def execution(id: str, statement: Statement = statements.EXECUTION, **further: Any) -> list[Op]:
     """The writes that store an execution."""
     row: dict[str, Any] = dict.fromkeys(statement.keys)
     row |= {"id": id, "workflow": "w", "status": "running", "priority": 2, "created_at": 1.0}
@@ -200,7 +200,7 @@ async def test_a_guard_sees_what_was_written_before_it_in_the_same_batch(store: 
 
 
 @pytest.mark.parametrize("statement", statements.ALL, ids=lambda statement: statement.name)
-async def test_every_statement_is_understood(store: Store, statement: statements.Statement) -> None:
+async def test_every_statement_is_understood(store: Store, statement: Statement) -> None:
     table = statement.query.table  # type: ignore[attr-defined]
     names = {"before": "changed_at", "where_held_by": "node"}
     columns = [table.c[names.get(key, key.removeprefix("where_"))] for key in statement.keys]
@@ -242,9 +242,7 @@ def value_of(column: Any, number: int) -> Any:
     [each for each in statements.ALL if each.query.is_insert and each.name not in ("audit", "audit_head")],  # type: ignore[attr-defined]
     ids=lambda statement: statement.name,
 )
-async def test_every_row_is_read_back_as_it_was_written(
-    store: Store, statement: statements.Statement, together: int
-) -> None:
+async def test_every_row_is_read_back_as_it_was_written(store: Store, statement: Statement, together: int) -> None:
     table = statement.query.table  # type: ignore[attr-defined]
     values = [tuple(value_of(table.c[key], number) for key in statement.keys) for number in range(together)]
 

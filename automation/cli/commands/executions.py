@@ -140,6 +140,7 @@ def print_detail(session: Session, detail: Document) -> None:
             "asked for by": execution["actor"],
             "created": moment(execution["created_at"]),
             "took": took(execution["started_at"], execution["finished_at"]),
+            "concurrency key": execution["concurrency_key"],
             "rerun of": execution["rerun_of"],
             "forked from": execution["forked_from"],
             "version": execution["definition_id"],

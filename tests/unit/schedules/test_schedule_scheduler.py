@@ -19,7 +19,8 @@ from automation.model.event import Event, EventReceipt
 from automation.model.schedule import ScheduleDefinition
 from automation.schedules.scheduler import RECHECK_SECONDS, Scheduler
 from automation.store import events, records
-from automation.store.statements import DECISION, POSITION, POSITION_DELETE, Op
+from automation.store.statement import Op
+from automation.store.statements import DECISION, POSITION, POSITION_DELETE
 from automation.store.store import Store
 
 NINE = parse_iso("2026-11-23T09:00:00Z")

@@ -21,6 +21,7 @@ def upgrade() -> None:
     _packed_journals()
     _large_values()
     _approvals()
+    _seats()
 
 
 def _guards() -> None:
@@ -183,6 +184,28 @@ def _approvals() -> None:
         postgresql_where=sa.text("settled_at IS NULL"),
     )
     _ask_again()
+
+
+def _seats() -> None:
+    """Which executions hold the seats of which concurrency keys."""
+    op.add_column("executions", sa.Column("concurrency_key", sa.String(), nullable=True))
+    op.create_index(
+        "ix_executions_keyed",
+        "executions",
+        ["workflow", "concurrency_key", "priority", "id"],
+        unique=False,
+        sqlite_where=sa.text("concurrency_key IS NOT NULL AND finished_at IS NULL"),
+        postgresql_where=sa.text("concurrency_key IS NOT NULL AND finished_at IS NULL"),
+    )
+    op.create_table(
+        "seats",
+        sa.Column("workflow", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("seat", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("workflow", "key", "seat", name=op.f("pk_seats")),
+        sa.UniqueConstraint("execution_id", name=op.f("uq_seats_execution_id")),
+    )
 
 
 def _ask_again() -> None:
