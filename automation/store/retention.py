@@ -209,6 +209,10 @@ class _Among(ColumnElement[bool]):
     def __init__(self, column: ColumnElement[Any]) -> None:
         self.column = column
 
+    def self_group(self, against: object = None) -> _Among:
+        """As it is: compared with 1, as a database without booleans gets them, no index would be used."""
+        return self
+
 
 @compiles(_Among, "sqlite")
 def _among_sqlite(element: _Among, compiler: SQLCompiler, **how: Any) -> str:
