@@ -50,6 +50,20 @@ async def rest(clock: Clock, due: float | None, look: float, woken: asyncio.Even
             wait.cancel()
 
 
+LOOK_SECONDS = 30.0
+"""How often a long wait looks whether the clock was set meanwhile."""
+
+
+async def until(clock: Clock, moment: float) -> None:
+    """Return once the clock shows this time, also where it is set meanwhile."""
+    never = asyncio.Event()
+    while (left := moment - clock.now()) > 0:
+        if left <= LOOK_SECONDS:
+            await clock.sleep(left)
+        else:
+            await rest(clock, moment, LOOK_SECONDS, never)
+
+
 class RealClock:
     """The machine's clock."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
@@ -17,35 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from automation.errors import ConfigurationError
+from automation.model.approval import Approvals
+from automation.model.database import Store as Store
+from automation.model.guardrail import Guardrails
 from automation.model.performance import Performance
+from automation.model.retention import Retention
+from automation.model.roles import ROLES
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
 
 PREFIX = "AUTOMATION_"
-
-ROLES: Mapping[str, tuple[str, ...]] = {
-    "automation_admin": (
-        "workflows:create",
-        "workflows:execute",
-        "workflows:delete",
-        "actions:execute_critical",
-        "system:admin",
-    ),
-    "automation_operator": (
-        "workflows:execute",
-        "workflows:view",
-        "actions:execute_standard",
-        "alerts:acknowledge",
-        "alerts:view",
-        "metrics:view",
-        "events:publish",
-        "events:view",
-    ),
-    "automation_viewer": ("workflows:view", "metrics:view", "alerts:view", "events:view"),
-    "automation_source": ("events:publish",),
-}
-"""The roles that exist without configuration: those of the specification, with what their work needs beside it
-(events are named nowhere in it), and one for senders of events such as Alertmanager."""
 
 AuditKind = Literal[
     "workflow_execution",
@@ -119,6 +99,8 @@ class Audit(Section):
     """Whether audit rows are written."""
     events_to_audit: tuple[AuditKind, ...] = AUDITABLE
     """Which kinds of rows are written."""
+    retention_days: Annotated[float, Field(ge=1)] = 2555
+    """How many days audit rows are kept; the chain goes on to verify when older ones are deleted."""
 
 
 class Events(Section):
@@ -151,17 +133,6 @@ class Http(Section):
 
     allow_private_addresses: bool = True
     """Whether actions may call loopback and private addresses; link-local ones (cloud metadata) are always refused."""
-
-
-class Store(Section):
-    """How the database is used."""
-
-    lease_seconds: Annotated[float, Field(ge=2)] = 15.0
-    """After how long without a heartbeat another node takes over the work of a silent one."""
-    busy_timeout_seconds: Annotated[float, Field(ge=0)] = 5.0
-    """How long to wait for a locked SQLite file, or for a lock that another session of PostgreSQL holds."""
-    max_pending: Annotated[int, Field(ge=100)] = 20_000
-    """How many writes may wait for the writer before callers are held back."""
 
 
 class Logs(Section):
@@ -259,10 +230,16 @@ class AutomationConfig(BaseSettings):
     """Outgoing HTTP of actions."""
     store: Store = Store()
     """How the database is used."""
+    retention: Retention = Retention()
+    """How long what is over is kept."""
     logs: Logs = Logs()
     """The engine's own log."""
     performance: Performance = Performance()
     """How much runs at a time, and how."""
+    guardrails: Guardrails = Guardrails()
+    """What holds actions back."""
+    approvals: Approvals = Approvals()
+    """How people are asked, where a definition does not say."""
 
     def __init__(self, **values: Any) -> None:
         try:

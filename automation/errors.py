@@ -19,6 +19,7 @@
     │   └── AuditError            the audit chain does not verify
     ├── ActionError               what a handler raises, and what a run records
     │   ├── Refused               will not work however often it is tried
+    │   │   └── GuardrailRefused  a guardrail holds the action back
     │   ├── TryLater              may work later                          (retryable)
     │   │   └── BreakerOpen       it kept failing, and is left alone now  (retryable)
     │   ├── NotFaked              a test has no outcome for it, and it is not run for real
@@ -167,6 +168,10 @@ class ActionError(AutomationError):
 
 class Refused(ActionError):
     """It will not work however often it is tried."""
+
+
+class GuardrailRefused(Refused):
+    """guardrail {guardrail}: {reason}"""
 
 
 class NotFaked(ActionError):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from automation.errors import NotFound, Problem
 from automation.model.alert import Alert, AlertState
-from automation.model.execution import ActionRun, Execution, JournalEntry, WorkflowStatus
-from automation.model.workflow import WorkflowDefinition
+from automation.model.execution import Execution, ExecutionDetail, WorkflowStatus
 from automation.store import alerts, events, executions, records
 from automation.store.alerts import Notification
 from automation.store.events import Decision, StoredEvent
@@ -16,19 +14,7 @@ from automation.store.executions import Node
 from automation.store.pages import LIMIT, Page
 from automation.store.records import AuditRow
 from automation.store.store import Store
-from automation.workflows.starts import fold_stored
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionDetail:
-    """All that is known of one execution."""
-
-    execution: Execution
-    definition: WorkflowDefinition
-    actions: tuple[ActionRun, ...]
-    variables: dict[str, Any]
-    event: dict[str, Any] | None
-    journal: tuple[JournalEntry, ...]
+from automation.workflows.control import detail_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +39,16 @@ class Queries:
             raise NotFound(kind="execution", name=execution_id)
         return found
 
-    async def execution_detail(self, execution_id: str) -> ExecutionDetail:
-        """All that is known of one execution."""
-        stored = await executions.load(self._store, execution_id)
-        if stored is None:
-            raise NotFound(kind="execution", name=execution_id)
-        state = fold_stored(stored)
-        definition = WorkflowDefinition.model_validate_json(stored.definition)
-        return ExecutionDetail(stored.execution, definition, state.runs(), state.variables, state.event, stored.entries)
+    async def execution_detail(self, execution_id: str, *, whole: bool = False) -> ExecutionDetail:
+        """All that is known of one execution; unless `whole`, a `LargeValue` stands for each value that is large."""
+        return await detail_of(self._store, execution_id, whole=whole)
+
+    async def large_value(self, execution_id: str, sha256: str) -> bytes:
+        """The JSON of a large value of an execution."""
+        found = await executions.large_value(self._store, execution_id, sha256)
+        if found is None:
+            raise NotFound(kind="large value of this execution", name=f"sha256:{sha256}")
+        return found
 
     async def executions(
         self,

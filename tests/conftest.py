@@ -10,12 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from automation.config import AutomationConfig
 from automation.engine import AutomationEngine
 from automation.store.store import Store
 from tests.support import postgres
 from tests.support.databases import KINDS, Database, PostgresDatabase, SqliteDatabase
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("automation", deadline=None)
+settings.load_profile("automation")
 
 
 @pytest.fixture(autouse=True)

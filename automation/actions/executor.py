@@ -10,7 +10,7 @@ from automation.actions.invoke import Invoker
 from automation.actions.middleware.guard import guard
 from automation.actions.middleware.measure import measure
 from automation.actions.middleware.slots import Slots, limit
-from automation.actions.middleware.storable import storable
+from automation.actions.middleware.storable import MAX_BYTES, storable
 from automation.actions.middleware.timeout import timeout
 from automation.actions.middleware.validate import validate
 from automation.clock import Clock
@@ -29,6 +29,8 @@ class Executor:
         max_concurrent_actions: int,
         performance: Performance,
         further: Sequence[Middleware] = (),
+        *,
+        max_result_bytes: int = MAX_BYTES,
     ) -> None:
         now = clock.monotonic
         one = not performance.async_execution
@@ -42,7 +44,7 @@ class Executor:
         self._middleware: tuple[Middleware, ...] = (
             measure(metrics),
             guard(),
-            storable(),
+            storable(max_result_bytes),
             validate(),
             limit(self.slots, outside),
             *further,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Self
 from automation.api.render import event_mapping, plain
 from automation.cli.client import Document, Order, Slice
 from automation.cli.command import Session
+from automation.cli.control import LocalControl
 from automation.cli.definitions import Files
 from automation.engine import AutomationEngine
 from automation.errors import AutomationError, ConfigurationError, Conflict
@@ -21,6 +22,7 @@ from automation.infrastructure.services import Services
 from automation.model.alert import AlertState
 from automation.model.event import Event
 from automation.model.execution import ExecutionContext, WorkflowStatus
+from automation.model.guardrail import FreezeWindow
 from automation.model.service import Replica, ServiceDefinition
 from automation.model.workflow import WorkflowDefinition
 from automation.queries import Queries
@@ -39,6 +41,7 @@ class LocalClient:
         self._files = Files.of(self._config, session.config_file, files)
         self._exit = AsyncExitStack()
         self._open = False
+        self.control = LocalControl(self._open_engine, self._acting_alone, self._settled)
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,7 +60,7 @@ class LocalClient:
         from automation.workflows.dryrun import foresee
 
         plan = self._defined.workflow_manager.plan(order.workflow)
-        return _document(foresee(plan, order.variables, level=self._config.level))
+        return _document(foresee(plan, order.variables, level=self._config.level, judge=self._engine.judge))
 
     async def executions(self, workflow: str | None, status: str | None, part: Slice) -> Document:
         """Executions, newest first."""
@@ -67,29 +70,27 @@ class LocalClient:
             await queries.executions(workflow=workflow, status=wanted, cursor=part.cursor, limit=part.limit)
         )
 
-    async def execution(self, execution_id: str) -> Document:
-        """All that is known of one."""
-        detail = await (await self._reading()).execution_detail(execution_id)
+    async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
+        """All that is known of one; unless `whole`, a reference stands for each large value."""
+        detail = await (await self._reading()).execution_detail(execution_id, whole=whole)
         layers = compile_workflow(detail.definition).layers()
         return {
             "execution": plain(detail.execution),
             "actions": plain(detail.actions),
             "layers": [[step.name for step in layer] for layer in layers],
-            "variables": detail.variables,
-            "event": event_mapping(detail.event),
+            "variables": plain(detail.variables),
+            "event": plain(event_mapping(detail.event)),
         }
 
     async def cancel(self, execution_id: str, reason: str) -> Document:
         """End it, with its cleanup, in this process."""
-        await self._alone(f"cancel {execution_id}")
-        engine = await self._acting()
+        engine = await self._acting_alone(f"cancel {execution_id}")
         await engine.cancel(execution_id, reason)
         return await self._settled(execution_id)
 
     async def decide(self, execution_id: str, action: str | None, agreed: bool, reason: str) -> Document:
         """Approve or deny, and run what follows in this process."""
-        await self._alone(f"decide on {execution_id}")
-        engine = await self._acting()
+        engine = await self._acting_alone(f"decide on {execution_id}")
         await engine.decide(execution_id, action, agreed, reason=reason)
         return await self._settled(execution_id)
 
@@ -166,6 +167,15 @@ class LocalClient:
         rows, problems = await (await self._reading()).verify_audit()
         return {"valid": not problems, "rows": rows, "problems": plain(problems)}
 
+    @property
+    def guardrails(self) -> LocalGuardrails:
+        """What holds actions back. A running engine hears of a change within a second, so it need not be asked."""
+        return LocalGuardrails(self._open_store)
+
+    async def _open_store(self) -> AutomationEngine:
+        await self._reading()
+        return self._engine
+
     @cached_property
     def _engine(self) -> AutomationEngine:
         return AutomationEngine(self._config)
@@ -193,6 +203,11 @@ class LocalClient:
             self._open = True
         return self._engine.queries
 
+    async def _open_engine(self) -> AutomationEngine:
+        """The engine with its database open, and not running."""
+        await self._reading()
+        return self._engine
+
     async def _acting(self) -> AutomationEngine:
         """The running engine, with the definitions."""
         engine = self._defined
@@ -202,6 +217,11 @@ class LocalClient:
             self._exit.push_async_callback(engine.stop)
             self._open = True
         return engine
+
+    async def _acting_alone(self, what: str) -> AutomationEngine:
+        """The running engine, where no other holds in memory what is to be changed; raises Conflict."""
+        await self._alone(what)
+        return await self._acting()
 
     async def _alone(self, what: str) -> None:
         """Refuse to change what a running engine holds in memory; raises Conflict."""
@@ -223,6 +243,41 @@ class LocalClient:
                 # Another process may have it, whose changes only the database tells.
                 await watch.next(POLL_SECONDS)
         return {"execution_id": execution_id, "status": execution.status.value}
+
+
+class LocalGuardrails:
+    """Guardrails, by the rows of the configured database."""
+
+    def __init__(self, opened: Callable[[], Awaitable[AutomationEngine]]) -> None:
+        self._opened = opened
+
+    async def status(self) -> Document:
+        """What is so now."""
+        from automation.api.routes.guardrails import view_of
+
+        engine = await self._opened()
+        await engine.breakers.refresh()
+        return _document(await view_of(engine))
+
+    async def stop(self, reason: str) -> Document:
+        """Let nothing begin that changes anything."""
+        await (await self._opened()).guardrails.stop(reason)
+        return await self.status()
+
+    async def release(self, reason: str) -> Document:
+        """Lift that."""
+        await (await self._opened()).guardrails.release(reason=reason)
+        return await self.status()
+
+    async def freeze(self, window: FreezeWindow) -> Document:
+        """Put a freeze window in force."""
+        await (await self._opened()).guardrails.freeze(window)
+        return await self.status()
+
+    async def thaw(self, name: str) -> Document:
+        """Take one back."""
+        await (await self._opened()).guardrails.thaw(name)
+        return await self.status()
 
 
 def prepare_folder(database_url: str | None, data_dir: Path) -> None:

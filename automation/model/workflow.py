@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, IntEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from automation.model.approval import ApprovalPolicy
 from automation.model.base import Definition, Name
+from automation.model.guardrail import WorkflowGuardrails
 
 
 class AutomationLevel(Enum):
@@ -99,8 +102,34 @@ class ForEach(Definition):
     """How many items at the same time, at most."""
 
 
+class WaitFor(Definition):
+    """The event that an action waits for. What it carries as data becomes the outputs of the action."""
+
+    event: Annotated[str, Field(min_length=1, max_length=200)]
+    """Its type."""
+    condition: str | None = None
+    """Which one of this type: `event.data.order == ${order}`. `event` is the arriving event."""
+    timeout: Duration | None = None
+    """How long it is waited for; by default without end."""
+    on_timeout: Literal["fail", "continue"] = "fail"
+    """Whether the action then fails, with ActionTimeout, or has ended with the output `timed_out`."""
+
+
+WAIT_FOR = "flow.wait_for"
+"""The operation of an action that waits for an event."""
+
+
+def _waiting(value: Any) -> Any:
+    """An action that waits for an event does nothing else, so it need not say what it does."""
+    if isinstance(value, Mapping) and value.get("wait_for") is not None and "action_type" not in value:
+        return {**value, "action_type": WAIT_FOR}
+    return value
+
+
 class ActionDefinition(Definition):
     """One step of a workflow: an operation, its parameters, and how it is run."""
+
+    _complete = model_validator(mode="before")(_waiting)
 
     name: Name
     action_type: Name
@@ -124,14 +153,20 @@ class ActionDefinition(Definition):
     """Whether its failure fails the workflow."""
     always: bool = False
     """Run even when an action before it has failed or the workflow is cancelled: cleanup."""
+    on_guardrail: Literal["fail", "skip", "wait"] = "fail"
+    """What becomes of it when a guardrail holds it back; `wait` tries again when the guardrail says it may."""
     on_interrupt: Literal["retry", "fail"] | None = None
     """What to do when the engine died while it ran; by default retry if the operation is idempotent, else fail."""
+    wait_for: WaitFor | None = None
+    """An event to wait for; such an action needs no `action_type`."""
     for_each: Annotated[ForEach, BeforeValidator(_for_each)] | None = None
     """Run it once for each item of a list."""
     verify: Annotated[str, Field(min_length=1)] | None = None
     """What must be true once its work is done, else it fails: `cpu_usage < 70 within 5m for 1m`."""
     rollback: UndoDefinition | None = None
     """What undoes it; by default the operation's own undo."""
+    approval: ApprovalPolicy | None = None
+    """How people are asked before it runs, where they are."""
     description: str = ""
 
 
@@ -206,4 +241,10 @@ class WorkflowDefinition(Definition):
     """The limit for a whole execution; none by default."""
     enabled: bool = True
     """Whether triggers start it; a person still can."""
+    level: AutomationLevel | None = None
+    """How much of it is done without asking; of this and the configured level, the stricter one holds."""
+    approval: ApprovalPolicy | None = None
+    """How people are asked about a proposed execution, and about its actions where those do not say."""
+    guardrails: WorkflowGuardrails | None = None
+    """Limits and freeze windows for its actions, beside those of the configuration."""
     labels: dict[str, str] = Field(default_factory=dict)

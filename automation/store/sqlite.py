@@ -34,7 +34,7 @@ class Sqlite:
     """A database in one file. Opening it refuses, in one line, what would fail later."""
 
     def __init__(self, location: str, busy_timeout: float = 5.0) -> None:
-        self._private = location in ("", ":memory:")
+        self.private = location in ("", ":memory:")
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.path = Path(location)
         self._busy_timeout = busy_timeout
@@ -52,7 +52,7 @@ class Sqlite:
 
     def absent(self) -> str | None:
         """Why there can be nothing to read yet: there is no file."""
-        missing = not self._private and not self.path.exists() and self.path.parent.is_dir()
+        missing = not self.private and not self.path.exists() and self.path.parent.is_dir()
         return f"there is no file {self.path}; the engine makes it when it first starts" if missing else None
 
     async def settle(self) -> bool:
@@ -61,7 +61,7 @@ class Sqlite:
 
     async def open(self) -> None:
         """Connect; raises StoreUnavailable with what to do about it."""
-        if self._private:
+        if self.private:
             # A file of its own: readers and the writer have separate connections, which memory does not allow.
             self._temporary = tempfile.TemporaryDirectory(prefix="automation-")
             self.path = Path(self._temporary.name) / "automation.db"
@@ -155,6 +155,8 @@ class Sqlite:
             self.path, isolation_level=None, timeout=self._busy_timeout, check_same_thread=False, cached_statements=256
         )
         try:
+            # Only a file without tables takes it: what is freed in it can be given back while it is in use.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
@@ -238,13 +240,15 @@ class Sqlite:
         sql, order = self._sql(statement)
         if order is not None:
             rows = [_reorder(row, order) for row in rows]
-        head, separator, row = sql.partition(" VALUES ")
-        if not separator or not row.endswith(")") or len(rows) < _CHUNKS[-1]:
+        head, separator, values = sql.partition(" VALUES ")
+        row, _, tail = values.partition(")")
+        # What follows the values, such as ON CONFLICT, is said once for all of them.
+        if not separator or "?" in tail or len(rows) < _CHUNKS[-1]:
             connection.executemany(sql, rows)
             return
         begin = 0
         for size in _CHUNKS:
-            many = f"{head} VALUES {', '.join([row] * size)}" if len(rows) - begin >= size else ""
+            many = f"{head} VALUES {', '.join([row + ')'] * size)}{tail}" if len(rows) - begin >= size else ""
             while len(rows) - begin >= size:
                 connection.execute(many, [value for values in rows[begin : begin + size] for value in values])
                 begin += size

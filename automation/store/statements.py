@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ClauseElement, bindparam, delete, insert, null, select, update
+from sqlalchemy import ClauseElement, bindparam, delete, func, insert, literal_column, null, select, text, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import Update
 
@@ -49,11 +49,11 @@ def _insert(name: str, table: Any, order: int, *, expect: int | None = None, omi
     return Statement(name, insert(table).values({key: bindparam(key) for key in keys}), keys, order, expect)
 
 
-def _upsert(name: str, table: Any, order: int, *key: str) -> Statement:
+def _upsert(name: str, table: Any, order: int, *key: str, only: tuple[str, ...] = ()) -> Statement:
     # Both dialects have ON CONFLICT with the same words, so the SQLite construct serves for either.
     keys = tuple(column.name for column in table.columns)
     query = sqlite.insert(table).values({name: bindparam(name) for name in keys})
-    changed = {name: query.excluded[name] for name in keys if name not in key}
+    changed = {name: query.excluded[name] for name in only or keys if name not in key}
     return Statement(name, query.on_conflict_do_update(index_elements=list(key), set_=changed), keys, order)
 
 
@@ -66,6 +66,17 @@ def _change(
     return Statement(name, query, (*sets, *(f"where_{key}" for key in where)), order, expect)
 
 
+_WAIT_KEYS = (
+    "id",
+    "execution_id",
+    "action",
+    "event_type",
+    "condition",
+    "names",
+    "child_id",
+    "created_at",
+)
+
 EVENT = _insert("event", tables.events, 0, expect=1, omit=("seq",))
 DEFINITION = Statement(
     "definition",
@@ -75,10 +86,16 @@ DEFINITION = Statement(
     tuple(column.name for column in tables.definitions.columns),
     1,
 )
-EXECUTION = _insert("execution", tables.executions, 2)
-EXECUTION_KEYED = _insert("execution_keyed", tables.executions, 2, expect=1)
+# What few executions have is written by a statement of its own.
+_RARE = ("wish", "rerun_of", "forked_from")
+EXECUTION = _insert("execution", tables.executions, 2, omit=_RARE)
+EXECUTION_KEYED = _insert("execution_keyed", tables.executions, 2, expect=1, omit=_RARE)
+EXECUTION_ORIGIN = _change(
+    "execution_origin", tables.executions, 3, sets=("rerun_of", "forked_from"), where=("id",), expect=1
+)
 JOURNAL = _insert("journal", tables.journal, 3)
 EXECUTION_STATUS = _change("execution_status", tables.executions, 4, sets=("status", "wake_at", "node"), where=("id",))
+EXECUTION_BEGUN = _change("execution_begun", tables.executions, 4, sets=("started_at",), where=("id",))
 EXECUTION_END = _change(
     "execution_end",
     tables.executions,
@@ -94,6 +111,52 @@ EXECUTION_CANCEL = Statement(
     .where(tables.executions.c.finished_at.is_(None)),
     ("cancel_reason", "where_id"),
     4,
+    expect=1,
+)
+_UNFINISHED = (
+    update(tables.executions)
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.finished_at.is_(None))
+)
+EXECUTION_PAUSE = Statement(
+    "execution_pause",
+    _UNFINISHED.values(wish=bindparam("wish")).where(text("status NOT IN ('proposed', 'paused', 'rolling_back')")),
+    ("wish", "where_id"),
+    4,
+    expect=1,
+)
+EXECUTION_RESUME = Statement(
+    "execution_resume",
+    _UNFINISHED.values(wish=bindparam("wish")).where(text("(status = 'paused' OR wish IS NOT NULL)")),
+    ("wish", "where_id"),
+    4,
+    expect=1,
+)
+# Only the wish that was heeded: another one may have been made since.
+EXECUTION_HEED = Statement(
+    "execution_heed",
+    update(tables.executions)
+    .values(wish=null())
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.wish == bindparam("where_wish")),
+    ("where_id", "where_wish"),
+    4,
+)
+EXECUTION_RETRY = Statement(
+    "execution_retry",
+    update(tables.executions)
+    .values(
+        status=bindparam("status"),
+        node=bindparam("node"),
+        finished_at=null(),
+        error=null(),
+        cancel_reason=null(),
+        wish=null(),
+    )
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.finished_at == bindparam("where_finished_at")),
+    ("status", "node", "where_id", "where_finished_at"),
+    2,
     expect=1,
 )
 EXECUTION_CLAIM = Statement(
@@ -115,6 +178,83 @@ EXECUTIONS_RELEASE = Statement(
     .where(tables.executions.c.finished_at.is_(None)),
     ("where_node",),
     6,
+)
+WAIT = Statement(
+    "wait",
+    insert(tables.waits).values(
+        {key: bindparam(key) for key in _WAIT_KEYS}
+        | {"after_seq": select(func.coalesce(func.max(tables.events.c.seq), literal_column("0"))).scalar_subquery()}
+    ),
+    _WAIT_KEYS,
+    4,
+)
+WAIT_MET = Statement(
+    "wait_met",
+    update(tables.waits)
+    .values(met_at=bindparam("met_at"), event=bindparam("event"))
+    .where(tables.waits.c.id == bindparam("where_id"))
+    .where(tables.waits.c.met_at.is_(None)),
+    ("met_at", "event", "where_id"),
+    5,
+)
+WAIT_DELETE = Statement(
+    "wait_delete", delete(tables.waits).where(tables.waits.c.id == bindparam("where_id")), ("where_id",), 6
+)
+WAITS_DELETE = Statement(
+    "waits_delete",
+    delete(tables.waits).where(tables.waits.c.execution_id == bindparam("where_execution_id")),
+    ("where_execution_id",),
+    6,
+)
+APPROVAL = _insert("approval", tables.approvals, 6, omit=("settled_at",))
+APPROVAL_CHANGE = Statement(
+    "approval_change",
+    update(tables.approvals)
+    .values(
+        {key: bindparam(key) for key in ("status", "answers", "escalated_at", "decided_at", "revision")},
+    )
+    .where(tables.approvals.c.id == bindparam("where_id"))
+    .where(tables.approvals.c.revision == bindparam("where_revision"))
+    .where(text("status = 'pending'")),
+    ("status", "answers", "escalated_at", "decided_at", "revision", "where_id", "where_revision"),
+    6,
+    expect=1,
+)
+APPROVAL_SETTLE = _change("approval_settle", tables.approvals, 6, sets=("settled_at",), where=("id",))
+APPROVALS_WITHDRAW = Statement(
+    "approvals_withdraw",
+    update(tables.approvals)
+    .values(
+        status=text("CASE WHEN status = 'pending' THEN 'withdrawn' ELSE status END"),
+        settled_at=bindparam("settled_at"),
+    )
+    .where(tables.approvals.c.execution_id == bindparam("where_execution_id"))
+    .where(tables.approvals.c.settled_at.is_(None)),
+    ("settled_at", "where_execution_id"),
+    6,
+)
+_new_value = sqlite.insert(tables.large_values).values(
+    {column.name: bindparam(column.name) for column in tables.large_values.columns}
+)
+# That it is used anew is noted once an hour, because a row is written with its body. The hour is far less than the time
+# for which a value that nobody names is kept, so that one that is about to be named again is never deleted.
+LARGE_VALUE = Statement(
+    "large_value",
+    _new_value.on_conflict_do_update(
+        index_elements=["sha256"],
+        set_={"used_at": _new_value.excluded.used_at},
+        where=tables.large_values.c.used_at < _new_value.excluded.used_at - literal_column("3600"),
+    ),
+    tuple(column.name for column in tables.large_values.columns),
+    2,
+)
+LARGE_VALUE_USE = Statement(
+    "large_value_use",
+    sqlite.insert(tables.large_value_uses)
+    .values(execution_id=bindparam("execution_id"), sha256=bindparam("sha256"))
+    .on_conflict_do_nothing(index_elements=["execution_id", "sha256"]),
+    ("execution_id", "sha256"),
+    2,
 )
 DECISION = _insert("decision", tables.decisions, 7, omit=("seq",))
 ALERT = _upsert("alert", tables.alerts, 8, "fingerprint")
@@ -142,7 +282,9 @@ NODE_DELETE = Statement(
     "node_delete", delete(tables.nodes).where(tables.nodes.c.id == bindparam("where_id")), ("where_id",), 13
 )
 ACT = _upsert("act", tables.acts, 14, "execution_id", "action")
-ACT_END = _change("act_end", tables.acts, 15, sets=("until", "changed_at"), where=("execution_id", "action"))
+ACT_END = _change("act_end", tables.acts, 15, sets=("until", "node", "changed_at"), where=("execution_id", "action"))
+ACT_HOLD = _upsert("act_hold", tables.acts, 13, "execution_id", "action", only=("held_by", "changed_at"))
+ACT_UNHOLD = _change("act_unhold", tables.acts, 14, sets=("held_by",), where=("execution_id", "action"))
 ACTS_FORGET = Statement(
     "acts_forget",
     delete(tables.acts).where(tables.acts.c.changed_at < bindparam("before")),

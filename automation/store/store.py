@@ -16,6 +16,7 @@ from automation.config import Store as Settings
 from automation.errors import ConfigurationError, EngineStopped, MissingExtra
 from automation.store import schema
 from automation.store.audit import Fact
+from automation.store.large import Limits
 from automation.store.sqlite import Sqlite
 from automation.store.statements import Op
 from automation.store.writer import Backend, Writer
@@ -77,6 +78,7 @@ class Store:
         audit = audit or Audit()
         self.url = url
         self.backend: Backend = backend_of(url, settings, connections)
+        self.limits = Limits(settings.inline_bytes, settings.max_execution_bytes)
         self._settings = settings
         self._batch = batch
         self._audited = frozenset(audit.events_to_audit) if audit.enabled else frozenset()

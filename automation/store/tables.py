@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -88,6 +89,9 @@ executions = Table(
     Column("request_hash", String),
     Column("cancel_reason", Text),
     Column("error", Text),
+    Column("wish", Text),
+    Column("rerun_of", String),
+    Column("forked_from", String),
     Index(
         "ix_executions_key",
         "idempotency_key",
@@ -119,6 +123,99 @@ journal = Table(
     Column("kind", String, nullable=False),
     Column("action", String),
     Column("body", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+waits = Table(
+    "waits",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("execution_id", String, nullable=False),
+    Column("action", String, nullable=False),
+    # What it waits for: an event of this type, or
+    Column("event_type", String),
+    Column("condition", Text),
+    Column("names", Text, nullable=False),
+    # the end of this execution.
+    Column("child_id", String),
+    Column("created_at", Double, nullable=False),
+    # The newest event when the wait began: only later ones count.
+    Column("after_seq", BigInteger, nullable=False),
+    # That it has come, and the event.
+    Column("met_at", Double),
+    Column("event", Text),
+    Index(None, "execution_id"),
+    Index(
+        "ix_waits_child",
+        "child_id",
+        sqlite_where=text("child_id IS NOT NULL"),
+        postgresql_where=text("child_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_waits_met",
+        "met_at",
+        sqlite_where=text("met_at IS NOT NULL"),
+        postgresql_where=text("met_at IS NOT NULL"),
+    ),
+)
+
+packed_journals = Table(
+    "packed_journals",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("entries", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("execution_id", String, nullable=False),
+    Column("workflow", String, nullable=False),
+    Column("action", String),
+    Column("operation", String),
+    Column("effect", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("started_by", String, nullable=False),
+    Column("by_hand", Boolean, nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("status", String, nullable=False),
+    Column("answers", Text, nullable=False),
+    Column("escalated_at", Double),
+    Column("decided_at", Double),
+    Column("settled_at", Double),
+    Column("revision", Integer, nullable=False),
+    Index(None, "execution_id", "id"),
+    Index(None, "status", "id"),
+    Index(None, "workflow", "id"),
+    Index(
+        "ix_approvals_unsettled",
+        "status",
+        sqlite_where=text("settled_at IS NULL"),
+        postgresql_where=text("settled_at IS NULL"),
+    ),
+)
+
+# The body comes last: whoever reads the columns before it does not read its pages.
+large_values = Table(
+    "large_values",
+    metadata,
+    Column("sha256", String, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),
+    Column("coding", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+large_value_uses = Table(
+    "large_value_uses",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("sha256", String, primary_key=True),
+    Index(None, "sha256"),
     sqlite_with_rowid=False,
 )
 

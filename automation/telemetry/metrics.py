@@ -59,6 +59,12 @@ class Metrics:
             "Plain functions that run on in a thread although their action has ended.",
             registry=registry,
         )
+        self.guardrail_refusals = Counter(
+            "guardrail_refusals_total",
+            "Actions that a guardrail held back, by which: stop, freeze, cooldown, rate, blast_radius.",
+            ["guardrail"],
+            registry=registry,
+        )
         self.breakers = Gauge(
             "circuit_breaker_state",
             "The circuit of an operation on a target, once it has opened: 0 closed, 1 half open, 2 open.",
@@ -102,6 +108,17 @@ class Metrics:
         self.reload_successful = Gauge(
             "automation_config_last_reload_successful",
             "1 if the last reading of definitions was valid.",
+            registry=registry,
+        )
+        self.retention_deleted = Counter(
+            "automation_retention_deleted_total",
+            "Rows deleted for their age; of the journal, those that were packed.",
+            ["table"],
+            registry=registry,
+        )
+        self.retention_last_run = Gauge(
+            "automation_retention_last_run_timestamp_seconds",
+            "When this process last deleted what was past its time; 0 if it has not yet.",
             registry=registry,
         )
         self.pending = Gauge("automation_store_pending_writes", "Writes that wait for the writer.", registry=registry)

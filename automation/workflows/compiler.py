@@ -9,12 +9,19 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from automation.conditions import Condition, Template, compile_condition, compile_template, seconds_of
+from automation.conditions import (
+    Condition,
+    Template,
+    compile_bound,
+    compile_condition,
+    compile_template,
+    seconds_of,
+)
 from automation.errors import ConditionError, DefinitionError, Problem
-from automation.model.workflow import ActionDefinition, ScheduleTrigger, WorkflowDefinition
+from automation.model.workflow import WAIT_FOR, ActionDefinition, ScheduleTrigger, WorkflowDefinition
 from automation.plugins import Plugin, registry, validation_problems
 from automation.workflows import checks
-from automation.workflows.plan import EXPLICIT, FAILURES, Plan, Step, Undo
+from automation.workflows.plan import EXPLICIT, FAILURES, EventWait, Plan, Step, Undo
 from automation.workflows.verify import Check, parse_check
 
 
@@ -60,6 +67,7 @@ class _Compiler:
         )
         steps = [self._step(index, action, names) for index, action in enumerate(definition.actions)]
         self._find_cycles(names)
+        self.problems += [Problem(self.path + place, message) for place, message in checks.policies(definition)]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
         plan = Plan(
@@ -137,7 +145,25 @@ class _Compiler:
             needed,
             delay,
             verify=self._verify(action, path),
+            wait_for=self._wait_for(action, plugin, path),
         )
+
+    def _wait_for(self, action: ActionDefinition, plugin: Plugin, path: str) -> EventWait | None:
+        given = action.wait_for
+        if given is None:
+            if plugin.name == WAIT_FOR:
+                self._problem(f"{path}.wait_for", f"is required by {WAIT_FOR}")
+            return None
+        if plugin.name != WAIT_FOR:
+            self._problem(
+                f"{path}.wait_for", f"such an action does nothing else: leave out its action_type, or use {WAIT_FOR}"
+            )
+        bound = None
+        try:
+            bound = None if given.condition is None else compile_bound(given.condition)
+        except ConditionError as error:
+            self._problem(f"{path}.wait_for.condition", error.message)
+        return EventWait(given.event, bound, self._duration(given.timeout, f"{path}.wait_for.timeout"))
 
     def _verify(self, action: ActionDefinition, path: str) -> Check | None:
         try:
@@ -259,13 +285,18 @@ class _Compiler:
             for key, template in (("for_each", step.items), ("delay", step.delay))
             if template is not None
         ]
+        if step.wait_for is not None and step.wait_for.timeout is not None:
+            uses.append((f"{base}.wait_for.timeout", step.wait_for.timeout.paths))
+        if step.wait_for is not None and step.wait_for.condition is not None:
+            uses.append((f"{base}.wait_for", step.wait_for.condition.given_paths))
+            uses.append((f"{base}.wait_for.condition", step.wait_for.condition.paths))
         if step.verify is not None:
             uses.append((f"{base}.verify", step.verify.condition.paths))
         return uses
 
 
-_AFTERWARDS = (".verify",)
-"""Keys with conditions that are looked at when the action has done its work."""
+_AFTERWARDS = (".verify", ".wait_for.condition")
+"""Keys with conditions that are looked at when there are more names: of metrics, or of the event that has come."""
 
 
 def _pinned(definition: WorkflowDefinition) -> str:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from pydantic import BaseModel
 
-from automation.conditions import Condition, Template
+from automation.conditions import BoundCondition, Condition, Template
 from automation.errors import Problem
 from automation.model.workflow import ActionDefinition, WorkflowDefinition
 from automation.plugins import Plugin
@@ -38,6 +38,15 @@ class Undo:
     timeout_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EventWait:
+    """The event that a step waits for."""
+
+    event_type: str
+    condition: BoundCondition | None
+    timeout: Template | None
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One action of a plan."""
@@ -59,11 +68,23 @@ class Step:
     """What gives the time for which it is held back before it begins."""
     verify: Check | None = None
     """What must be true once it has done its work."""
+    wait_for: EventWait | None = None
+    """The event that it waits for."""
 
     @cached_property
     def own_names(self) -> frozenset[str]:
         """Names of its own scope."""
         return OWN | ITEM if self.items is not None else OWN
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Names without which it cannot begin."""
+        found = self.parameters.names | _names(self.items) | _names(self.delay)
+        if self.wait_for is not None:
+            found |= _names(self.wait_for.timeout)
+            if self.wait_for.condition is not None:
+                found |= {path.partition(".")[0].partition("[")[0] for path in self.wait_for.condition.given_paths}
+        return found
 
     @cached_property
     def name(self) -> str:
@@ -103,15 +124,18 @@ class Plan:
         return records.definition("workflow", self.name, self.body, 0.0)[0]
 
     @cached_property
+    def waits(self) -> bool:
+        """Whether any of its steps may wait for something that is stored as a wait."""
+        return any(step.wait_for is not None for step in self.steps)
+
+    @cached_property
     def inputs_used(self) -> tuple[tuple[str, int], ...]:
         """Names that only a variable or the event can give, each with the index of the action that uses it."""
         return tuple(
             (name, step.index)
             for step in self.steps
             if not step.depends_on
-            for name in sorted(
-                (step.parameters.names | _names(step.items) | _names(step.delay)) - EXPLICIT - step.own_names
-            )
+            for name in sorted(step.names - EXPLICIT - step.own_names)
         )
 
     @cached_property

@@ -1,6 +1,6 @@
 """Who works on what: the lease of this node, and the taking up of executions that nobody holds.
 
-An execution without a node, or with one whose lease ran out, is anybody's: the first to change its row has it. A timer
+An execution without a node, or with one that is dead, is anybody's: the first to change its row has it. A timer
 that is due, the work of a dead process and what a stopping engine left are all found by the same query.
 """
 
@@ -18,15 +18,21 @@ from automation.infrastructure.processes import began
 from automation.model.execution import WorkflowStatus
 from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
-from automation.store import executions, statements
+from automation.store import approvals, executions, statements, waits
+from automation.store.executions import Asked, Stored
 from automation.store.statements import Unexpected
 from automation.store.store import Store
 from automation.workflows.compiler import compile_workflow
 from automation.workflows.plan import Plan
 from automation.workflows.run import Run
+from automation.workflows.silence import Silence
 from automation.workflows.state import fold
+from automation.workflows.waits import Waits
 
 log = logging.getLogger("automation.recovery")
+
+_ANSWERABLE = frozenset({WorkflowStatus.WAITING, WorkflowStatus.PROPOSED})
+"""What is taken up to look at an answer; one that is paused does so when it goes on."""
 
 SHORTEST_PAUSE = 0.02
 """Seconds between two looks, however much is due."""
@@ -41,14 +47,20 @@ class Recovery:
         clock: Clock,
         lease_seconds: float,
         launch: Callable[[Run], None],
-        cancel: Callable[[str, str], None],
+        heed: Callable[[Asked], None],
+        call: Callable[[str], object],
+        waits: Waits,
     ) -> None:
         self.node = new_id()
+        self._waits = waits
         self._store = store
         self._clock = clock
         self._lease = lease_seconds
+        self._silence = Silence(lease_seconds)
+        self._silent: frozenset[str] = frozenset()
         self._launch = launch
-        self._cancel = cancel
+        self._heed = heed
+        self._call = call
         self._plans: dict[str, Plan] = {}
         self._blocked: dict[str, str] = {}
         self._poke = asyncio.Event()
@@ -85,14 +97,17 @@ class Recovery:
         """Look again soon: something was parked or registered."""
         self._poke.set()
 
-    async def take(self, execution_id: str) -> Run | None:
-        """Claim an execution that nobody holds and load it, or None if another node holds it."""
-        stored = await executions.load(self._store, execution_id)
-        if stored is None or stored.execution.status.finished:
+    async def take(self, execution_id: str, *, only: Callable[[Stored], bool] = lambda _: True) -> Run | None:
+        """Claim an execution that nobody holds and load it, or None if another node holds it.
+
+        With `only`, not if it says no: perhaps somebody was quicker, and there is nothing left to take it up for.
+        """
+        stored = await executions.load(self._store, execution_id, whole=False)
+        if stored is None or stored.execution.status.finished or not only(stored):
             return None
         if stored.node is not None and await self._lives(stored.node):
             return None
-        plan = self._plan(stored.execution.definition_id, stored.definition)
+        plan = self.plan(stored.execution.definition_id, stored.definition)
         claim = statements.EXECUTION_CLAIM(
             node=self.node, status=WorkflowStatus.RUNNING.value, where_id=execution_id, where_node=stored.node
         )
@@ -103,24 +118,43 @@ class Recovery:
         # Read again: whoever held it may have written between the first look and the claim.
         state = fold((step.name for step in plan.steps), await executions.entries(self._store, execution_id))
         execution = stored.execution
-        run = Run(execution.id, plan, actor=execution.actor, priority=execution.priority, node=self.node, state=state)
+        run = Run(
+            execution.id,
+            plan,
+            actor=execution.actor,
+            priority=execution.priority,
+            node=self.node,
+            state=state,
+            limits=self._store.limits,
+        )
+        run.knows(stored.large)
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
+        if plan.waits:
+            for met in await waits.met_of(self._store, execution_id):
+                run.rouse(met.action, met.id, met.event)
         if stored.cancel_reason is not None:
             run.interrupt(WorkflowStatus.CANCELLED, stored.cancel_reason or "cancelled")
+        if execution.wish is not None:
+            run.ask(execution.wish)
+        if state.asks:
+            run.call()
         return run
 
     async def _loop(self) -> None:
-        next_beat = self._clock.now() + self._lease / 3
+        # Not by the clock on the wall: set back, it would keep us from being heard.
+        next_beat = self._clock.monotonic() + self._lease / 3
         while True:
             try:
                 self._poke.clear()
-                if self._clock.now() >= next_beat:
+                if self._clock.monotonic() >= next_beat:
                     await self._beat()
-                    next_beat = self._clock.now() + self._lease / 3
-                for execution_id, reason in await executions.to_cancel(self._store, self.node):
-                    self._cancel(execution_id, reason)
-                await self._bury_the_dead()
+                    next_beat = self._clock.monotonic() + self._lease / 3
+                for asked in await executions.asked_of(self._store, self.node):
+                    self._heed(asked)
+                await self._look_at_answers()
+                if await self._bury_the_dead() or self._waits:
+                    await self._waits.refresh(self.node)
                 looked = self._clock.now()
                 while await self._take_some():
                     looked = self._clock.now()
@@ -130,7 +164,7 @@ class Recovery:
                 # What was due when it was looked at, and not taken, is blocked, or another node is about to take it.
                 due = None if wake_at is None or wake_at <= looked else max(wake_at, now + SHORTEST_PAUSE)
                 # What other nodes ask for is only seen by looking.
-                look = min(max(next_beat - now, SHORTEST_PAUSE), 1.0)
+                look = min(max(next_beat - self._clock.monotonic(), SHORTEST_PAUSE), 1.0)
                 await rest(self._clock, due, look, self._poke)
             except StoreError as error:
                 log.error("recovery: %s", error.message)
@@ -139,6 +173,14 @@ class Recovery:
                 # Whatever goes wrong here, the lease must be kept up and the next round made.
                 log.exception("recovery failed; it goes on")
                 await self._clock.sleep(1.0)
+
+    async def _look_at_answers(self) -> None:
+        """What people have answered by way of another node, or in the moment in which it left memory."""
+        for found in await approvals.answered(self._store):
+            if found.node == self.node:
+                self._call(found.execution_id)
+            elif found.node is None and WorkflowStatus(found.status) in _ANSWERABLE:
+                await self._take_or_block(found.execution_id, found.workflow)
 
     async def _beat(self) -> None:
         await self._store.commit(
@@ -154,9 +196,14 @@ class Recovery:
             ]
         )
 
-    async def _bury_the_dead(self) -> None:
-        """Nodes of this host whose process is gone need not be waited for."""
-        for node in await executions.all_nodes(self._store):
+    async def _bury_the_dead(self) -> bool:
+        """Nodes of this host whose process is gone need not be waited for; any other one is dead when it is silent.
+
+        Returns whether there are others.
+        """
+        nodes = await executions.all_nodes(self._store)
+        self._silent = self._silence.look(nodes, self._clock.monotonic()) - {self.node}
+        for node in nodes:
             if (
                 node.id != self.node
                 and node.host == socket.gethostname()
@@ -164,6 +211,7 @@ class Recovery:
             ):
                 log.warning("node %s (process %d) died; its work is taken up", node.id, node.pid)
                 await self.bury(node.id)
+        return len(nodes) > 1
 
     async def bury(self, node: str) -> None:
         """What this node held is anybody's: it is dead."""
@@ -171,29 +219,33 @@ class Recovery:
         self.poke()
 
     async def _lives(self, node: str) -> bool:
-        """Whether this node, or another whose lease has not run out, holds what is its."""
-        now = self._clock.now()
+        """Whether a node holds what is its: this one, and any other that is signed on and has been heard of."""
         nodes = await executions.all_nodes(self._store)
-        return node == self.node or any(known.id == node and known.lease_until > now for known in nodes)
+        return node == self.node or (node not in self._silent and any(known.id == node for known in nodes))
 
     async def _take_some(self) -> bool:
-        found = await executions.orphans(self._store, self.node, self._clock.now())
+        found = await executions.orphans(self._store, self._silent, self._clock.now())
         taken = 0
         for execution_id, _, workflow in found:
-            try:
-                run = await self.take(execution_id)
-            except (DefinitionError, NotFound) as error:
-                if execution_id not in self._blocked:
-                    log.warning("execution %s of %s waits: %s", execution_id, workflow, error.message)
-                self._blocked[execution_id] = error.message
-                continue
-            self._blocked.pop(execution_id, None)
-            if run is not None:
-                taken += 1
-                self._launch(run)
+            taken += await self._take_or_block(execution_id, workflow)
         return taken > 0
 
-    def _plan(self, definition_id: str, body: str) -> Plan:
+    async def _take_or_block(self, execution_id: str, workflow: str) -> bool:
+        """Take an execution up and run it, or note why that is not possible; whether it runs now."""
+        try:
+            run = await self.take(execution_id)
+        except (DefinitionError, NotFound) as error:
+            if execution_id not in self._blocked:
+                log.warning("execution %s of %s waits: %s", execution_id, workflow, error.message)
+            self._blocked[execution_id] = error.message
+            return False
+        self._blocked.pop(execution_id, None)
+        if run is not None:
+            self._launch(run)
+        return run is not None
+
+    def plan(self, definition_id: str, body: str) -> Plan:
+        """A stored version of a workflow, compiled; raises DefinitionError if an operation of it is not known."""
         plan = self._plans.get(definition_id)
         if plan is None:
             plan = self._plans[definition_id] = compile_workflow(WorkflowDefinition.model_validate_json(body))

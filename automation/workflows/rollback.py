@@ -61,6 +61,7 @@ class Undoing:
         self._resources = surroundings.resources
         self._secrets = surroundings.secrets
         self._flush = flush
+        self._guards = surroundings.guards
         self._limit = limit
 
     async def finish(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> Ending:
@@ -101,6 +102,7 @@ class Undoing:
 
     async def _undo(self, run: Run, rollback: Rollback, key: str) -> None:
         step = run.step_of(key)
+        await self._let_through(run, rollback)
         now = self._clock.now()
         run.note(now, "undo_started", key, {})
         await self._flush(run)
@@ -119,6 +121,19 @@ class Undoing:
             # The engine stops: the next one runs this undo again.
             raise
         run.fact(self._clock.now(), "action_execution", f"undo {step.plugin.name}", outcome, {"action": key})
+
+    async def _let_through(self, run: Run, rollback: Rollback) -> None:
+        """Return when no stop of all changes is in force; what that takes is not counted in the time of the rollback.
+
+        Waited for here and not parked: it is in the journal that it is held, and whoever takes it up waits on.
+        """
+        while (stop := self._guards.stopped) is not None:
+            if rollback.held_at is None:
+                run.note(self._clock.now(), "rollback_held", None, {"reason": f"guardrail stop: {stop.reason}"})
+                await self._flush(run)
+            await self._guards.released()
+        if rollback.held_at is not None:
+            run.note(self._clock.now(), "rollback_released", None, {})
 
     def _call(self, run: Run, step: Step, key: str, left: float) -> Call:
         undo = step.undo

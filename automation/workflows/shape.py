@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automation.model.workflow import ActionDefinition
+from automation.model.workflow import ActionDefinition, WaitFor
 
 
 def shape_of(action: ActionDefinition) -> tuple[str, ...]:
@@ -12,9 +12,18 @@ def shape_of(action: ActionDefinition) -> tuple[str, ...]:
         found.append(f"after {joined(action)}")
     if action.delay is not None:
         found.append(f"after a delay of {spoken(action.delay)}")
+    if action.wait_for is not None:
+        found.append(_awaited(action.wait_for))
     if action.verify is not None:
         found.append(f"then must be true: {action.verify}")
     return tuple(found)
+
+
+def _awaited(wait: WaitFor) -> str:
+    words = f"waits for an event {wait.event}"
+    if wait.condition is not None:
+        words += f" with {wait.condition}"
+    return words if wait.timeout is None else f"{words}, at most {spoken(wait.timeout)}"
 
 
 def spoken(duration: float | str) -> str:

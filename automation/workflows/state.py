@@ -26,11 +26,15 @@ class ActionState:
     """What the journal says of one action."""
 
     __slots__ = (
+        "approval",
         "approved",
         "attempt",
+        "awaits",
         "delayed",
         "error",
         "finished_at",
+        "held_by",
+        "hindered",
         "items",
         "operation",
         "outputs",
@@ -39,6 +43,7 @@ class ActionState:
         "started_at",
         "status",
         "verifying",
+        "wait",
         "wake_at",
     )
 
@@ -56,11 +61,21 @@ class ActionState:
         self.started_at: float | None = None
         self.finished_at: float | None = None
         self.wake_at: float | None = None
+        self.approval: str | None = None
+        """The approval that was asked for it."""
         self.approved: bool | None = None
+        self.hindered = False
+        """Whether it was skipped because of how the execution was ending, and not by a condition of its own."""
         self.delayed = False
         """Whether it was held back for its delay: that is over when its time has come."""
+        self.wait: str | None = None
+        """The id of the wait that holds it up."""
+        self.awaits: str | None = None
+        """What it waits for beside a time or a person: an event, a workflow, its items."""
         self.verifying: Verifying | None = None
         """While its work is done and its `verify` is not yet true."""
+        self.held_by: str | None = None
+        """The guardrail that it waits for."""
 
     def as_run(self, name: str) -> ActionRun:
         """The frozen form."""
@@ -75,13 +90,22 @@ class ActionState:
             started_at=self.started_at,
             finished_at=self.finished_at,
             wake_at=self.wake_at,
+            waits_for=self._waits_for(),
+            approval=self.approval if self.approved is None else None,
         )
+
+    def _waits_for(self) -> str | None:
+        if self.status is not ActionStatus.WAITING:
+            return None
+        if self.approval is not None and self.approved is None:
+            return "approval"
+        return self.awaits or ("approval" if self.wake_at is None else "time")
 
 
 class Rollback:
     """What the journal says of the undoing of an execution."""
 
-    __slots__ = ("error", "failed", "order", "reason", "status", "undone", "until", "without_undo")
+    __slots__ = ("error", "failed", "held_at", "order", "reason", "status", "undone", "until", "without_undo")
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self.reason: str = body["reason"]
@@ -95,6 +119,14 @@ class Rollback:
         self.error: dict[str, Any] | None = body.get("error")
         self.undone: list[str] = []
         self.failed: dict[str, str] = {}
+        self.held_at: float | None = None
+        """Since when it is held up by a stop of all changes."""
+
+    def hold(self, since: float | None, at: float) -> None:
+        """It is held up since then, or from now on no longer: what it has waited is added to its time."""
+        if since is None and self.held_at is not None:
+            self.until += at - self.held_at
+        self.held_at = since
 
     def apply(self, kind: str, action: str, body: Mapping[str, Any]) -> None:
         """Take in one entry."""
@@ -109,13 +141,17 @@ class State:
 
     __slots__ = (
         "actions",
+        "approval",
+        "asks",
         "cancel_reason",
         "completed",
+        "counted_from",
         "error",
         "event",
         "finished_at",
         "names",
         "outputs",
+        "paused_at",
         "rollback",
         "seq",
         "started_at",
@@ -135,6 +171,13 @@ class State:
         """Outputs of all actions by their keys, a later action's over an earlier one's."""
         self.seq = 0
         self.started_at = 0.0
+        self.counted_from = 0.0
+        """From when its time limit counts: its start, later by the time that it was paused, or its last retry."""
+        self.paused_at: float | None = None
+        self.approval: str | None = None
+        """Of a proposed execution: the approval that it waits for."""
+        self.asks = False
+        """Whether people were asked something."""
         self.finished_at: float | None = None
         self.cancel_reason: str | None = None
         self.error: dict[str, Any] | None = None
@@ -149,16 +192,57 @@ class State:
             self._apply_action(kind, action, at, body)
         elif kind == "started":
             self.status = WorkflowStatus.RUNNING
-            self.started_at = at
+            self.started_at = self.counted_from = at
             self.variables = body.get("variables") or {}
             self.event = body.get("event")
+            if "approval" in body:
+                self.status, self.approval, self.asks = WorkflowStatus.PROPOSED, body["approval"], True
         elif kind == "rollback_started":
             self.status = WorkflowStatus.ROLLING_BACK
             self.rollback = Rollback(body)
+        elif kind in ("rollback_held", "rollback_released") and self.rollback is not None:
+            self.rollback.hold(at if kind == "rollback_held" else None, at)
         elif kind == "finished":
             self.status = WorkflowStatus(body["status"])
             self.error = body.get("error")
             self.finished_at = at
+        elif kind == "paused":
+            self.status, self.paused_at = WorkflowStatus.PAUSED, at
+        elif kind == "resumed":
+            self.counted_from += at - (at if self.paused_at is None else self.paused_at)
+            self.status, self.paused_at = WorkflowStatus.RUNNING, None
+        elif kind in ("approved", "denied"):
+            self.approval = None
+            if kind == "approved":
+                self.status = WorkflowStatus.RUNNING
+                self.started_at = self.counted_from = at
+        elif kind == "retried":
+            self._retried(at, body["actions"])
+
+    def _retried(self, at: float, names: Iterable[str]) -> None:
+        """Go on after the end: these actions have not run."""
+        again = frozenset(names)
+        self.status = WorkflowStatus.RUNNING
+        self.error = self.finished_at = None
+        self.counted_from = at
+        for key, before in list(self.actions.items()):
+            name = key.partition("[")[0]
+            if name not in again or (key != name and before.status is ActionStatus.SUCCEEDED):
+                # An item that has succeeded is not repeated, though its action is.
+                continue
+            self.actions[key] = after = ActionState()
+            after.items = before.items
+        # Of what is repeated, nothing counts as done but the items that were kept.
+        self.completed = [
+            key
+            for key in self.completed
+            if key.partition("[")[0] not in again or self.actions[key].status is ActionStatus.SUCCEEDED
+        ]
+        done = [state for name, state in self.actions.items() if name in self.names and name not in again]
+        self.outputs = {}
+        for state in sorted(done, key=lambda state: state.finished_at or 0.0):
+            if state.status is ActionStatus.SUCCEEDED and isinstance(state.outputs, dict):
+                self.outputs.update(state.outputs)
 
     def _apply_action(self, kind: str, name: str, at: float, body: Mapping[str, Any]) -> None:
         state = self.action(name)
@@ -166,6 +250,7 @@ class State:
             self.rollback.apply(kind, name, body)
             return
         state.wake_at = None
+        state.held_by = None
         if kind == "action_started":
             state.status = ActionStatus.RUNNING
             state.attempt = body["attempt"]
@@ -176,6 +261,7 @@ class State:
                 state.started_at = at
             state.reason = None
             state.error = None
+            state.awaits = None
         elif kind == "action_completed":
             state.status = ActionStatus.SUCCEEDED
             state.outputs = body["outputs"]
@@ -187,7 +273,7 @@ class State:
                 self.outputs.update(state.outputs)
         elif kind == "action_failed":
             state.error = body["error"]
-            state.verifying = None
+            state.verifying = state.wait = state.awaits = None
             state.wake_at = body.get("retry_at")
             state.status = ActionStatus.FAILED if state.wake_at is None else ActionStatus.WAITING
             state.finished_at = at if state.wake_at is None else None
@@ -195,19 +281,32 @@ class State:
             state.status = ActionStatus.WAITING
             state.wake_at = body.get("until")
             state.reason = body.get("reason")
-        elif kind == "action_skipped":
-            state.status = ActionStatus.SKIPPED
+            if "approval" in body:
+                state.approval, self.asks = body["approval"], True
+            state.held_by = body.get("held_by")
+        elif kind in ("action_skipped", "action_cancelled"):
+            state.status = ActionStatus.SKIPPED if kind == "action_skipped" else ActionStatus.CANCELLED
             state.reason = body.get("reason")
             state.finished_at = at
-        elif kind == "action_cancelled":
-            state.status = ActionStatus.CANCELLED
-            state.reason = body.get("reason")
-            state.finished_at = at
-        elif kind == "action_delayed":
+            # 0.1.0 did not say it by itself.
+            state.hindered = body.get("hindered", str(state.reason).endswith(" failed"))
+        else:
+            self._apply_rare(state, kind, name, at, body)
+
+    def _apply_rare(self, state: ActionState, kind: str, name: str, at: float, body: Mapping[str, Any]) -> None:
+        """What few actions have entries of."""
+        if kind == "action_delayed":
             state.status = ActionStatus.WAITING
             state.wake_at = body["until"]
             state.reason = body["reason"]
             state.delayed = True
+        elif kind == "action_awaits":
+            state.status = ActionStatus.WAITING
+            state.wake_at = body["until"]
+            state.reason = body["reason"]
+            state.wait = body.get("wait")
+            state.held_by = body.get("held_by")
+            state.awaits = body["for"]
         elif kind == "action_verifying":
             state.outputs = body["outputs"]
             state.verifying = Verifying(at, body["until"])
@@ -219,6 +318,24 @@ class State:
         elif kind in ("approved", "denied"):
             state.approved = kind == "approved"
             state.reason = body.get("reason")
+            state.error = body.get("error")
+        elif kind == "action_taken_over":
+            self._take_over(state, name, body)
+
+    def _take_over(self, state: ActionState, name: str, body: Mapping[str, Any]) -> None:
+        """An action that the execution from which this one was forked has ended: it is not ours to undo."""
+        state.status = ActionStatus(body["status"])
+        state.operation = body["operation"]
+        state.parameters = body.get("parameters") or {}
+        state.attempt = body["attempt"]
+        state.items = body.get("items")
+        state.outputs = body.get("outputs")
+        state.error = body.get("error")
+        state.reason = body.get("reason")
+        state.started_at = body.get("started_at")
+        state.finished_at = body.get("finished_at")
+        if state.status is ActionStatus.SUCCEEDED and isinstance(state.outputs, dict):
+            self.outputs.update(state.outputs)
 
     def action(self, key: str) -> ActionState:
         """The state of an action, or of an item of one."""

@@ -18,11 +18,16 @@ from automation.model.workflow import AutomationLevel, RetryPolicy
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
+from automation.workflows.arrivals import Arrivals
+from automation.workflows.consent import Consent
 from automation.workflows.each import Each
+from automation.workflows.gate import Gate, Passage
+from automation.workflows.guards import Guards
 from automation.workflows.plan import Step
-from automation.workflows.run import Run, Turn, backoff, needs_approval
+from automation.workflows.run import Run, Turn, backoff
 from automation.workflows.state import Scope
 from automation.workflows.verification import Samples, Verification
+from automation.workflows.waits import Waits
 
 _DEFAULT_RETRY = RetryPolicy()
 _NOTHING: Mapping[str, Any] = {}
@@ -79,6 +84,10 @@ class Surroundings:
     resources: Resources
     secrets: SecretSource
     samples: Samples
+    guards: Guards
+    gate: Gate
+    waits: Waits
+    consent: Consent
 
 
 class Steps:
@@ -89,10 +98,14 @@ class Steps:
         self._clock = surroundings.clock
         self._resources = surroundings.resources
         self._secrets = surroundings.secrets
+        self._consent = surroundings.consent
         self._defaults = defaults
         self._flush = flush
-        self._each = Each(self, self._clock, flush)
+        self._each = Each(self, self._clock, surroundings.guards, flush)
+        self._arrivals = Arrivals(surroundings.waits, surroundings.store, self._clock, flush)
         self._verification = Verification(self._clock, surroundings.samples, defaults.verify_within_seconds, flush)
+        self._guards = surroundings.guards
+        self._gate = surroundings.gate
         self.stopping = False
         """Whether no further item is begun."""
 
@@ -100,7 +113,7 @@ class Steps:
         """Run one action until it has ended, or waits for something."""
         if step.delay is not None and self._held_back(run, step):
             return
-        if not self._approved(run, step):
+        if not await self._consent.given(run, step):
             return
         if step.items is not None:
             await self._each.run(run, step)
@@ -115,12 +128,22 @@ class Steps:
             # Its work is done: a restart goes on with the verification.
             await self._attempt(run, turn, state.attempt, None)
             return
+        event: Mapping[str, Any] | None = run.state.event
+        if step.wait_for is not None:
+            event = await self._come(run, turn)
+            if event is None:
+                return
+        wait = state.wait
         resumed = state.status is ActionStatus.WAITING and state.error is None and state.attempt > 0
         attempt = state.attempt if resumed else state.attempt + 1
         now = self._clock.now()
         body: dict[str, Any] = {"attempt": attempt, "operation": step.plugin.name}
         try:
-            call = self._call(run, turn, attempt, state.started_at or now)
+            call = self._call(run, turn, attempt, state.started_at or now, event)
+            if self._gate.concerns(run.plan, step) and not await self._gate.admit(
+                run, Passage(step, turn.key, call, resumed)
+            ):
+                return
         except AutomationError as error:
             run.note(now, "action_started", turn.key, body)
             self.failed(run, turn, attempt, error)
@@ -137,6 +160,8 @@ class Steps:
         else:
             await self._flush(run)
         await self._attempt(run, turn, attempt, call)
+        if wait is not None and state.awaits is None:
+            self._arrivals.forget(run, wait)
         if background is not None:
             await background
 
@@ -155,6 +180,7 @@ class Steps:
             message = "the engine died while it ran; it may have done a part of its work"
             run.note(now, "action_failed", key, {"error": {"type": "Interrupted", "message": message}})
             run.fact(now, "action_execution", step.plugin.name, "interrupted", {"action": key})
+            self._gate.ended(run, key)
 
     async def _attempt(self, run: Run, turn: Turn, attempt: int, call: Call | None) -> None:
         step, name = turn.step, turn.key
@@ -188,6 +214,19 @@ class Steps:
             run.fact(now, "action_execution", step.plugin.name, "succeeded", {"action": name, "attempt": attempt})
         finally:
             run.executing.pop(name, None)
+            if self._guards.acts:
+                self._gate.ended(run, name)
+
+    async def _come(self, run: Run, turn: Turn) -> Mapping[str, Any] | None:
+        """The event that an action waits for, once it has come."""
+        try:
+            return await self._arrivals.come(run, turn)
+        except AutomationError as error:
+            attempt = run.state.action(turn.key).attempt + 1
+            body = {"attempt": attempt, "operation": turn.step.plugin.name}
+            run.note(self._clock.now(), "action_started", turn.key, body)
+            self.failed(run, turn, attempt, error)
+            return None
 
     async def _verified(self, run: Run, turn: Turn, outputs: Any) -> Any:
         """What the operation returned or, if that is not given, had returned before a restart, once it is verified."""
@@ -216,20 +255,7 @@ class Steps:
             run.note(now, "action_delayed", step.name, body)
         return seconds > 0
 
-    def _approved(self, run: Run, step: Step) -> bool:
-        """Whether a person has agreed where one must; if not yet, note that it waits for that."""
-        state = run.state.actions[step.name]
-        if state.approved is None and state.attempt == 0 and needs_approval(self._defaults.level, step):
-            reason = f"{step.plugin.name} needs approval at level {self._defaults.level.value}"
-            run.note(self._clock.now(), "action_waiting", step.name, {"until": None, "reason": reason})
-            return False
-        if state.approved is False:
-            error = {"type": "Denied", "message": f"denied: {state.reason or 'no reason was given'}"}
-            run.note(self._clock.now(), "action_failed", step.name, {"error": error})
-            return False
-        return True
-
-    def _call(self, run: Run, turn: Turn, attempt: int, started_at: float) -> Call:
+    def _call(self, run: Run, turn: Turn, attempt: int, started_at: float, event: Mapping[str, Any] | None) -> Call:
         step, definition = turn.step, turn.step.definition
         template = step.parameters
         if template.constant:
@@ -244,12 +270,12 @@ class Steps:
             attempt=attempt,
             started_at=started_at,
             timeout_seconds=definition.timeout_seconds or self._defaults.timeout_seconds,
-            event=run.state.event or {},
+            event=event or _NOTHING,
             clock=self._clock,
             resources=self._resources,
             secret=self._secrets.get,
         )
-        return Call(step.plugin, parameters, context, run.priority, step.validated)
+        return Call(step.plugin, parameters, context, run.priority, step.validated, room=run.room)
 
     def failed(self, run: Run, turn: Turn, attempt: int, error: AutomationError) -> None:
         """Note that an attempt has failed, and whether and when there is another."""

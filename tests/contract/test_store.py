@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from sqlalchemy import Boolean, Double, select, text
+from sqlalchemy import Boolean, Double, LargeBinary, select, text
 from sqlalchemy.engine import Connection
 
 from automation.config import Audit
@@ -231,6 +231,8 @@ def value_of(column: Any, number: int) -> Any:
         return bool(number % 2)
     if isinstance(column.type, Double):
         return number + 0.125
+    if isinstance(column.type, LargeBinary):
+        return bytes(range(number, 256))
     return number if column.type.python_type is int else f"{column.name} {number}"
 
 

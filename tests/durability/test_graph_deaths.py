@@ -36,7 +36,7 @@ def kill_when(child: Child, folder: Path, holds: Callable[[Record], bool]) -> No
     """Kill the engine as soon as something is on disk."""
     child.hear("accepted")
     deadline = time.monotonic() + 20
-    while not holds(the_one(folder)):
+    while not (found := records(folder)) or not holds(next(iter(found.values()))):
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.01)
     child.kill()
@@ -69,3 +69,22 @@ def test_a_delay_is_not_begun_anew(engines: Driver, folder: Path) -> None:
     assert len(begun(record, "a")) == 1
     [delayed] = [entry for entry in record.entries if entry.kind == "action_delayed"]
     assert 2.4 < record.entries[-1].at - delayed.at < 6
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_event_wakes_the_execution_after_a_death_just_when_it_is_on_disk(
+    engines: Driver, folder: Path, when: str
+) -> None:
+    """The engine that waits is killed, and so is the one that takes the event in, around its commit."""
+    wait_for = {"event": "thing", "condition": "event.data.number == 1", "timeout": "4s", "on_timeout": "continue"}
+    workflow = {"name": "w", "actions": [{"name": "wait", "wait_for": wait_for}, act("a")]}
+    child = engines.start("run_one", folder, workflow=workflow)
+    kill_when(child, folder, lambda record: "action_awaits" in kinds(record, "wait"))
+    engines.start("publish", folder, first=1, count=1, die=(1, when)).until_killed()
+
+    engines.do("run_one", folder, workflow=workflow)
+
+    (record,) = [record for record in records(folder).values() if record.row["workflow"] == "w"]
+    check(record)
+    assert record.state.actions["wait"].outputs == ({"number": 1} if when == "after" else {"timed_out": True})
+    assert len(begun(record, "a")) == 1

@@ -29,12 +29,16 @@ from automation import (
     Event,
     VirtualClock,
     WorkflowDefinition,
+    WorkflowStatus,
 )
+from automation.actions.middleware import timeout
 from automation.clock import Clock
-from automation.errors import AutomationError, StoreUnavailable
+from automation.errors import AutomationError, Conflict, StoreUnavailable
+from automation.maintenance import Database
+from automation.store.sqlite import Sqlite
 from automation.store.store import backend_of
 from tests.support import databases, full_disk
-from tests.support.side_effects import WORKFLOWS
+from tests.support.side_effects import GUARDED, WORKFLOWS
 
 Task = Callable[..., Awaitable[None]]
 
@@ -44,37 +48,62 @@ def say(**facts: Any) -> None:
     os.write(1, json.dumps(facts).encode() + b"\n")
 
 
-def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> AutomationEngine:
-    """An engine on the folder's database: a file in it, or the one on a server that a file in it names."""
+def _config(folder: str, **settings: Any) -> AutomationConfig:
+    """The folder's database: a file in it, or the one on a server that a file in it names."""
     named = Path(folder, databases.NAMED)
-    config = AutomationConfig(
+    return AutomationConfig(
         database_url=named.read_text() if named.exists() else f"sqlite:///{folder}/automation.db",
         data_dir=f"{folder}/data",
-        level=AutomationLevel.AUTONOMOUS,
+        level=AutomationLevel.INTELLIGENT,
         max_concurrent_actions=16,
         # Some workflows fail on purpose, again and again; no circuit is to hold them up.
-        performance={"circuit_breaker": {"enabled": False}},
-        **settings,
+        **{"performance": {"circuit_breaker": {"enabled": False}}, **settings},
     )
-    return AutomationEngine(config, clock=clock)
+
+
+def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> AutomationEngine:
+    """An engine on the folder's database."""
+    return AutomationEngine(_config(folder, **settings), clock=clock)
 
 
 def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
     """Be killed `before` or `after` the transaction of this number; nobody has been told of it in either case."""
-    write = engine.store.backend.write
+    backend = engine.store.backend
+    backend.write = _deadly(backend.write, number, when)  # type: ignore[method-assign]
+
+
+def _deadly(write: Callable[..., Awaitable[None]], number: int, when: str) -> Callable[..., Awaitable[None]]:
     left = number
 
-    async def counted(units: Any) -> None:
+    async def counted(*units: Any) -> None:
         nonlocal left
         left -= 1
         last = left == 0
         if last and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        await write(units)
+        await write(*units)
         if last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    engine.store.backend.write = counted  # type: ignore[method-assign]
+    return counted
+
+
+async def answer(engine: AutomationEngine) -> None:
+    """Agree to whatever waits for a person; tell each answer once it was taken."""
+    for execution in (await engine.queries.executions(workflow="asks", status=WorkflowStatus.WAITING)).items:
+        try:
+            await engine.decide(execution.id, "b", True, actor="ann", reason="why not")
+        except Conflict:
+            # Somebody else was quicker, or another engine holds it for the moment.
+            continue
+        say(agreed=execution.id)
+
+
+async def answer_all(engine: AutomationEngine) -> None:
+    """Agree to all that comes, from time to time."""
+    while True:
+        await answer(engine)
+        await asyncio.sleep(0.03)
 
 
 async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None = None, patient: bool = False) -> None:
@@ -88,8 +117,9 @@ async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None =
             die_at_write(engine, *die)
         names = [workflow.name for workflow in WORKFLOWS if not workflow.triggers]
         say(ready=True, cpu=round(time.process_time(), 3))
+        answering = asyncio.create_task(answer_all(engine))
         number = first
-        while True:
+        while not answering.done():
             key = f"key-{number}" if number % 2 else None
             # The same workflow for the same number, whoever asks again.
             name = random.Random(number).choice(names)
@@ -102,6 +132,7 @@ async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None =
                 say(refused=error.message, number=number)
             number += 1
             await asyncio.sleep(chance.uniform(0, 0.02))
+        await answering
 
 
 async def keyed(folder: str, key: str, die: tuple[int, str] | None = None) -> None:
@@ -139,14 +170,53 @@ async def publish(
             number = end
 
 
-async def run_one(folder: str, workflow: dict[str, Any]) -> None:
+async def run_one(folder: str, workflow: dict[str, Any], die: tuple[int, str] | None = None) -> None:
     """Run one workflow of its own to its end."""
     async with new_engine(folder) as engine:
         await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        if die is not None:
+            die_at_write(engine, *die)
         execution_id = await engine.start_workflow(workflow["name"], idempotency_key="the one")
         say(accepted=execution_id)
         result = await engine.wait_for(execution_id)
         say(status=result.status.value, error=result.error)
+
+
+async def ask(folder: str, agree: bool = True, die: tuple[int, str] | None = None) -> None:
+    """Start, with a key, what asks for approval; once it does, agree, and wait for its end."""
+    async with new_engine(folder) as engine:
+        for workflow in WORKFLOWS:
+            await engine.register_workflow(workflow)
+        execution_id = await engine.start_workflow("asks", idempotency_key="the one")
+        await engine.drain()
+        say(status=(await engine.get_workflow_status(execution_id)).value)
+        if not agree:
+            await asyncio.Event().wait()
+        if die is not None:
+            die_at_write(engine, *die)
+        await answer(engine)
+        await engine.wait_for(execution_id)
+        say(done=True)
+
+
+async def endless(folder: str, operation: str, how: str) -> None:
+    """Run an action that never ends; have it time out, cancelled, or just stop the engine."""
+    timeout.GRACE_SECONDS, timeout.LAST_SECONDS = 0.3, 0.2
+    limit = 0.5 if how == "time out" else 300.0
+    act = {"name": "a", "action_type": operation, "timeout_seconds": limit, "retry_attempts": 1}
+    workflow = {"name": "w", "actions": [act, {"name": "tidy", "action_type": "side.once", "always": True}]}
+    async with new_engine(folder) as engine:
+        await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        execution_id = await engine.start_workflow("w")
+        while not os.path.exists(f"{folder}/effects"):
+            await asyncio.sleep(0.01)
+        if how == "cancel":
+            await engine.cancel(execution_id)
+        if how != "stop":
+            result = await engine.wait_for(execution_id)
+            say(status=result.status.value, error=result.error, over_at=time.time())
+        stopping = time.monotonic()
+    say(stopped_in=time.monotonic() - stopping)
 
 
 async def finish(folder: str) -> None:
@@ -157,6 +227,7 @@ async def finish(folder: str) -> None:
         await engine.drain(timeout=120)
         say(drained=True)
         while any(not status.finished for status in await engine.queries.execution_counts()):
+            await answer(engine)
             await asyncio.sleep(0.05)
         count, problems = await engine.queries.verify_audit()
         say(audit=count, problems=[str(problem) for problem in problems])
@@ -215,7 +286,62 @@ async def full(folder: str, how: str) -> None:
         await engine.drain(timeout=60)
 
 
-TASKS: dict[str, Task] = {task.__name__: task for task in (load, keyed, publish, run_one, finish, alert, full)}
+async def full_backup(folder: str, how: str) -> None:
+    """Back a database up to a disk that is full; tell what is said, and what is left behind."""
+    async with full_disk.small(folder, how) as (place, disk):
+        database, target = Database(_config(folder)), Path(place, "copy.db")
+        disk.fill()
+        if how == "limit":
+            full_disk.limit(20_000)
+        try:
+            await database.backup(target)
+        except AutomationError as error:
+            say(refused=error.message, hint=error.details.get("hint"))
+        say(left=[file.name for file in Path(place).glob("copy*")])
+        disk.free()
+        await database.backup(target)
+        say(left=[file.name for file in Path(place).glob("copy*")])
+
+
+async def backup(folder: str, file: str) -> None:
+    """Make backups, one after the other, until killed."""
+    while True:
+        await Database(_config(folder)).backup(Path(folder, file), force=True, told=lambda *line: say(told=line))
+        say(made=file)
+
+
+async def guarded(folder: str, die: tuple[int, str] | None = None, stop: str | None = None) -> None:
+    """Take up what is left, act under guardrails, and tell what became of it."""
+    breaking = {"circuit_breaker": {"failure_threshold": 2, "recovery_timeout": 3600}}
+    async with new_engine(folder, guardrails={"cooldown_seconds": 3600}, performance=breaking) as engine:
+        for workflow in GUARDED:
+            await engine.register_workflow(workflow)
+        await engine.drain()
+        if die is not None:
+            die_at_write(engine, *die)
+        for workflow in GUARDED:
+            result = await engine.execute_workflow(workflow.name)
+            say(ran=workflow.name, status=result.status.value, error=result.error)
+        if stop is not None:
+            await engine.guardrails.stop(stop, actor="ann")
+            say(stopped=True)
+            await asyncio.Event().wait()
+
+
+async def compact(folder: str, days: float, die: tuple[int, str] | None = None) -> None:
+    """Delete and pack what will be past its time in so many days, in small portions."""
+    if die is not None:
+        Sqlite.write = _deadly(Sqlite.write, *die)  # type: ignore[method-assign]
+    config = _config(folder, retention={"batch_rows": 5, "pause_seconds": 0.005}, audit={"retention_days": 5})
+    made = await Database(config, VirtualClock(time.time() + days * 86_400)).compact(told=lambda *line: say(told=line))
+    say(deleted=made.deleted)
+
+
+_TASKS: tuple[Task, ...] = (
+    *(load, keyed, publish, run_one, ask, endless, finish, alert),
+    *(full, full_backup, backup, guarded, compact),
+)
+TASKS: dict[str, Task] = {task.__name__: task for task in _TASKS}
 
 
 async def warm_up() -> None:

@@ -89,8 +89,12 @@ class _Limit:
         self._place = place
 
     def fill(self) -> None:
-        largest = max(file.stat().st_size for file in self._place.iterdir() if file.is_file())
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+        limit(max(file.stat().st_size for file in self._place.iterdir() if file.is_file()))
 
     def free(self) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        limit(resource.RLIM_INFINITY)
+
+
+def limit(size: int) -> None:
+    """From here on, writes of this process past so many bytes of a file fail."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

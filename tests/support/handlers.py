@@ -61,6 +61,19 @@ async def fail(params: Fail, context: ActionContext) -> dict[str, Any]:
     raise ValueError("something broke")
 
 
+broken: set[str] = set()
+"""Actions whose `test.mend` refuses, until a test mends them."""
+
+
+@action("test.mend")
+async def mend(params: Value, context: ActionContext) -> dict[str, Any]:
+    """Fail as long as it is broken."""
+    calls.append((context.action, context.attempt))
+    if context.action in broken:
+        raise Refused("it is broken")
+    return {"mended": context.action}
+
+
 class Pause(BaseModel):
     seconds: float = 60.0
     stubborn: bool = False

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from automation.clock import VirtualClock, rest
+from automation.clock import VirtualClock, rest, until
 
 
 @pytest.fixture
@@ -184,3 +184,22 @@ async def test_a_rest_ends_at_what_comes_first(clock: VirtualClock, due: float |
         await clock.advance(at - 1000)
     assert task.done()
     assert clock.now() == at
+
+
+async def test_a_wait_for_a_time_of_day_ends_soon_after_the_clock_was_set_past_it(clock: VirtualClock) -> None:
+    task = asyncio.create_task(until(clock, 2000))
+    await clock.advance(20)
+    clock.set_by(3600)
+    await clock.advance(30)
+    assert task.done()
+
+
+async def test_a_clock_that_was_wrong_for_a_while_does_not_prolong_a_wait_by_as_much(clock: VirtualClock) -> None:
+    task = asyncio.create_task(until(clock, 1300))
+    await clock.advance(20)
+    clock.set_by(-3600)
+    await clock.advance(300)
+    assert not task.done()
+    clock.set_by(3600)
+    await clock.advance(30)
+    assert task.done()
