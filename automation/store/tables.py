@@ -149,13 +149,11 @@ waits = Table(
         "ix_waits_child",
         "child_id",
         sqlite_where=text("child_id IS NOT NULL"),
-        postgresql_where=text("child_id IS NOT NULL"),
     ),
     Index(
         "ix_waits_met",
         "met_at",
         sqlite_where=text("met_at IS NOT NULL"),
-        postgresql_where=text("met_at IS NOT NULL"),
     ),
 )
 
@@ -194,7 +192,6 @@ approvals = Table(
         "ix_approvals_unsettled",
         "status",
         sqlite_where=text("settled_at IS NULL"),
-        postgresql_where=text("settled_at IS NULL"),
     ),
 )
 

@@ -509,7 +509,7 @@ async def test_what_nobody_holds_and_is_due_is_found(store: Store) -> None:
         ]
     )
 
-    found = await executions.orphans(store, "me", 100.0)
+    found = await executions.orphans(store, {"dead"}, 100.0)
 
     assert found == [("a", "dead", "w"), ("c", None, "w")]
     assert await executions.next_wake(store) == 99.0
