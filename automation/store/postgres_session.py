@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import asyncpg
 
 SETTINGS = """
+SET default_transaction_isolation = 'read committed';
 SET jit = off;
 SET plan_cache_mode = force_generic_plan;
 SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
