@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from automation.actions.builtin.notification import Notifier as NotifierProtocol
+from automation.actions.builtin.workflow import SubWorkflows
 from automation.actions.call import Middleware
 from automation.actions.circuits import Breakers
 from automation.actions.context import Resources
@@ -41,6 +42,7 @@ from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.rules import Rule
 from automation.watching import Watching
 from automation.workflows.control import Executions
+from automation.workflows.family import Family
 from automation.workflows.gate import Gate
 from automation.workflows.guards import Guards
 from automation.workflows.manager import WorkflowManager
@@ -112,6 +114,8 @@ class AutomationEngine:
         self.resources.provide(Services, self.services)
         self.resources.provide(HttpLimits, limits)
         self.resources.provide(NotifierProtocol, self.notifier)
+        family = Family(self.store, clock, self._runner, self._recovery, self._starter)
+        self.resources.provide(SubWorkflows, family)
         self.metrics.before_render.append(self._refresh_metrics)
         self._exit: AsyncExitStack | None = None
 

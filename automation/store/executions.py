@@ -52,6 +52,8 @@ def from_row(row: Row[Any]) -> Execution:
         wish=read_wish(row.wish) if row.finished_at is None else None,
         rerun_of=row.rerun_of,
         forked_from=row.forked_from,
+        parent=row.parent,
+        parent_action=row.parent_action,
     )
 
 

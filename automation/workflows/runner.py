@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +19,9 @@ from automation.store import executions, statements
 from automation.store.executions import Asked
 from automation.store.store import encode
 from automation.store.waits import Met
+from automation.workflows.advance import advance, outcome
 from automation.workflows.rollback import Undoing
-from automation.workflows.run import SHORT_WAIT, Run, advance, outcome
+from automation.workflows.run import SHORT_WAIT, Run
 from automation.workflows.steps import Defaults, Steps, Surroundings
 
 log = logging.getLogger("automation.workflows")
@@ -260,6 +262,12 @@ class Runner:
     async def _wait(self, run: Run) -> bool:
         """Wait for the next waiting action; False if the execution left memory for it."""
         wake_at = self._wake_at(run)
+        if run.stopped:
+            # Whoever runs the children is to look.
+            await self.flush(run)
+            self._parked(None)
+        elif run.lingers_until > self._clock.now():
+            wake_at = min(run.lingers_until, math.inf if wake_at is None else wake_at)
         if run.interruption is not None or (wake_at is not None and wake_at - self._clock.now() <= SHORT_WAIT):
             await self.flush(run)
             wakers = self._wakers(run, wake_at)
@@ -316,10 +324,16 @@ class Runner:
             body["error"] = error
         run.note(now, "finished", None, body)
         if run.plan.waits:
+            if run.plan.starts_workflows:
+                # None is left of those that were waited for, unless this ends by a fault.
+                reason = f"its parent {run.id} has ended"
+                run.write(statements.CHILDREN_CANCEL(cancel_reason=reason, where_execution_id=run.id))
             run.write(statements.WAITS_DELETE(where_execution_id=run.id))
             for action in run.state.actions.values():
                 if action.wait is not None:
                     self._waits.discard(action.wait)
+        if run.parent is not None:
+            run.write(statements.CHILD_ENDED(met_at=now, where_child_id=run.id))
         run.write(
             statements.EXECUTION_END(
                 status=status.value,
@@ -335,6 +349,8 @@ class Runner:
         succeeded = status is WorkflowStatus.SUCCEEDED
         self._metrics.workflow_finished(run.plan.name, succeeded, now - run.state.started_at)
         self._changes.tell("execution", run.id, status.value)
+        if run.parent is not None:
+            self.deliver(Met(run.id, *run.parent, None))
         if run.id in self._waiters:
             self._tell(run.id, result_of(run.id, run.plan.name, run.state))
 

@@ -21,6 +21,8 @@ from automation.workflows.runner import Runner, result_of
 from automation.workflows.state import Scope, State, fold
 from automation.workflows.steps import Surroundings
 
+_ORIGINS = ("rerun_of", "forked_from", "parent", "parent_action")
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -33,11 +35,13 @@ class Cause:
     proposed: bool = False
     rerun_of: str | None = None
     forked_from: str | None = None
+    parent: str | None = None
+    parent_action: str | None = None
 
     @property
     def origin(self) -> dict[str, str]:
         """The execution that it comes from, if it comes from one."""
-        found = {"rerun_of": self.rerun_of, "forked_from": self.forked_from}
+        found = {name: getattr(self, name) for name in _ORIGINS}
         return {key: value for key, value in found.items() if value is not None}
 
 
@@ -72,6 +76,7 @@ class Starter:
         priority = int(plan.definition.priority)
         node, limits = self._recovery.node, self._store.limits
         run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=node, limits=limits)
+        run.parent = None if cause.parent is None else (cause.parent, cause.parent_action or "")
         if plan.id not in self._stored:
             run.write(records.definition("workflow", plan.name, plan.body, now)[1])
         insert = statements.EXECUTION_KEYED if cause.idempotency_key else statements.EXECUTION
@@ -150,9 +155,6 @@ class Starter:
                 raise DuplicateKey(key=key, execution_id=execution.id) from None
             return execution.id
         return None
-
-
-_ORIGINS = ("rerun_of", "forked_from")
 
 
 def fold_stored(stored: executions.Stored) -> State:

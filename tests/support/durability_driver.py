@@ -182,6 +182,21 @@ async def ask(folder: str, agree: bool = True, die: tuple[int, str] | None = Non
         say(done=True)
 
 
+async def run_family(folder: str, workflows: list[dict[str, Any]], die: tuple[int, str] | None = None) -> None:
+    """Run the last of these workflows, which starts the others, to its end; the others may be interrupted."""
+    async with new_engine(folder) as engine:
+        for workflow in workflows:
+            for action in workflow["actions"]:
+                action["on_interrupt"] = "retry"
+            await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        if die is not None:
+            die_at_write(engine, *die)
+        execution_id = await engine.start_workflow(workflows[-1]["name"], idempotency_key="the one")
+        say(accepted=execution_id)
+        result = await engine.wait_for(execution_id)
+        say(status=result.status.value, error=result.error)
+
+
 async def finish(folder: str) -> None:
     """Run everything to its end, timers too, and stop as one should."""
     async with new_engine(folder) as engine:
@@ -274,7 +289,8 @@ async def backup(folder: str, file: str) -> None:
 
 
 TASKS: dict[str, Task] = {
-    task.__name__: task for task in (load, keyed, publish, run_one, ask, finish, alert, full, full_backup, backup)
+    task.__name__: task
+    for task in (load, keyed, publish, run_one, run_family, ask, finish, alert, full, full_backup, backup)
 }
 
 
