@@ -19,7 +19,13 @@ from automation.model.alert import AlertRule
 from automation.model.base import Definition
 from automation.model.schedule import ScheduleDefinition
 from automation.model.service import ServiceDefinition
-from automation.model.workflow import ActionDefinition, AlertTrigger, ScheduleTrigger, WorkflowDefinition
+from automation.model.workflow import (
+    ActionDefinition,
+    AlertTrigger,
+    AutomationLevel,
+    ScheduleTrigger,
+    WorkflowDefinition,
+)
 from automation.plugins import Kind, read_settings, registry, validation_problems
 from automation.schedules.cron import parse_cron
 from automation.sources.supervisor import check_source
@@ -28,6 +34,7 @@ from automation.store.audit import Fact
 from automation.store.statements import Op
 from automation.store.store import Store, to_json
 from automation.triggers.rules import Index, Rule, rules_of, schedule_name
+from automation.workflows.asking import level_of
 from automation.workflows.compiler import compile_workflow
 from automation.workflows.manager import WorkflowManager
 from automation.workflows.plan import Plan
@@ -51,7 +58,16 @@ class _Change:
 class Catalogue:
     """All definitions of an engine."""
 
-    def __init__(self, store: Store, clock: Clock, index: Index, alerts: AlertBook, services: Services) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        index: Index,
+        alerts: AlertBook,
+        services: Services,
+        level: AutomationLevel = AutomationLevel.AUTONOMOUS,
+    ) -> None:
+        self._level = level
         self._store = store
         self._clock = clock
         self._index = index
@@ -111,6 +127,9 @@ class Catalogue:
         services = {service.name for service in wanted.services} | set(self._services.names())
         for place, workflow in enumerate(wanted.workflows):
             problems += _workflow_problems(workflow, f"workflows[{place}]")
+            if workflow.level is not None and level_of(self._level, workflow) is not workflow.level:
+                message = f"{workflow.level.value} asks less than the configured level {self._level.value}, which holds"
+                problems.append(Problem(f"workflows[{place}].level", message, severity="warning"))
             for index, action in enumerate(workflow.actions):
                 path = f"workflows[{place}].actions[{index}].parameters"
                 service, child = action.parameters.get("service_name"), action.parameters.get("workflow")

@@ -16,8 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from automation.errors import ConfigurationError
+from automation.model.approval import Approvals
+from automation.model.database import Store as Store
 from automation.model.guardrail import Guardrails
 from automation.model.performance import Performance
+from automation.model.retention import Retention
 from automation.model.roles import ROLES
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
@@ -96,6 +99,8 @@ class Audit(Section):
     """Whether audit rows are written."""
     events_to_audit: tuple[AuditKind, ...] = AUDITABLE
     """Which kinds of rows are written."""
+    retention_days: Annotated[float, Field(ge=1)] = 2555
+    """How many days audit rows are kept; the chain goes on to verify when older ones are deleted."""
 
 
 class Events(Section):
@@ -128,26 +133,6 @@ class Http(Section):
 
     allow_private_addresses: bool = True
     """Whether actions may call loopback and private addresses; link-local ones (cloud metadata) are always refused."""
-
-
-class Store(Section):
-    """How the database is used."""
-
-    lease_seconds: Annotated[float, Field(ge=2)] = 15.0
-    """After how long without a heartbeat another node takes over the work of a silent one."""
-    busy_timeout_seconds: Annotated[float, Field(ge=0)] = 5.0
-    """How long to wait for a locked SQLite file, or for a lock that another session of PostgreSQL holds."""
-    pool_size: Annotated[int, Field(ge=1)] = 20
-    """How many connections to PostgreSQL may read at the same time; they are made as they are needed."""
-    max_pending: Annotated[int, Field(ge=100)] = 20_000
-    """How many writes may wait for the writer before callers are held back."""
-    inline_bytes: Annotated[int, Field(ge=1024)] = 65_536
-    """A value of which the JSON is longer is stored once, compressed, beside the journal, which refers to it."""
-    max_result_bytes: Annotated[int, Field(ge=1024)] = 67_108_864
-    """The largest result of an action, as JSON; a larger one fails the action."""
-    max_execution_bytes: Annotated[int, Field(ge=65_536)] = 268_435_456
-    """How many bytes of large values one execution may have, which are in memory while it runs; a result that would be
-    too much fails its action."""
 
 
 class Logs(Section):
@@ -245,12 +230,16 @@ class AutomationConfig(BaseSettings):
     """Outgoing HTTP of actions."""
     store: Store = Store()
     """How the database is used."""
+    retention: Retention = Retention()
+    """How long what is over is kept."""
     logs: Logs = Logs()
     """The engine's own log."""
     performance: Performance = Performance()
     """How much runs at a time, and how."""
     guardrails: Guardrails = Guardrails()
     """What holds actions back."""
+    approvals: Approvals = Approvals()
+    """How people are asked, where a definition does not say."""
 
     def __init__(self, **values: Any) -> None:
         try:

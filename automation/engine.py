@@ -25,10 +25,11 @@ from automation.model.alert import AlertRule
 from automation.model.event import Event, EventReceipt
 from automation.model.execution import ExecutionContext, ExecutionResult, WorkflowStatus
 from automation.model.metric import Sample
-from automation.model.workflow import AutomationLevel, WorkflowDefinition
+from automation.model.workflow import WorkflowDefinition
 from automation.monitoring.metrics import MetricStore
 from automation.notifications.notifier import Notifier
 from automation.queries import Queries
+from automation.retention.keeper import Keeper
 from automation.schedules.cron import parse_cron
 from automation.security.secrets import Secrets
 from automation.security.tokens import Tokens
@@ -41,12 +42,15 @@ from automation.telemetry.metrics import Metrics
 from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.rules import Rule
 from automation.watching import Watching
+from automation.workflows.approvals import Approvals
+from automation.workflows.consent import Consent
 from automation.workflows.control import Executions
+from automation.workflows.dryrun import Judge
 from automation.workflows.family import Family
 from automation.workflows.gate import Gate
 from automation.workflows.guards import Guards
 from automation.workflows.manager import WorkflowManager
-from automation.workflows.plan import Plan
+from automation.workflows.plan import Plan, Step
 from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
@@ -73,7 +77,7 @@ class AutomationEngine:
         self.metrics = Metrics()
         self.changes = Changes()
         self.resources = Resources()
-        self.store = Store(config.database, config.store, config.audit, batch=config.performance.batch_processing.most)
+        self.store = Store.of(config)
         self.metrics.watch_store(lambda: self.store.commits, lambda: self.store.pending)
         if isinstance(clock, VirtualClock):
             clock.watch(lambda: self.store.under_way)
@@ -82,33 +86,54 @@ class AutomationEngine:
         self.tokens = Tokens(self.store, config.security, clock)
         self.services = Services(config.data_dir / "services", clock)
         self.metric_store = MetricStore()
-        breaking = config.performance.circuit_breaker
-        self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
-        self.breakers.redact = self.secrets.redactor.redact
-        self._executor = self._new_executor((*self.breakers.middleware, *middleware))
+        self._executor = self._build_executor(config, clock, middleware)
         self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
         self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
         self._awaited = Waits(self.store, clock)
+        self._consent = Consent(self.store, clock, config.level, config.approvals)
         defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
         self._recovery = Recovery(
-            self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._awaited
+            self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._call, self._awaited
         )
         self._runner = Runner(self._surroundings(), defaults, self._recovery.poke)
         self._awaited.deliver = self._runner.deliver
         self.guardrails.on_release += [self._runner.wake, self._recovery.poke]
         self._starter = Starter(self._surroundings(), self._runner, self._recovery, self._plan)
-        self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter)
+        self.approvals = Approvals(self.store, clock, self.changes, self._consent)
+        self.approvals.wakes(self._runner, self._recovery)
+        self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter, self.approvals)
         self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
         self._dispatcher.awaited = self._awaited
         self._dispatcher.retain = config.events.retain
-        self._dispatcher.proposes = config.level is AutomationLevel.MANUAL
+        self._consent.announce = self._dispatcher.announce
+        self._build_watching(config, clock)
+        self.metrics.before_render.append(self._refresh_metrics)
+        self._exit: AsyncExitStack | None = None
+
+    def _build_executor(self, config: AutomationConfig, clock: Clock, middleware: Sequence[Middleware]) -> Executor:
+        """What runs single actions."""
+        breaking = config.performance.circuit_breaker
+        self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
+        self.breakers.redact = self.secrets.redactor.redact
+        return Executor(
+            self.metrics,
+            clock,
+            config.max_concurrent_actions,
+            config.performance,
+            (*self.breakers.middleware, *middleware),
+            max_result_bytes=config.store.max_result_bytes,
+        )
+
+    def _build_watching(self, config: AutomationConfig, clock: Clock) -> None:
+        """What sees the world and tells people of it."""
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
         self.alerts.latest = self._latest
         self._dispatcher.companions.append(self.alerts.external)
-        self.catalogue = Catalogue(self.store, clock, self._dispatcher.index, self.alerts, self.services)
+        self.catalogue = Catalogue(self.store, clock, self._dispatcher.index, self.alerts, self.services, config.level)
         self.watching = Watching(
             self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
         )
+        self._retention = Keeper(self.store, clock, config, self.metrics)
         limits = HttpLimits(config.http.allow_private_addresses)
         self.notifier = Notifier(self.store, config.notifications, clock, limits, self._count_notification)
         self.resources.provide(Services, self.services)
@@ -116,8 +141,6 @@ class AutomationEngine:
         self.resources.provide(NotifierProtocol, self.notifier)
         family = Family(self.store, clock, self._runner, self._recovery, self._starter)
         self.resources.provide(SubWorkflows, family)
-        self.metrics.before_render.append(self._refresh_metrics)
-        self._exit: AsyncExitStack | None = None
 
     @property
     def hindrances(self) -> list[str]:
@@ -132,6 +155,11 @@ class AutomationEngine:
     def workflow_manager(self) -> WorkflowManager:
         """The registered workflows."""
         return self.catalogue.workflows
+
+    @property
+    def judge(self) -> Judge:
+        """Says what would hold a step back now, for a dry run."""
+        return self._judge
 
     async def start(self, *, watch: bool = True) -> None:
         """Open the database, take up what an earlier engine left, begin to watch. Raises StoreError.
@@ -165,6 +193,8 @@ class AutomationEngine:
                 await self.watching.follow_schedules(self.catalogue.schedules)
                 await self.watching.start()
                 stack.push_async_callback(self.watching.stop)
+                self._retention.start()
+                stack.push_async_callback(self._retention.stop)
             self._exit = stack.pop_all()
 
     async def stop(self) -> None:
@@ -311,17 +341,6 @@ class AutomationEngine:
     async def _announce(self, event: Event, ops: Sequence[Op]) -> None:
         await self._dispatcher.publish(event, also=ops)
 
-    def _new_executor(self, further: Sequence[Middleware]) -> Executor:
-        config = self.config
-        return Executor(
-            self.metrics,
-            self.clock,
-            config.max_concurrent_actions,
-            config.performance,
-            further,
-            max_result_bytes=config.store.max_result_bytes,
-        )
-
     def _surroundings(self) -> Surroundings:
         return Surroundings(
             self.store,
@@ -335,6 +354,7 @@ class AutomationEngine:
             self.guardrails,
             self._gate,
             self._awaited,
+            self._consent,
         )
 
     def _refresh_metrics(self) -> None:
@@ -351,8 +371,17 @@ class AutomationEngine:
     def _plan(self, name: str) -> Plan:
         return self.catalogue.workflows.plan(name)
 
+    def _judge(self, plan: Plan, step: Step, parameters: Any) -> str | None:
+        refusal = self._gate.foresee(plan, step, parameters)
+        if refusal is not None:
+            return str(refusal)
+        return self.breakers.foresee(step.plugin, parameters, plan.name, step.name)
+
     def _heed(self, asked: Asked) -> None:
         self._runner.heed(asked)
+
+    def _call(self, execution_id: str) -> None:
+        self._runner.call(execution_id)
 
     def _launch(self, run: Run) -> None:
         self._runner.launch(run)

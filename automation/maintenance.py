@@ -18,11 +18,12 @@ from automation.clock import Clock, RealClock
 from automation.config import AutomationConfig
 from automation.errors import Conflict, NotFound, Problem, StoreError
 from automation.infrastructure.processes import began
+from automation.retention.sweep import Sweep
 from automation.store import checks, inventory, schema, sqlite_files
 from automation.store.inventory import Holder, Loss, Status
-from automation.store.maintenance import file_of
+from automation.store.maintenance import file_of, is_file
 from automation.store.records import verify_chain
-from automation.store.store import backend_of
+from automation.store.store import Store, backend_of
 from automation.store.writer import Backend
 from automation.workflows.soundness import faults
 
@@ -83,6 +84,20 @@ class Restored:
     """What the replaced database had and this one has not; None where there was none, or where it cannot be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What was deleted for its age, and how large the database is."""
+
+    deleted: dict[str, int]
+    """Rows by table; of the journal, those that were packed."""
+    bytes_before: int
+    bytes: int
+    free_bytes: int
+    """Of these, what new rows will use before it grows."""
+    alone: bool
+    """Whether no engine works on it, so that all that is free could be given back to the disk."""
+
+
 class Database:
     """The database of a configuration."""
 
@@ -103,9 +118,8 @@ class Database:
         if not dry_run and self._config.database_url is None:
             self._config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         backend = backend_of(self.url, self._config.store)
-        if dry_run and (missing := backend.absent()):
-            await backend.close()
-            raise NotFound(missing, kind="database", name=self.url)
+        if dry_run:
+            await _refuse_absent(backend)
         await backend.open()
         try:
             found = await backend.read(schema.version)
@@ -137,6 +151,43 @@ class Database:
             await backend.close()
         return Report(tuple(problems), count, rows)
 
+    async def compact(self, *, told: Told = _silently) -> Compacted:
+        """Delete what is past its time, as the engine does, and give back what is free; engine running or not.
+
+        Raises Conflict if the schema is another than this version's.
+        """
+        before = await self.status()
+        if before.schema != schema.HEAD:
+            raise Conflict(f"the schema is {before.schema}, not {schema.HEAD}", hint="automation db migrate", code=2)
+        alone = not any(_holds(node, self._clock.now()) for node in before.nodes)
+        store = Store(self.url, self._config.store, self._config.audit)
+        await store.open()
+        try:
+            sweep = Sweep(store, self._clock, self._config, told=told)
+            if alone:
+                sweep.pause = 0.0
+            swept = await sweep.run("local")
+        finally:
+            await store.close()
+        await self._give_back(alone, told)
+        after = await self.status()
+        return Compacted(dict(swept.deleted), before.bytes, after.bytes, after.free_bytes, alone)
+
+    async def _give_back(self, alone: bool, told: Told) -> None:
+        if not is_file(self.url):
+            # PostgreSQL does it by itself (autovacuum).
+            return
+        path = await file_of(self.url, "backup", Path())
+        if alone:
+            told("giving room back", 0, 0)
+            await asyncio.to_thread(sqlite_files.vacuum, path)
+            return
+        total = 0
+        while left := await asyncio.to_thread(sqlite_files.give_back, path):
+            total = max(total, left)
+            told("giving room back", total - left, total)
+            await self._clock.sleep(self._config.retention.pause_seconds)
+
     async def backup(self, file: Path, *, force: bool = False, told: Told = _silently) -> Copy:
         """Write a copy of this moment to a file, engine running or not, and check it.
 
@@ -144,7 +195,7 @@ class Database:
         """
         path = await file_of(self.url, "backup", file)
         if not path.exists():
-            raise NotFound(f"there is no database {path}", kind="database", name=self.url)
+            raise NotFound(f"there is no database {path}", kind="database", name=str(path))
         size = await asyncio.to_thread(sqlite_files.backup, path, file, checks.copy_problems, told, force=force)
         unfinished = await asyncio.to_thread(_of_file, file, inventory.unfinished)
         return Copy(str(file), size, unfinished)
@@ -181,14 +232,7 @@ class Database:
 
     async def _opened(self) -> Backend:
         backend = backend_of(self.url, self._config.store)
-        if missing := backend.absent():
-            await backend.close()
-            raise NotFound(
-                missing,
-                kind="database",
-                name=self.url,
-                hint="name a configuration with --config, or set AUTOMATION_DATABASE_URL",
-            )
+        await _refuse_absent(backend)
         await backend.open()
         return backend
 
@@ -214,6 +258,17 @@ class Database:
                     hint="stop it first",
                     code=2,
                 )
+
+
+async def _refuse_absent(backend: Backend) -> None:
+    if missing := backend.absent():
+        await backend.close()
+        raise NotFound(
+            missing,
+            kind="database",
+            name=backend.place,
+            hint="name a configuration with --config, or set AUTOMATION_DATABASE_URL",
+        )
 
 
 def _of_file(path: Path, work: Callable[[Any], T]) -> T:

@@ -239,6 +239,7 @@ def action(
     cpu_bound: bool = False,
     target: Target | None = None,
     touches: Callable[..., int] | None = None,
+    guarded: bool = True,
 ) -> Callable[[F], F]:
     """Register a handler for an operation: `async def f(params: Model, context: ActionContext) -> result`.
 
@@ -246,9 +247,11 @@ def action(
     (`read`, `standard`, `critical`); `idempotent` that running it twice with one idempotency key is as running it once.
     `target` says what it acts on, for guardrails and circuit breakers: by default the first of the parameters
     `service_name`, `target` and `subject` that is given. `touches(parameters, service, replicas)` says how many of a
-    service's replicas it acts on; by default all.
+    service's replicas it acts on; by default all. With `guarded=False` no guardrail ever holds it back: for telling
+    people.
     """
-    further = {key: value for key, value in (("target", target), ("touches", touches)) if value is not None}
+    further: dict[str, Any] = {} if guarded else {"guarded": False}
+    further |= {key: value for key, value in (("target", target), ("touches", touches)) if value is not None}
     return plugin("action", name, idempotent=idempotent, effect=effect, cpu_bound=cpu_bound, **further)
 
 

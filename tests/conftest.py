@@ -6,15 +6,21 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from automation.config import AutomationConfig
 from automation.engine import AutomationEngine
 from automation.store.store import Store
 from tests.support import postgres
 from tests.support.databases import KINDS, Database, PostgresDatabase, SqliteDatabase
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("automation", deadline=None)
+settings.load_profile("automation")
 
 
 @pytest.fixture(autouse=True)
@@ -66,8 +72,14 @@ def empty_postgres(postgres_server: postgres.Server) -> str:
 @pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database with the newest schema and nothing in it: the test runs once for each kind."""
-    if request.param == "sqlite":
-        yield SqliteDatabase(tmp_path, request.getfixturevalue("empty_database"))
+    with _database(request, request.param, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def _database(request: pytest.FixtureRequest, kind: str, folder: Path) -> Iterator[Database]:
+    if kind == "sqlite":
+        yield SqliteDatabase(folder, request.getfixturevalue("empty_database"))
         return
     server: postgres.Server = request.getfixturevalue("postgres_server")
     name = server.new_database(request.getfixturevalue("empty_postgres"))
@@ -87,11 +99,16 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Dat
     server.drop(name)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--database postgres` runs the tests that need any database on PostgreSQL."""
+    parser.addoption("--database", choices=KINDS, default="sqlite", help="where engines under test keep their rows")
+
+
 @pytest.fixture
-def config(tmp_path: Path, empty_database: Path) -> AutomationConfig:
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AutomationConfig]:
     """A configuration with everything in the test's own folder."""
-    shutil.copy(empty_database, tmp_path / "automation.db")
-    return AutomationConfig(database_url=f"sqlite:///{tmp_path}/automation.db", data_dir=tmp_path / "data")
+    with _database(request, request.config.getoption("--database"), tmp_path) as database:
+        yield AutomationConfig(database_url=database.url, data_dir=tmp_path / "data")
 
 
 @pytest.fixture

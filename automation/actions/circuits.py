@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from automation.actions.call import Call, Middleware
 from automation.actions.middleware.breaker import (
@@ -29,6 +30,7 @@ from automation.clock import Clock
 from automation.errors import EngineStopped, StoreError
 from automation.model.event import Event
 from automation.model.performance import CircuitBreaker
+from automation.plugins import Plugin
 from automation.store import guards, statements
 from automation.store.guards import StoredBreaker
 from automation.store.statements import Op, Unexpected
@@ -118,6 +120,14 @@ class Breakers:
             if circuit.state is not State.CLOSED
         ]
 
+    def foresee(self, plugin: Plugin, parameters: Any, workflow: str, action: str) -> str | None:
+        """Why an attempt would be refused now, as a sentence, or None."""
+        key = self._key_of(plugin, parameters, workflow, action)
+        circuit, now = self._circuits.get(key), self._clock.now()
+        if circuit is None or not self._settings.enabled or ask(circuit, now, 0.0) is not None:
+            return None
+        return refusal(*key, circuit, now).message
+
     async def admit(self, call: Call) -> Ticket | None:
         """Let an attempt through, or raise BreakerOpen. None where nothing has failed."""
         key = self._key(call)
@@ -177,9 +187,12 @@ class Breakers:
                 log.exception("circuits cannot be looked at; it goes on")
 
     def _key(self, call: Call) -> Key:
-        target = target_of(call.plugin, call.parameters)
+        return self._key_of(call.plugin, call.parameters, call.context.workflow, call.context.action)
+
+    def _key_of(self, plugin: Plugin, parameters: Any, workflow: str, action: str) -> Key:
+        target = target_of(plugin, parameters)
         # Where nothing says what is acted on, the action itself is: never one operation's failures for all its uses.
-        return call.plugin.name, self.redact(target) if target else f"{call.context.workflow}/{call.context.action}"
+        return plugin.name, self.redact(target) if target else f"{workflow}/{action}"
 
     def _version(self, key: Key) -> int:
         circuit = self._circuits.get(key)

@@ -25,7 +25,7 @@ def target_of(plugin: Plugin, parameters: Any) -> str:
     if callable(told):
         return _text(told(parameters))
     names = PARAMETERS if told is None else (told,)
-    return next((text for name in names if (text := _text(parameters.get(name)))), "")
+    return next((text for name in names if (text := _text(_value(plugin, parameters, name)))), "")
 
 
 def names_service(plugin: Plugin) -> bool:
@@ -43,6 +43,13 @@ def host_of(parameters: Mapping[str, Any]) -> str:
         return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
     except ValueError:
         return ""
+
+
+def _value(plugin: Plugin, parameters: Mapping[str, Any], name: str) -> Any:
+    if name in parameters:
+        return parameters[name]
+    field = plugin.settings.model_fields.get(name)
+    return field.default if field is not None else None
 
 
 def _text(value: Any) -> str:

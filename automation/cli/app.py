@@ -9,6 +9,7 @@ import typer
 
 from automation.cli.commands import (
     alerts,
+    approvals,
     audit,
     check,
     config,
@@ -16,6 +17,7 @@ from automation.cli.commands import (
     demo,
     events,
     executions,
+    guardrails,
     serve,
     services,
     tokens,
@@ -47,10 +49,12 @@ for part in (
     check,
     run_workflow,
     executions,
+    approvals,
     events,
     alerts,
     workflows,
     services,
+    guardrails,
     tokens,
     audit,
     db,

@@ -12,6 +12,7 @@ from automation.cli.command import Session
 from automation.cli.control import Control
 from automation.errors import InputError
 from automation.model.event import Event
+from automation.model.guardrail import FreezeWindow
 from automation.store.pages import LIMIT
 
 Document = Mapping[str, Any]
@@ -33,6 +34,30 @@ class Order:
     workflow: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
+
+
+class GuardrailsClient(Protocol):
+    """What holds actions back, and holding them back. Each answers with what is so then."""
+
+    async def status(self) -> Document:
+        """What is so now."""
+        ...
+
+    async def stop(self, reason: str) -> Document:
+        """Let nothing begin that changes anything."""
+        ...
+
+    async def release(self, reason: str) -> Document:
+        """Lift that."""
+        ...
+
+    async def freeze(self, window: FreezeWindow) -> Document:
+        """Put a freeze window in force."""
+        ...
+
+    async def thaw(self, name: str) -> Document:
+        """Take one back."""
+        ...
 
 
 class Client(Protocol):
@@ -113,6 +138,11 @@ class Client(Protocol):
 
     async def verify_audit(self) -> Document:
         """Check every row of the audit chain: `rows` and `problems`."""
+        ...
+
+    @property
+    def guardrails(self) -> GuardrailsClient:
+        """What holds actions back."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from automation.infrastructure.services import Services
 from automation.model.alert import AlertState
 from automation.model.event import Event
 from automation.model.execution import ExecutionContext, WorkflowStatus
+from automation.model.guardrail import FreezeWindow
 from automation.model.service import Replica, ServiceDefinition
 from automation.model.workflow import WorkflowDefinition
 from automation.queries import Queries
@@ -40,7 +41,7 @@ class LocalClient:
         self._files = Files.of(self._config, session.config_file, files)
         self._exit = AsyncExitStack()
         self._open = False
-        self.control = LocalControl(self._acting_alone, self._settled)
+        self.control = LocalControl(self._open_engine, self._acting_alone, self._settled)
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,7 +60,7 @@ class LocalClient:
         from automation.workflows.dryrun import foresee
 
         plan = self._defined.workflow_manager.plan(order.workflow)
-        return _document(foresee(plan, order.variables, level=self._config.level))
+        return _document(foresee(plan, order.variables, level=self._config.level, judge=self._engine.judge))
 
     async def executions(self, workflow: str | None, status: str | None, part: Slice) -> Document:
         """Executions, newest first."""
@@ -167,6 +168,15 @@ class LocalClient:
         rows, problems = await (await self._reading()).verify_audit()
         return {"valid": not problems, "rows": rows, "problems": plain(problems)}
 
+    @property
+    def guardrails(self) -> LocalGuardrails:
+        """What holds actions back. A running engine hears of a change within a second, so it need not be asked."""
+        return LocalGuardrails(self._open_store)
+
+    async def _open_store(self) -> AutomationEngine:
+        await self._reading()
+        return self._engine
+
     @cached_property
     def _engine(self) -> AutomationEngine:
         return AutomationEngine(self._config)
@@ -193,6 +203,11 @@ class LocalClient:
             self._exit.push_async_callback(store.close)
             self._open = True
         return self._engine.queries
+
+    async def _open_engine(self) -> AutomationEngine:
+        """The engine with its database open, and not running."""
+        await self._reading()
+        return self._engine
 
     async def _acting(self) -> AutomationEngine:
         """The running engine, with the definitions."""
@@ -229,6 +244,41 @@ class LocalClient:
                 # Another process may have it, whose changes only the database tells.
                 await watch.next(POLL_SECONDS)
         return {"execution_id": execution_id, "status": execution.status.value}
+
+
+class LocalGuardrails:
+    """Guardrails, by the rows of the configured database."""
+
+    def __init__(self, opened: Callable[[], Awaitable[AutomationEngine]]) -> None:
+        self._opened = opened
+
+    async def status(self) -> Document:
+        """What is so now."""
+        from automation.api.routes.guardrails import view_of
+
+        engine = await self._opened()
+        await engine.breakers.refresh()
+        return _document(await view_of(engine))
+
+    async def stop(self, reason: str) -> Document:
+        """Let nothing begin that changes anything."""
+        await (await self._opened()).guardrails.stop(reason)
+        return await self.status()
+
+    async def release(self, reason: str) -> Document:
+        """Lift that."""
+        await (await self._opened()).guardrails.release(reason=reason)
+        return await self.status()
+
+    async def freeze(self, window: FreezeWindow) -> Document:
+        """Put a freeze window in force."""
+        await (await self._opened()).guardrails.freeze(window)
+        return await self.status()
+
+    async def thaw(self, name: str) -> Document:
+        """Take one back."""
+        await (await self._opened()).guardrails.thaw(name)
+        return await self.status()
 
 
 def prepare_folder(database_url: str | None, data_dir: Path) -> None:

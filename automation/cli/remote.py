@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -27,6 +27,7 @@ from automation.errors import (
 )
 from automation.infrastructure.probe import innermost
 from automation.model.event import Event
+from automation.model.guardrail import FreezeWindow
 
 TIMEOUT_SECONDS = 30.0
 
@@ -38,7 +39,7 @@ class RemoteClient:
         self._url = url
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
-        self.control = RemoteControl(self._post)
+        self.control = RemoteControl(self._get, self._post)
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,6 +125,11 @@ class RemoteClient:
         """Check every row of the audit chain."""
         return await self._get("/audit/verify")
 
+    @property
+    def guardrails(self) -> RemoteGuardrails:
+        """What holds actions back."""
+        return RemoteGuardrails(self._ask)
+
     async def _get(self, path: str, **query: Any) -> Document:
         return await self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
 
@@ -150,6 +156,34 @@ class RemoteClient:
             raise _error(response.status_code, answer if isinstance(answer, dict) else {})
         document: Document = answer
         return document
+
+
+class RemoteGuardrails:
+    """Guardrails of a server."""
+
+    def __init__(self, ask: Callable[..., Awaitable[Document]]) -> None:
+        self._ask = ask
+
+    async def status(self) -> Document:
+        """What is so now."""
+        return await self._ask("GET", "/guardrails")
+
+    async def stop(self, reason: str) -> Document:
+        """Let nothing begin that changes anything."""
+        return await self._ask("POST", "/guardrails/stop", json={"reason": reason})
+
+    async def release(self, reason: str) -> Document:
+        """Lift that."""
+        return await self._ask("POST", "/guardrails/release", json={"reason": reason})
+
+    async def freeze(self, window: FreezeWindow) -> Document:
+        """Put a freeze window in force."""
+        body = window.model_dump(mode="json", exclude_defaults=True)
+        return await self._ask("POST", "/guardrails/freezes", json=body)
+
+    async def thaw(self, name: str) -> Document:
+        """Take one back."""
+        return await self._ask("DELETE", f"/guardrails/freezes/{_part(name)}")
 
 
 def _error(status: int, problem: Mapping[str, Any]) -> AutomationError:

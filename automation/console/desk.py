@@ -39,9 +39,11 @@ HEADERS = {
 _NAVIGATION = (
     ("overview", "/", "Overview", None),
     ("executions", "/executions", "Executions", "workflows:view"),
+    ("approvals", "/approvals", "Approvals", "workflows:view"),
     ("workflows", "/workflows", "Workflows", "workflows:view"),
     ("events", "/events", "Events", "events:view"),
     ("alerts", "/alerts", "Alerts", "alerts:view"),
+    ("guardrails", "/guardrails", "Guardrails", "workflows:view"),
 )
 
 

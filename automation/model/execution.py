@@ -91,6 +91,8 @@ class ActionRun:
     wake_at: float | None = None
     waits_for: str | None = None
     """While it waits: for `approval`, a `time`, an `event`, a `workflow`, or its `items`."""
+    approval: str | None = None
+    """The approval that it waits for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,21 @@ class Act:
     """When it ended; while it runs, when it is given up for dead."""
 
 
+@dataclass(frozen=True, slots=True)
+class HeldAct:
+    """An action that a guardrail lets wait."""
+
+    execution_id: str
+    action: str
+    workflow: str
+    operation: str
+    target: str
+    guardrail: str
+    since: float
+    until: float
+    """When it is tried again, unless something changes before."""
+
+
 class Stop(Definition):
     """The global stop: nothing that changes anything begins."""
 

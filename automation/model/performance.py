@@ -53,8 +53,8 @@ class Performance(Definition):
     cache_strategy: Literal["memory", "redis", "redis_cluster"] = "memory"
     """Accepted, and not used: each process caches in its own memory, and the database alone is the truth."""
     database_connection_pool: Annotated[int, Field(ge=1, le=1000)] = 20
-    """How many connections to a PostgreSQL server there are at most. A SQLite file has one that writes, two that
-    read."""
+    """How many connections to a PostgreSQL server there are at most: one that writes, and as many that read as are
+    needed. A SQLite file has one that writes, two that read."""
     batch_processing: BatchProcessing = BatchProcessing()
     """How many writes share one transaction of the database."""
     circuit_breaker: CircuitBreaker = CircuitBreaker()

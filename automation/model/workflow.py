@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from automation.model.approval import ApprovalPolicy
 from automation.model.base import Definition, Name
 from automation.model.guardrail import WorkflowGuardrails
 
@@ -164,6 +165,8 @@ class ActionDefinition(Definition):
     """What must be true once its work is done, else it fails: `cpu_usage < 70 within 5m for 1m`."""
     rollback: UndoDefinition | None = None
     """What undoes it; by default the operation's own undo."""
+    approval: ApprovalPolicy | None = None
+    """How people are asked before it runs, where they are."""
     description: str = ""
 
 
@@ -238,6 +241,10 @@ class WorkflowDefinition(Definition):
     """The limit for a whole execution; none by default."""
     enabled: bool = True
     """Whether triggers start it; a person still can."""
+    level: AutomationLevel | None = None
+    """How much of it is done without asking; of this and the configured level, the stricter one holds."""
+    approval: ApprovalPolicy | None = None
+    """How people are asked about a proposed execution, and about its actions where those do not say."""
     guardrails: WorkflowGuardrails | None = None
     """Limits and freeze windows for its actions, beside those of the configuration."""
     labels: dict[str, str] = Field(default_factory=dict)

@@ -11,17 +11,25 @@ from operator import attrgetter
 from typing import Any
 
 from msgspec import MsgspecError
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.engine import Connection, Row
 
 from automation.errors import Problem
 from automation.model.execution import Execution, JournalEntry
-from automation.store import large, schema, tables
+from automation.store import large, schema
 from automation.store.executions import entry_of, from_row
+from automation.store.packing import Told, joined, unpacked
 from automation.store.records import verify_chain
 from automation.store.sqlite_files import physical
 from automation.store.store import decode
-from automation.store.tables import definitions, executions, journal
+from automation.store.tables import (
+    definitions,
+    executions,
+    journal,
+    large_value_uses,
+    large_values,
+    packed_journals,
+)
 
 PAGE = 500
 """How many executions are looked at in one reading: what it sees is of one moment, and no log grows for long."""
@@ -80,52 +88,76 @@ def journals(connection: Connection, after: str, sound: Sound) -> Looked:
     )
     rows = list(connection.execute(query))
     last = rows[-1].id if len(rows) == PAGE else None
-    told = select(journal).where(journal.c.execution_id > after).order_by(journal.c.execution_id, journal.c.seq)
-    if last is not None:
-        told = told.where(journal.c.execution_id <= last)
-    problems: list[Problem] = []
-    kept = _kept_values(connection, after, last)
-    groups = groupby(_streamed(connection, told), attrgetter("execution_id"))
+    part = _Part(connection, after, last)
+    kept = part.values()
+    whole = part.packed()
     waiting = {row.id: row for row in rows}
-    for execution_id, entries in groups:
+    problems: list[Problem] = []
+    for execution_id, loose in part.loose():
         row = waiting.pop(execution_id, None)
         if row is None:
             problems.append(Problem(f"journal/{execution_id}", "is of an execution that is not there"))
         else:
-            problems += _of_one(row, entries, sound, kept.get(row.id, {}))
+            problems += _of_one(row, loose, whole.pop(execution_id, None), sound, kept.get(row.id, {}))
     for row in waiting.values():
-        problems += _of_one(row, (), sound, {})
+        problems += _of_one(row, (), whole.pop(row.id, None), sound, kept.get(row.id, {}))
+    for left in whole:
+        problems.append(Problem(f"packed_journals/{left}", "is of an execution that is not there"))
     return Looked(len(rows), problems, last)
 
 
-def _streamed(connection: Connection, query: Any) -> Iterator[Row[Any]]:
-    yield from connection.execute(query.execution_options(yield_per=5_000))
+class _Part:
+    """What belongs to the executions of one page."""
+
+    def __init__(self, connection: Connection, after: str, last: str | None) -> None:
+        self._connection = connection
+        self._after = after
+        self._last = last
+
+    def loose(self) -> Iterator[tuple[str, Iterator[Told]]]:
+        """The rows of the journal, by execution."""
+        columns = journal.c
+        query = select(columns.execution_id, columns.seq, columns.at, columns.kind, columns.action, columns.body)
+        query = query.order_by(columns.execution_id, columns.seq).execution_options(yield_per=5_000)
+        for execution_id, rows in groupby(self._rows(query, columns.execution_id), attrgetter("execution_id")):
+            yield execution_id, (Told(row.seq, row.at, row.kind, row.action, row.body) for row in rows)
+
+    def packed(self) -> dict[str, tuple[int, bytes]]:
+        """Packed journals: how many entries they are said to have, and the body."""
+        columns = packed_journals.c
+        query = select(columns.execution_id, columns.entries, columns.body)
+        return {row.execution_id: (row.entries, row.body) for row in self._rows(query, columns.execution_id)}
+
+    def values(self) -> dict[str, dict[str, bool]]:
+        """The large values that are kept, and whether each is there."""
+        uses = large_value_uses.c
+        query = select(uses.execution_id, uses.sha256, large_values.c.size)
+        query = query.outerjoin(large_values, large_values.c.sha256 == uses.sha256)
+        kept: dict[str, dict[str, bool]] = {}
+        for row in self._rows(query, uses.execution_id):
+            kept.setdefault(row.execution_id, {})[row.sha256] = row.size is not None
+        return kept
+
+    def _rows(self, query: Select[Any], key: ColumnElement[str]) -> Iterator[Row[Any]]:
+        query = query.where(key > self._after)
+        yield from self._connection.execute(query if self._last is None else query.where(key <= self._last))
 
 
-def _kept_values(connection: Connection, after: str, last: str | None) -> dict[str, dict[str, bool]]:
-    """The large values that are kept for the executions of a page, and whether each is there."""
-    uses = tables.large_value_uses.c
-    query = (
-        select(uses.execution_id, uses.sha256, tables.large_values.c.size)
-        .outerjoin(tables.large_values, tables.large_values.c.sha256 == uses.sha256)
-        .where(uses.execution_id > after)
-    )
-    if last is not None:
-        query = query.where(uses.execution_id <= last)
-    kept: dict[str, dict[str, bool]] = {}
-    for execution_id, digest, size in connection.execute(query):
-        kept.setdefault(execution_id, {})[digest] = size is not None
-    return kept
-
-
-def _of_one(row: Row[Any], told: Iterable[Row[Any]], sound: Sound, kept: Mapping[str, bool]) -> list[Problem]:
+def _of_one(
+    row: Row[Any], loose: Iterable[Told], packed: tuple[int, bytes] | None, sound: Sound, kept: Mapping[str, bool]
+) -> list[Problem]:
     place = f"executions/{row.id}"
+    rows = list(loose)
     if row.body is None:
         return [Problem(place, f"its definition {row.definition_id} is not there")]
     try:
-        rows = list(told)
-        entries = tuple(entry_of(entry, large.named(entry.body)) for entry in rows)
-        named = large.distinct(decode(entry.body) for entry in rows if large.MARK in entry.body)
+        if packed is not None:
+            first = unpacked(packed[1])
+            if len(first) != packed[0]:
+                return [Problem(place, f"its packed journal has {len(first)} entries, and not {packed[0]}")]
+            rows = joined(first, rows)
+        entries = tuple(entry_of(row.id, told, large.named(told.body)) for told in rows)
+        named = large.distinct(decode(told.body) for told in rows if large.MARK in told.body)
         found = list(sound(from_row(row), row.body, entries))
     except (ValueError, LookupError, TypeError, MsgspecError) as error:
         return [Problem(place, f"cannot be read: {error}")]
@@ -139,7 +171,7 @@ def _of_one(row: Row[Any], told: Iterable[Row[Any]], sound: Sound, kept: Mapping
 
 def values(connection: Connection, after: str) -> Looked:
     """What is wrong with the large values of one page."""
-    columns = tables.large_values.c
+    columns = large_values.c
     query = select(columns.sha256, columns.size, columns.coding, columns.body).where(columns.sha256 > after)
     count, problems, last = 0, [], None
     for row in connection.execute(query.order_by(columns.sha256).limit(PAGE).execution_options(yield_per=1)):

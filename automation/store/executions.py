@@ -11,9 +11,10 @@ from sqlalchemy.engine import Connection, Row
 
 from automation.model.execution import Execution, JournalEntry, Wish, WorkflowStatus
 from automation.store import large
+from automation.store.packing import Told, rows_of
 from automation.store.pages import LIMIT, Page, limited
 from automation.store.store import Store, decode, to_json
-from automation.store.tables import definitions, executions, journal, large_value_uses, nodes, waits
+from automation.store.tables import definitions, executions, large_value_uses, nodes, waits
 
 _WAITING = (WorkflowStatus.WAITING.value, WorkflowStatus.PROPOSED.value, WorkflowStatus.PAUSED.value)
 
@@ -89,9 +90,9 @@ async def entries(store: Store, execution_id: str) -> tuple[JournalEntry, ...]:
     """The journal of an execution, in order, with its large values. Raises NotFound if one is not there."""
 
     def read(connection: Connection) -> tuple[JournalEntry, ...]:
-        rows = _journal(connection, execution_id)
+        rows = rows_of(connection, execution_id)
         bodies = large.whole(connection, [row.body for row in rows])
-        return tuple(entry_of(row, body) for row, body in zip(rows, bodies, strict=True))
+        return tuple(entry_of(execution_id, row, body) for row, body in zip(rows, bodies, strict=True))
 
     return await store.read(read)
 
@@ -110,12 +111,12 @@ async def load(store: Store, execution_id: str, *, whole: bool = True) -> Stored
         ).first()
         if row is None:
             return None
-        rows = _journal(connection, execution_id)
-        texts = [entry.body for entry in rows]
+        rows = rows_of(connection, execution_id)
+        texts = [told.body for told in rows]
         bodies = large.whole(connection, texts) if whole else [large.named(text) for text in texts]
-        told = tuple(entry_of(entry, body) for entry, body in zip(rows, bodies, strict=True))
+        entries = tuple(entry_of(execution_id, told, body) for told, body in zip(rows, bodies, strict=True))
         found = large.distinct(decode(text) for text in texts if large.MARK in text)
-        return Stored(from_row(row), row.body, row.node, row.cancel_reason, told, found)
+        return Stored(from_row(row), row.body, row.node, row.cancel_reason, entries, found)
 
     return await store.read(read)
 
@@ -129,11 +130,6 @@ async def large_value(store: Store, execution_id: str, digest: str) -> bytes | N
         return None if connection.execute(query).first() is None else large.text_of(connection, digest)
 
     return await store.read(read)
-
-
-def _journal(connection: Connection, execution_id: str) -> list[Row[Any]]:
-    query = select(journal).where(journal.c.execution_id == execution_id).order_by(journal.c.seq)
-    return list(connection.execute(query))
 
 
 async def page(
@@ -246,8 +242,8 @@ async def all_nodes(store: Store) -> list[Node]:
     return [Node(row.id, row.host, row.pid, row.process_started, row.lease_until) for row in rows]
 
 
-def entry_of(row: Row[Any], body: dict[str, Any]) -> JournalEntry:
-    """The journal entry of a row of its table."""
+def entry_of(execution_id: str, told: Told, body: dict[str, Any]) -> JournalEntry:
+    """The journal entry of a row."""
     return JournalEntry(
-        execution_id=row.execution_id, seq=row.seq, at=row.at, kind=row.kind, action=row.action, body=body
+        execution_id=execution_id, seq=told.seq, at=told.at, kind=told.kind, action=told.action, body=body
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.engine import Row
 
-from automation.model.guardrail import Act
+from automation.model.guardrail import Act, HeldAct
 from automation.store import statements
 from automation.store.statements import Op
 from automation.store.store import Store, decode, to_json
@@ -28,21 +28,6 @@ class Hold:
     def op(self) -> Op:
         """The write that stores it."""
         return statements.HOLD(kind=self.kind, name=self.name, body=to_json(self.body), actor=self.actor, at=self.at)
-
-
-@dataclass(frozen=True, slots=True)
-class HeldAct:
-    """An action that a guardrail lets wait."""
-
-    execution_id: str
-    action: str
-    workflow: str
-    operation: str
-    target: str
-    guardrail: str
-    since: float
-    until: float
-    """When it is tried again, unless something changes before."""
 
 
 async def all_holds(store: Store) -> list[Hold]:
@@ -89,9 +74,16 @@ def held_op(held: HeldAct, node: str) -> Op:
     )
 
 
-async def acts_since(store: Store, changed: float, *, not_of: str = "") -> list[Act]:
+async def acts_since(store: Store, changed: float, *, not_of: str) -> list[Act]:
     """Acts that have begun, or ended, since then; without those of one node."""
     query = select(acts).where(acts.c.changed_at >= changed, acts.c.began_at.is_not(None), acts.c.node != not_of)
+    return [_act(row) for row in await store.fetch(query)]
+
+
+async def acts_until_now(store: Store, since: float, now: float) -> list[Act]:
+    """Acts that have begun, or ended, since then, and those that are under way however long."""
+    recent = or_(acts.c.changed_at >= since, acts.c.until > now)
+    query = select(acts).where(recent, acts.c.began_at.is_not(None))
     return [_act(row) for row in await store.fetch(query)]
 
 

@@ -20,6 +20,11 @@ _TOOLS = {
 }
 
 
+def is_file(url: str) -> bool:
+    """Whether a database is a file that is looked after as one."""
+    return urlsplit(url).scheme == "sqlite"
+
+
 async def file_of(url: str, what: Literal["backup", "restore"], file: Path) -> Path:
     """The file of a database that is one; raises ConfigurationError with the command to use for one that is not."""
     scheme = urlsplit(url).scheme.partition("+")[0]

@@ -52,10 +52,11 @@ SELECT current_setting('server_version_num')::int AS version, current_setting('s
 class Postgres:
     """A database on a server. Opening it refuses, in one line, what would fail later."""
 
-    def __init__(self, url: str, settings: Settings) -> None:
+    def __init__(self, url: str, settings: Settings, connections: int) -> None:
         self.place = _place(url)
         self._url = url
         self._settings = settings
+        self._readers = max(1, connections - 1)
         self._writer = new_id()
         self._session: Session | None = None
         self._former: Session | None = None
@@ -80,7 +81,7 @@ class Postgres:
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=lambda: self._connect("automation-reader", default_transaction_read_only="on"),
-            pool_size=self._settings.pool_size,
+            pool_size=self._readers,
             max_overflow=0,
             pool_use_lifo=True,
             isolation_level="AUTOCOMMIT",
@@ -239,8 +240,8 @@ class Postgres:
             raise StoreUnavailable(self._said(verb, cause), broken=kind(cause) is Kind.LOST) from None
         except PoolTimeout:
             raise StoreUnavailable(
-                f"cannot {verb} the database {self.place}: all {self._settings.pool_size} connections are in use; "
-                "raise store.pool_size"
+                f"cannot {verb} the database {self.place}: all {self._readers} connections that read are in use; "
+                "raise performance.database_connection_pool"
             ) from None
         except FAILURES as error:
             raise StoreUnavailable(self._said(verb, error), broken=kind(error) is Kind.LOST) from None

@@ -68,7 +68,9 @@ def reason(error: BaseException) -> str:
         return f"TLS failed: {text}; see sslmode and sslrootcert in database_url"
     if isinstance(error, OSError):
         return f"the connection failed: {error.strerror or text}; look at the server, and at the network between"
-    if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError | asyncpg.InternalClientError):
+    if isinstance(error, asyncpg.InternalClientError):
+        return "the connection broke"
+    if isinstance(error, asyncpg.PostgresConnectionError | asyncpg.InterfaceError):
         return f"the connection broke: {text}"
     return text
 
@@ -79,7 +81,7 @@ _WORDS = {
     "3D000": "{text}; make it with: createdb",
     "42501": "{text}; grant it to the user in database_url",
     "53100": "the disk of the server is full; make room ({text})",
-    "53300": "{text}; raise max_connections of the server, or lower store.pool_size",
+    "53300": "{text}; raise max_connections of the server, or lower performance.database_connection_pool",
     "55P03": "a table is locked by another session; end that one, or wait",
     "57P01": "the server ended the connection: {text}",
     "57P03": "{text}; wait until it is up",

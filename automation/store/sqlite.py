@@ -155,6 +155,8 @@ class Sqlite:
             self.path, isolation_level=None, timeout=self._busy_timeout, check_same_thread=False, cached_statements=256
         )
         try:
+            # Only a file without tables takes it: what is freed in it can be given back while it is in use.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
@@ -238,13 +240,15 @@ class Sqlite:
         sql, order = self._sql(statement)
         if order is not None:
             rows = [_reorder(row, order) for row in rows]
-        head, separator, row = sql.partition(" VALUES ")
-        if not separator or not row.endswith(")") or len(rows) < _CHUNKS[-1]:
+        head, separator, values = sql.partition(" VALUES ")
+        row, _, tail = values.partition(")")
+        # What follows the values, such as ON CONFLICT, is said once for all of them.
+        if not separator or "?" in tail or len(rows) < _CHUNKS[-1]:
             connection.executemany(sql, rows)
             return
         begin = 0
         for size in _CHUNKS:
-            many = f"{head} VALUES {', '.join([row] * size)}" if len(rows) - begin >= size else ""
+            many = f"{head} VALUES {', '.join([row + ')'] * size)}{tail}" if len(rows) - begin >= size else ""
             while len(rows) - begin >= size:
                 connection.execute(many, [value for values in rows[begin : begin + size] for value in values])
                 begin += size

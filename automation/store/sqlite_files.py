@@ -22,7 +22,9 @@ from automation.errors import Conflict, NotFound, Problem, StoreError, StoreUnav
 STEP_PAGES = 256
 """Pages copied at a time: a megabyte, so that progress is told and whoever interrupts does not wait."""
 
-Told = Callable[[str, int, int], None]
+_INCREMENTAL = 2
+
+Told = Callable[[str, int, int], object]
 """Called with what is being done, how much of it is done, and how much there is (0 where nobody knows)."""
 
 Judge = Callable[[Connection], list[Problem]]
@@ -77,6 +79,27 @@ def restore(copy: Path, database: Path, aside: Path | None, judge: Judge, told: 
         _sync(database.parent)
 
 
+def vacuum(database: Path) -> None:
+    """Write a database anew without what is free in it. Nobody writes meanwhile, and it takes as much room again."""
+    with _changing(database) as connection:
+        # From here on, free pages can be given back bit by bit; only a new or a rewritten file learns that.
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def give_back(database: Path) -> int | None:
+    """Give some free pages back to the disk, in a short transaction; how many are left, None if it cannot be done."""
+    with _changing(database) as connection:
+        if connection.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
+            return None
+        connection.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
+        left = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+        if not left:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        return left
+
+
 def physical(connection: Connection) -> list[Problem]:
     """What is wrong with the file itself: pages, indexes, and rows that name others which are not there."""
     try:
@@ -105,6 +128,15 @@ def reading(path: Path) -> Iterator[Connection]:
         raise StoreError(f"cannot read {path}: {error.orig}") from None
     finally:
         engine.dispose()
+
+
+@contextmanager
+def _changing(database: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(sqlite3.connect(database, isolation_level=None, timeout=30.0)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"cannot write the database {database}: {error}") from None
 
 
 def _refuse_target(database: Path, target: Path, force: bool) -> None:

@@ -94,6 +94,7 @@ EXECUTION_KEYED = _insert("execution_keyed", tables.executions, 2, expect=1, omi
 EXECUTION_ORIGIN = _change("execution_origin", tables.executions, 3, sets=_ORIGIN, where=("id",), expect=1)
 JOURNAL = _insert("journal", tables.journal, 3)
 EXECUTION_STATUS = _change("execution_status", tables.executions, 4, sets=("status", "wake_at", "node"), where=("id",))
+EXECUTION_BEGUN = _change("execution_begun", tables.executions, 4, sets=("started_at",), where=("id",))
 EXECUTION_END = _change(
     "execution_end",
     tables.executions,
@@ -237,6 +238,33 @@ WAITS_DELETE = Statement(
     "waits_delete",
     delete(tables.waits).where(tables.waits.c.execution_id == bindparam("where_execution_id")),
     ("where_execution_id",),
+    6,
+)
+APPROVAL = _insert("approval", tables.approvals, 6, omit=("settled_at",))
+APPROVAL_CHANGE = Statement(
+    "approval_change",
+    update(tables.approvals)
+    .values(
+        {key: bindparam(key) for key in ("status", "answers", "escalated_at", "decided_at", "revision")},
+    )
+    .where(tables.approvals.c.id == bindparam("where_id"))
+    .where(tables.approvals.c.revision == bindparam("where_revision"))
+    .where(text("status = 'pending'")),
+    ("status", "answers", "escalated_at", "decided_at", "revision", "where_id", "where_revision"),
+    6,
+    expect=1,
+)
+APPROVAL_SETTLE = _change("approval_settle", tables.approvals, 6, sets=("settled_at",), where=("id",))
+APPROVALS_WITHDRAW = Statement(
+    "approvals_withdraw",
+    update(tables.approvals)
+    .values(
+        status=text("CASE WHEN status = 'pending' THEN 'withdrawn' ELSE status END"),
+        settled_at=bindparam("settled_at"),
+    )
+    .where(tables.approvals.c.execution_id == bindparam("where_execution_id"))
+    .where(tables.approvals.c.settled_at.is_(None)),
+    ("settled_at", "where_execution_id"),
     6,
 )
 _new_value = sqlite.insert(tables.large_values).values(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 from sqlalchemy import Executable
 from sqlalchemy.engine import Connection, Row
 
-from automation.config import AUDITABLE, Audit
+from automation.config import AUDITABLE, Audit, AutomationConfig
 from automation.config import Store as Settings
 from automation.errors import ConfigurationError, EngineStopped, MissingExtra
 from automation.store import schema
@@ -35,8 +35,11 @@ def to_json(value: Any) -> str:
 EXAMPLES = "sqlite:///path/to/file.db or postgresql://user:password@host:5432/database"
 
 
-def backend_of(url: str, settings: Settings) -> Backend:
-    """The backend for a database URL; raises ConfigurationError for one that is not understood, MissingExtra."""
+def backend_of(url: str, settings: Settings, connections: int = 20) -> Backend:
+    """The backend for a database URL, with at most so many connections to a server.
+
+    Raises ConfigurationError for a URL that is not understood, MissingExtra.
+    """
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise ConfigurationError(f"database_url: {_without_password(url)!r} is not a URL; write {EXAMPLES}")
@@ -51,7 +54,7 @@ def backend_of(url: str, settings: Settings) -> Backend:
             if (error.name or "").partition(".")[0] not in ("asyncpg", "greenlet"):
                 raise
             raise MissingExtra(feature="PostgreSQL", extra="postgres") from None
-        return Postgres(url, settings)
+        return Postgres(url, settings, connections)
     raise ConfigurationError(f"database_url: {scheme} is not supported; write {EXAMPLES}")
 
 
@@ -63,12 +66,18 @@ class Store:
     """Opens the database and migrates it, commits units of writes, answers queries."""
 
     def __init__(
-        self, url: str, settings: Settings | None = None, audit: Audit | None = None, *, batch: int = 2000
+        self,
+        url: str,
+        settings: Settings | None = None,
+        audit: Audit | None = None,
+        *,
+        batch: int = 2000,
+        connections: int = 20,
     ) -> None:
         settings = settings or Settings()
         audit = audit or Audit()
         self.url = url
-        self.backend: Backend = backend_of(url, settings)
+        self.backend: Backend = backend_of(url, settings, connections)
         self.limits = Limits(settings.inline_bytes, settings.max_execution_bytes)
         self._settings = settings
         self._batch = batch
@@ -76,6 +85,18 @@ class Store:
         self._audits_all = self._audited >= frozenset(AUDITABLE)
         self._writer: Writer | None = None
         self._reading = 0
+
+    @classmethod
+    def of(cls, config: AutomationConfig) -> Self:
+        """The store that a configuration names."""
+        performance = config.performance
+        return cls(
+            config.database,
+            config.store,
+            config.audit,
+            batch=performance.batch_processing.most,
+            connections=performance.database_connection_pool,
+        )
 
     async def open(self) -> None:
         """Connect, bring the schema up to date and begin to write; raises StoreError."""

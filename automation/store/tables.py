@@ -169,6 +169,45 @@ waits = Table(
     ),
 )
 
+packed_journals = Table(
+    "packed_journals",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("entries", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("execution_id", String, nullable=False),
+    Column("workflow", String, nullable=False),
+    Column("action", String),
+    Column("operation", String),
+    Column("effect", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("started_by", String, nullable=False),
+    Column("by_hand", Boolean, nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("status", String, nullable=False),
+    Column("answers", Text, nullable=False),
+    Column("escalated_at", Double),
+    Column("decided_at", Double),
+    Column("settled_at", Double),
+    Column("revision", Integer, nullable=False),
+    Index(None, "execution_id", "id"),
+    Index(None, "status", "id"),
+    Index(None, "workflow", "id"),
+    Index(
+        "ix_approvals_unsettled",
+        "status",
+        sqlite_where=text("settled_at IS NULL"),
+        postgresql_where=text("settled_at IS NULL"),
+    ),
+)
+
 # The body comes last: whoever reads the columns before it does not read its pages.
 large_values = Table(
     "large_values",

@@ -110,6 +110,17 @@ class Metrics:
             "1 if the last reading of definitions was valid.",
             registry=registry,
         )
+        self.retention_deleted = Counter(
+            "automation_retention_deleted_total",
+            "Rows deleted for their age; of the journal, those that were packed.",
+            ["table"],
+            registry=registry,
+        )
+        self.retention_last_run = Gauge(
+            "automation_retention_last_run_timestamp_seconds",
+            "When this process last deleted what was past its time; 0 if it has not yet.",
+            registry=registry,
+        )
         self.pending = Gauge("automation_store_pending_writes", "Writes that wait for the writer.", registry=registry)
         self.availability = Gauge(
             "service_availability_percentage",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from automation.clock import Clock
@@ -25,6 +25,8 @@ class Prepared(Protocol):
     id: str
     ops: list[Op]
     facts: list[Fact]
+    events: list[Event] | None
+    """What is to be told together with it."""
 
 
 P = TypeVar("P", bound=Prepared)
@@ -33,12 +35,12 @@ P = TypeVar("P", bound=Prepared)
 class Workflows(Protocol[P]):
     """What the dispatcher needs of the workflows room."""
 
-    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str, proposed: bool) -> P:
+    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str) -> P:
         """A new execution, not yet written; raises NotFound, InputError when its inputs do not fit."""
         ...
 
     def launch(self, run: P, /) -> None:
-        """Run it, now that it is written."""
+        """Go on with it, now that it is written."""
         ...
 
 
@@ -72,6 +74,15 @@ class Verdict(Generic[P]):
     decisions: list[Decision]
 
 
+@dataclass(slots=True)
+class _Taken(Generic[P]):
+    """What is committed together: writes, executions that start, and waits that are over."""
+
+    ops: list[Op] = field(default_factory=list)
+    starts: list[P] = field(default_factory=list)
+    met: list[tuple[Sequence[Any], Event]] = field(default_factory=list)
+
+
 class Dispatcher(Generic[P]):
     """Publishes events. An event is acknowledged when its effects are on disk."""
 
@@ -85,8 +96,6 @@ class Dispatcher(Generic[P]):
         self.companions: list[Companion] = []
         self.awaited: Awaited | None = None
         self.retain: Retain = "all"
-        self.proposes = False
-        """Whether triggers only propose executions, for a person to approve."""
 
     async def publish(
         self, event: Event, *, also: Sequence[Op] = (), hold: Mapping[str, str] | None = None
@@ -96,43 +105,80 @@ class Dispatcher(Generic[P]):
         `also` is committed with it; `hold` names workflows that must not start now, with the reason.
         """
         check(event)
+        taken: _Taken[P] = _Taken()
+        verdict = self._take_in(event, taken, hold or {}, also)
+        try:
+            woken = await self._commit(taken, ())
+        except Unexpected as error:
+            if error.statement != "event":
+                raise
+            return await self._duplicate(event)
+        self._changes.tell("event", event.id)
+        return EventReceipt(
+            event_id=event.id,
+            executions=tuple(prepared.id for prepared in verdict.starts),
+            skipped=tuple(f"{decision.subject}: {decision.reason}" for decision in verdict.decisions),
+            woken=woken,
+        )
+
+    async def announce(
+        self, events: Sequence[Event], ops: Sequence[Op], facts: Sequence[Fact], *, patiently: bool = False
+    ) -> None:
+        """Commit writes together with events that tell of them, and with all that those start.
+
+        With `patiently`, waits out a database that cannot be written now.
+        """
+        taken: _Taken[P] = _Taken(list(ops))
+        for event in events:
+            self._take_in(event, taken)
+        await self._commit(taken, facts, patiently)
+        for event in events:
+            self._changes.tell("event", event.id)
+
+    def _take_in(
+        self, event: Event, taken: _Taken[P], hold: Mapping[str, str] | None = None, also: Sequence[Op] = ()
+    ) -> Verdict[P]:
+        """What an event leads to; all that is to be written for it, and all that starts, is added to `taken`."""
         self._metrics.events_received.labels(event.source).inc()
         verdict = self._decide(event, hold or {})
-        ops: list[Op] = []
+        ops = taken.ops
         met = self.awaited.match(event) if self.awaited is not None else ()
+        if met:
+            taken.met.append((met, event))
         matched = bool(verdict.starts or met)
         if matched or self.retain == "all" or (verdict.decisions and self.retain == "matched"):
             ops.append(events.insert(event, self._clock.now(), matched))
         ops += also
         for companion in self.companions:
             ops += companion(event)
-        facts: list[Fact] = []
-        for prepared in verdict.starts:
-            ops += prepared.ops
-            facts += prepared.facts
-            prepared.ops, prepared.facts = [], []
         ops += [decision.op() for decision in verdict.decisions]
-        if met and self.awaited is not None:
-            ops += await self.awaited.writes(met, event)
-        try:
-            if ops:
-                await self._store.commit(ops, facts)
-        except Unexpected as error:
-            if error.statement != "event":
-                raise
-            return await self._duplicate(event)
         for prepared in verdict.starts:
-            if self.proposes:
-                self._changes.tell("execution", prepared.id, "proposed")
-            else:
-                self._workflows.launch(prepared)
-        self._changes.tell("event", event.id)
-        return EventReceipt(
-            event_id=event.id,
-            executions=tuple(prepared.id for prepared in verdict.starts),
-            skipped=tuple(f"{decision.subject}: {decision.reason}" for decision in verdict.decisions),
-            woken=self.awaited.tell(met, event) if met and self.awaited is not None else (),
-        )
+            taken.starts.append(prepared)
+            ops += prepared.ops
+            # What is only proposed asks people, and that is told in the same transaction.
+            told, prepared.ops, prepared.events = prepared.events or (), [], None
+            for each in told:
+                self._take_in(each, taken)
+        return verdict
+
+    async def _commit(self, taken: _Taken[P], facts: Sequence[Fact], patiently: bool = False) -> tuple[str, ...]:
+        """Write what was taken in and let go of it; returns the executions that had waited for an event of it."""
+        all_facts = list(facts)
+        for prepared in taken.starts:
+            all_facts += prepared.facts
+            prepared.facts = []
+        for met, event in taken.met:
+            assert self.awaited is not None
+            taken.ops += await self.awaited.writes(met, event)
+        if taken.ops:
+            await (self._store.commit_patiently if patiently else self._store.commit)(taken.ops, all_facts)
+        for prepared in taken.starts:
+            self._workflows.launch(prepared)
+        woken: list[str] = []
+        for met, event in taken.met:
+            assert self.awaited is not None
+            woken += self.awaited.tell(met, event)
+        return tuple(woken)
 
     def explain(self, event: Event) -> list[tuple[Rule, str | None]]:
         """Every rule that was considered for the event, with why it does not start its workflow, or None."""
@@ -155,7 +201,7 @@ class Dispatcher(Generic[P]):
             if outcome is None:
                 try:
                     why = f"{rule.about}: event {event.type} of {event.source}"
-                    verdict.starts.append(self._workflows.prepare(rule.workflow, seen, why, self.proposes))
+                    verdict.starts.append(self._workflows.prepare(rule.workflow, seen, why))
                     continue
                 except (InputError, NotFound) as error:
                     outcome, reason = "refused", error.message

@@ -7,7 +7,7 @@ from typing import Any
 from automation.model.execution import ActionStatus, WorkflowStatus
 from automation.workflows.plan import Step
 from automation.workflows.run import ITEMS, Run
-from automation.workflows.state import Scope, State
+from automation.workflows.state import ActionState, Scope, State
 
 
 def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
@@ -34,8 +34,8 @@ def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
                     ready.append(step)
             elif not run.clings(name):
                 run.note(now, "action_cancelled", name, {"reason": run.interruption[1]})
-        elif run.failed is not None and state.attempt == 0 and state.wake_at and not step.definition.always:
-            # It is held back, and now never begins.
+        elif run.failed is not None and _not_begun(state) and not step.definition.always:
+            # It is held back, or waits for people, and now never begins.
             run.note(now, "action_skipped", name, {"reason": hindrance(run), "hindered": True})
         elif name not in run.tasks and may_go_on(run, name, now, stopped=stopped):
             run.waiting.discard(name)
@@ -53,6 +53,10 @@ def may_go_on(run: Run, key: str, now: float, *, stopped: bool) -> bool:
     if state.awaits != ITEMS:
         return key in run.met and run.met[key][0] == state.wait
     return any(item.startswith(f"{key}[") and may_go_on(run, item, now, stopped=stopped) for item in list(run.met))
+
+
+def _not_begun(state: ActionState) -> bool:
+    return state.attempt == 0 and (state.wake_at is not None or state.approval is not None)
 
 
 def hindrance(run: Run) -> str | None:

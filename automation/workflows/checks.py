@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from automation.conditions import seconds_of
+from automation.model.workflow import WorkflowDefinition
 from automation.workflows.plan import Plan, Step
 
 Finding = tuple[str, str]
@@ -23,6 +25,23 @@ def unreachable(plan: Plan) -> Iterator[Finding]:
             yield f"actions[{step.index}].join", f"can never be met: {names} can never succeed"
         if unmet or not _may_succeed(step):
             hopeless.add(step.name)
+
+
+def policies(definition: WorkflowDefinition) -> Iterator[Finding]:
+    """Durations of approvals that are none, or that cannot come."""
+    named = [("approval", definition.approval)]
+    named += [(f"actions[{index}].approval", action.approval) for index, action in enumerate(definition.actions)]
+    for path, policy in named:
+        lengths: dict[str, float] = {}
+        for key in ("expires", "escalate_after") if policy else ():
+            value = getattr(policy, key)
+            try:
+                if value is not None:
+                    lengths[key] = seconds_of(value)
+            except ValueError as error:
+                yield f"{path}.{key}", str(error)
+        if len(lengths) == 2 and lengths["escalate_after"] >= lengths["expires"]:
+            yield f"{path}.escalate_after", "would come when it has expired already"
 
 
 def _may_succeed(step: Step) -> bool:

@@ -7,12 +7,13 @@ node runs is taken up for it. Each act is audited with its actor and reason.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from automation.clock import Clock
 from automation.errors import Conflict, NotFound
 from automation.model.execution import Execution, ExecutionDetail, Wish, WorkflowStatus
+from automation.model.identity import LOCAL
 from automation.model.workflow import WorkflowDefinition
 from automation.store import children, executions, statements
 from automation.store.audit import Fact
@@ -20,6 +21,7 @@ from automation.store.pages import LIMIT, Page
 from automation.store.statements import Unexpected
 from automation.store.store import Store, to_json
 from automation.workflows.again import kept_by_fork, refuse_undone, repeated_by_retry, taken_over
+from automation.workflows.approvals import Approvals
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
@@ -45,9 +47,12 @@ class Again:
 class Executions:
     """The executions of a store, and what may be asked of them. What does not exist raises NotFound."""
 
-    def __init__(self, store: Store, clock: Clock, runner: Runner, recovery: Recovery, starter: Starter) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, runner: Runner, recovery: Recovery, starter: Starter, approvals: Approvals
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._approvals = approvals
         self._runner = runner
         self._recovery = recovery
         self._starter = starter
@@ -151,35 +156,11 @@ class Executions:
     async def decide(
         self, execution_id: str, action: str | None, agreed: bool, *, reason: str = "", actor: str = "local"
     ) -> None:
-        """Approve or deny a proposed execution (`action` is None) or an action that waits for approval."""
-        execution = await self._get(execution_id)
-        act = "approve" if agreed else "deny"
-        if execution.status is WorkflowStatus.PROPOSED and not agreed:
-            await self.cancel(execution_id, reason or f"denied by {actor}", actor=actor)
-            return
-        if execution.status is not WorkflowStatus.PROPOSED and action is None:
-            raise Conflict(f"execution {execution_id} is {execution.status.value}, not proposed; name an action")
-        run = self._runner.runs.get(execution_id) or await self._recovery.take(execution_id)
-        if run is None:
-            raise Conflict(f"execution {execution_id} is held by another node now; try again")
-        now = self._clock.now()
-        state = run.state.actions.get(action) if action else None
-        waits = (
-            state is not None
-            and state.status.value == "waiting"
-            and state.wake_at is None
-            and state.awaits is None
-            and state.approved is None
-        )
-        if action is not None and waits:
-            run.note(now, "approved" if agreed else "denied", action, {"actor": actor, "reason": reason})
-            run.facts.append(self._fact(actor, act, execution_id, action=action, reason=reason))
-        await self._runner.flush(run)
-        if run.id not in self._runner.runs:
-            self._runner.launch(run)
-        run.woken.set()
-        if action is not None and not waits:
-            raise Conflict(f"action {action!r} of execution {execution_id} does not wait for approval")
+        """Approve or deny a proposed execution (`action` is None) or an action that waits for approval.
+
+        The same as `approvals.decide`, for who may do everything. Raises Conflict if nothing waits for that.
+        """
+        await self._approvals.decide(execution_id, action, agreed, reason=reason, by=replace(LOCAL, name=actor))
 
     async def _ask(self, execution_id: str, wish: Wish, statement: statements.Statement) -> None:
         await self._get(execution_id)
@@ -196,7 +177,7 @@ class Executions:
     async def _at_hand(self, execution_id: str) -> Run | None:
         """The execution where it runs here, or is nobody's and so is run here; None if another node has it."""
         run = self._runner.runs.get(execution_id)
-        if run is None and (run := await self._recovery.take(execution_id, asked=True)) is not None:
+        if run is None and (run := await self._recovery.take(execution_id, only=unheeded)) is not None:
             self._runner.launch(run)
         if run is None:
             self._recovery.poke()
@@ -243,6 +224,11 @@ async def detail_of(store: Store, execution_id: str, *, whole: bool = False) -> 
     return ExecutionDetail(
         stored.execution, definition, state.runs(), state.variables, state.event, stored.entries, started
     )
+
+
+def unheeded(stored: executions.Stored) -> bool:
+    """Whether something that was asked of it is not yet heeded."""
+    return stored.execution.wish is not None or stored.cancel_reason is not None
 
 
 def _why(what: str, again: Again) -> str:

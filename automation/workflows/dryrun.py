@@ -6,15 +6,15 @@ run: a condition that hangs on it is unknown, and a parameter that needs it stay
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from automation.conditions import Condition
 from automation.errors import InputError
 from automation.model.workflow import AutomationLevel
+from automation.workflows.asking import level_of, needs_approval
 from automation.workflows.plan import Plan, Step
-from automation.workflows.run import needs_approval
 from automation.workflows.shape import shape_of
 from automation.workflows.starts import checked_inputs
 from automation.workflows.state import Scope, State
@@ -47,8 +47,16 @@ class ForeseenStep:
     """Rendered, or as they are written where `unknown` names what is missing."""
     unknown: tuple[str, ...]
     needs_approval: bool
+    held_by: str | None
+    """What would hold it back if it began now: a guardrail or an open circuit, with its reason."""
+    on_guardrail: str
+    """What would become of it then: `fail`, `skip` or `wait`."""
     shape: tuple[str, ...] = ()
     """When and how often it runs, where that is more than once in its turn: `after 2 of a, b, c`."""
+
+
+Judge = Callable[[Plan, Step, Any], str | None]
+"""Says what would hold a step with these parameters back now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +77,7 @@ def foresee(
     variables: Mapping[str, Any],
     event: Mapping[str, Any] | None = None,
     level: AutomationLevel = AutomationLevel.AUTONOMOUS,
+    judge: Judge | None = None,
 ) -> Foreseen:
     """What starting the plan with these variables would do; raises InputError for inputs that a start would refuse."""
     given = checked_inputs(plan, variables, event)
@@ -76,15 +85,21 @@ def foresee(
     state.variables, state.event = given, dict(event) if event else None
     scope = Scope(state, {"attempt": 1})
     gates = tuple(ForeseenCondition(gate.text, _word(gate.evaluate(scope))) for gate in plan.conditions)
+
+    def held_by(step: Step, parameters: Any) -> str | None:
+        return judge(plan, step, parameters) if judge is not None else None
+
     steps = tuple(
-        _step(step, layer, scope, needs_approval(level, step))
+        _step(step, layer, scope, needs_approval(level_of(level, plan.definition), step), held_by)
         for layer, steps in enumerate(plan.layers())
         for step in steps
     )
     return Foreseen(plan.name, _all(gates), gates, given, steps)
 
 
-def _step(step: Step, layer: int, scope: Scope, approval: bool) -> ForeseenStep:
+def _step(
+    step: Step, layer: int, scope: Scope, approval: bool, held_by: Callable[[Step, Any], str | None]
+) -> ForeseenStep:
     conditions = tuple(
         ForeseenCondition(condition.text, _word(_value(condition, step, scope))) for condition in step.conditions
     )
@@ -100,6 +115,8 @@ def _step(step: Step, layer: int, scope: Scope, approval: bool) -> ForeseenStep:
         parameters=parameters,
         unknown=unknown,
         needs_approval=approval,
+        held_by=held_by(step, parameters),
+        on_guardrail=step.definition.on_guardrail,
         shape=shape_of(step.definition),
     )
 

@@ -18,9 +18,10 @@ from automation.store.statements import Unexpected
 from automation.store.store import Store
 from automation.store.waits import Wait
 from automation.workflows.recovery import Recovery
+from automation.workflows.result import result_of
 from automation.workflows.rollback import rollback_of
 from automation.workflows.run import Run
-from automation.workflows.runner import Runner, result_of
+from automation.workflows.runner import Runner
 from automation.workflows.settled import settled
 from automation.workflows.starts import Cause, Starter, check_conditions, fold_stored
 

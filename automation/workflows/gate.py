@@ -12,7 +12,7 @@ from automation.actions.target import names_service, target_of
 from automation.clock import Clock
 from automation.errors import AutomationError, GuardrailRefused, NotFound
 from automation.model.execution import ActionStatus
-from automation.model.guardrail import Act, Limits
+from automation.model.guardrail import Act, HeldAct, Limits
 from automation.model.service import Replica, ServiceDefinition
 from automation.plugins import Plugin
 from automation.store import guards as rows
@@ -89,12 +89,14 @@ class Gate:
         self._operations: dict[str, Limits | None] = {
             name: limits if limits.any else None for name, limits in merged.items()
         }
+        own = [limits.blast_radius.window_seconds for limits in merged.values()]
+        guards.longest_blast = max([settings.blast_radius.window_seconds, *own])
         self._exempt = frozenset(settings.exempt_workflows)
         self._freezes: WeakKeyDictionary[Plan, tuple[Freeze, ...]] = WeakKeyDictionary()
 
     def concerns(self, plan: Plan, step: Step) -> bool:
         """Whether anything may hold this step back: asked before each attempt, so it costs next to nothing."""
-        if step.effect == "read":
+        if step.effect == "read" or step.plugin.options.get("guarded") is False:
             return False
         return (
             plan.definition.guardrails is not None
@@ -268,9 +270,7 @@ class Gate:
             until = refusal.retry_at if refusal.retry_at is not None else now + HELD_SECONDS
             waiting = {"until": until, "reason": str(refusal), "held_by": refusal.guardrail}
             run.note(now, "action_waiting", key, waiting)
-            held = rows.HeldAct(
-                run.id, key, run.plan.name, intent.operation, intent.target, refusal.guardrail, now, until
-            )
+            held = HeldAct(run.id, key, run.plan.name, intent.operation, intent.target, refusal.guardrail, now, until)
             run.write(rows.held_op(held, self._guards.node))
         elif outcome == "skip":
             run.note(now, "action_skipped", key, {"reason": str(refusal)})

@@ -16,10 +16,11 @@ from pydantic import ValidationError
 
 from automation.clock import Clock
 from automation.errors import Conflict, NotFound, StoreError
-from automation.model.guardrail import FreezeWindow, Guardrails, Stop
+from automation.model.guardrail import FreezeWindow, Guardrails, HeldAct, Stop
+from automation.plugins import registry
 from automation.store import guards, statements
 from automation.store.audit import Fact
-from automation.store.guards import HeldAct, Hold
+from automation.store.guards import Hold
 from automation.store.statements import Op, Unexpected
 from automation.store.store import Store, to_json
 from automation.telemetry.changes import Changes
@@ -116,6 +117,10 @@ class Guards:
     async def open(self, node: str) -> None:
         """Learn what is in force, and from here on what other nodes change; raises StoreError."""
         self.node = node
+        for name in self.settings.operations:
+            if registry.find("action", name) is None:
+                log.warning("guardrails.operations: %s", registry.unknown("action", name))
+        self._forget_at = self._clock.now() + FORGET_SECONDS
         await self.look()
         self._task = asyncio.get_running_loop().create_task(self._loop(), name="automation-guardrails")
 
@@ -198,7 +203,8 @@ class Guards:
         async with self._reaching:
             if seconds > self._reach:
                 now = self._clock.now()
-                await self._learn(now - seconds, not_of="")
+                for act in await guards.acts_until_now(self._store, now - seconds, now):
+                    self.acts.put(act)
                 self._reach = seconds
                 self._looked_at = self._looked_at or now
 
@@ -224,12 +230,9 @@ class Guards:
             self._changes.tell("guardrails", "freeze")
         if self._looked_at is not None:
             now = self._clock.now()
-            await self._learn(self._looked_at - OVERLAP_SECONDS, not_of=self.node)
+            for act in await guards.acts_since(self._store, self._looked_at - OVERLAP_SECONDS, not_of=self.node):
+                self.acts.put(act)
             self._looked_at = now
-
-    async def _learn(self, changed: float, not_of: str) -> None:
-        for act in await guards.acts_since(self._store, changed, not_of=not_of):
-            self.acts.put(act)
 
     def _read(self, hold: Hold) -> Freeze | None:
         try:
@@ -243,13 +246,15 @@ class Guards:
         if stop == before:
             return
         self._changes.tell("guardrails", "stop")
+        if self._task is not None:
+            # An engine that runs says so; a command that only writes the row has its own words.
+            told = "is lifted" if stop is None else f"is in force, by {stop.actor}: {stop.reason}"
+            log.warning("the stop of all changes %s", told)
         if stop is not None:
             self._released.clear()
-            log.warning("all changes are stopped by %s: %s", stop.actor, stop.reason)
             return
         self._released.set()
         self._sweep_until = self._clock.now() + SWEEP_SECONDS
-        log.warning("the stop of all changes is lifted")
         for call in self.on_release:
             call()
 

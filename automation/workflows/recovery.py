@@ -18,8 +18,8 @@ from automation.infrastructure.processes import began
 from automation.model.execution import WorkflowStatus
 from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
-from automation.store import executions, statements, waits
-from automation.store.executions import Asked
+from automation.store import approvals, executions, statements, waits
+from automation.store.executions import Asked, Stored
 from automation.store.statements import Unexpected
 from automation.store.store import Store
 from automation.workflows.compiler import compile_workflow
@@ -30,6 +30,9 @@ from automation.workflows.state import fold
 from automation.workflows.waits import Waits
 
 log = logging.getLogger("automation.recovery")
+
+_ANSWERABLE = frozenset({WorkflowStatus.WAITING, WorkflowStatus.PROPOSED})
+"""What is taken up to look at an answer; one that is paused does so when it goes on."""
 
 SHORTEST_PAUSE = 0.02
 """Seconds between two looks, however much is due."""
@@ -45,6 +48,7 @@ class Recovery:
         lease_seconds: float,
         launch: Callable[[Run], None],
         heed: Callable[[Asked], None],
+        call: Callable[[str], object],
         waits: Waits,
     ) -> None:
         self.node = new_id()
@@ -56,6 +60,7 @@ class Recovery:
         self._silent: frozenset[str] = frozenset()
         self._launch = launch
         self._heed = heed
+        self._call = call
         self._plans: dict[str, Plan] = {}
         self._blocked: dict[str, str] = {}
         self._poke = asyncio.Event()
@@ -92,15 +97,13 @@ class Recovery:
         """Look again soon: something was parked or registered."""
         self._poke.set()
 
-    async def take(self, execution_id: str, *, asked: bool = False) -> Run | None:
+    async def take(self, execution_id: str, *, only: Callable[[Stored], bool] = lambda _: True) -> Run | None:
         """Claim an execution that nobody holds and load it, or None if another node holds it.
 
-        With `asked`, only as long as something that was asked of it is not heeded: perhaps somebody was quicker.
+        With `only`, not if it says no: perhaps somebody was quicker, and there is nothing left to take it up for.
         """
         stored = await executions.load(self._store, execution_id, whole=False)
-        if stored is None or stored.execution.status.finished:
-            return None
-        if asked and stored.execution.wish is None and stored.cancel_reason is None:
+        if stored is None or stored.execution.status.finished or not only(stored):
             return None
         if stored.node is not None and await self._lives(stored.node):
             return None
@@ -135,6 +138,8 @@ class Recovery:
             run.interrupt(WorkflowStatus.CANCELLED, stored.cancel_reason or "cancelled")
         if execution.wish is not None:
             run.ask(execution.wish)
+        if state.asks:
+            run.call()
         return run
 
     async def _loop(self) -> None:
@@ -148,6 +153,7 @@ class Recovery:
                     next_beat = self._clock.monotonic() + self._lease / 3
                 for asked in await executions.asked_of(self._store, self.node):
                     self._heed(asked)
+                await self._look_at_answers()
                 if await self._bury_the_dead() or self._waits:
                     await self._waits.refresh(self.node)
                 looked = self._clock.now()
@@ -168,6 +174,14 @@ class Recovery:
                 # Whatever goes wrong here, the lease must be kept up and the next round made.
                 log.exception("recovery failed; it goes on")
                 await self._clock.sleep(1.0)
+
+    async def _look_at_answers(self) -> None:
+        """What people have answered by way of another node, or in the moment in which it left memory."""
+        for found in await approvals.answered(self._store):
+            if found.node == self.node:
+                self._call(found.execution_id)
+            elif found.node is None and WorkflowStatus(found.status) in _ANSWERABLE:
+                await self._take_or_block(found.execution_id, found.workflow)
 
     async def _beat(self) -> None:
         await self._store.commit(
@@ -214,18 +228,22 @@ class Recovery:
         found = await executions.orphans(self._store, self._silent, self._clock.now())
         taken = 0
         for execution_id, _, workflow in found:
-            try:
-                run = await self.take(execution_id)
-            except (DefinitionError, NotFound) as error:
-                if execution_id not in self._blocked:
-                    log.warning("execution %s of %s waits: %s", execution_id, workflow, error.message)
-                self._blocked[execution_id] = error.message
-                continue
-            self._blocked.pop(execution_id, None)
-            if run is not None:
-                taken += 1
-                self._launch(run)
+            taken += await self._take_or_block(execution_id, workflow)
         return taken > 0
+
+    async def _take_or_block(self, execution_id: str, workflow: str) -> bool:
+        """Take an execution up and run it, or note why that is not possible; whether it runs now."""
+        try:
+            run = await self.take(execution_id)
+        except (DefinitionError, NotFound) as error:
+            if execution_id not in self._blocked:
+                log.warning("execution %s of %s waits: %s", execution_id, workflow, error.message)
+            self._blocked[execution_id] = error.message
+            return False
+        self._blocked.pop(execution_id, None)
+        if run is not None:
+            self._launch(run)
+        return run is not None
 
     def plan(self, definition_id: str, body: str) -> Plan:
         """A stored version of a workflow, compiled; raises DefinitionError if an operation of it is not known."""

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from automation.model.event import Event
 from automation.model.execution import ActionStatus, Wish, WorkflowStatus
-from automation.model.workflow import AutomationLevel, RetryPolicy
+from automation.model.workflow import RetryPolicy
 from automation.store import statements
 from automation.store.audit import Fact
 from automation.store.large import Limits, cut, writes
@@ -53,6 +54,7 @@ class Run:
         "actor",
         "called",
         "committing",
+        "events",
         "executing",
         "facts",
         "failed",
@@ -83,6 +85,8 @@ class Run:
         "woken",
     )
 
+    napping: set[str]
+    """Those of the executing that only wait for their next attempt."""
     parent: tuple[str, str] | None
     """The execution that has started this one, and by which of its actions."""
     lingers_until: float
@@ -114,6 +118,8 @@ class Run:
         self.node = node
         self.ops: list[Op] = []
         self.facts: list[Fact] = []
+        self.events: list[Event] | None = None
+        """What is to be told with the next write."""
         self.noted = 0
         """How many writes were noted so far; those not yet taken to the writer are in `ops`."""
         self.stored = 0
@@ -131,8 +137,7 @@ class Run:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.executing: dict[str, asyncio.Task[Any]] = {}
         """The tasks whose cancellation cancels a handler, by action."""
-        self.napping: set[str] = set()
-        """Those of them that only wait for their next attempt."""
+        self.napping = set()
         self.interruption: tuple[WorkflowStatus, str] | None = None
         """Why it must end before its actions have: cancelled or timed out."""
         self.wish: Wish | None = None
@@ -244,6 +249,11 @@ class Run:
             resting.set_result(None)
         self.woken.set()
 
+    def call(self) -> None:
+        """Have it look at what was answered."""
+        self.called = True
+        self.woken.set()
+
     def clings(self, key: str) -> bool:
         """Whether an action or an item that is to be cancelled waits for a child to end first: it has that ended."""
         state = self.state.action(key)
@@ -264,11 +274,11 @@ class Run:
 
     def ask(self, wish: Wish) -> None:
         """Have it look at a wish as soon as it can."""
-        self.wish, self.called = wish, True
+        self.wish = wish
         if wish.act == "pause":
             for name in self.napping:
                 self.executing[name].cancel()
-        self.woken.set()
+        self.call()
 
     def _moved(self, name: str, status: ActionStatus) -> None:
         if status is ActionStatus.WAITING:
@@ -318,12 +328,3 @@ def backoff(policy: RetryPolicy, attempt: int, after: float | None) -> float:
     longest = min(policy.max_seconds, policy.initial_seconds * policy.factor ** (attempt - 1))
     wait = random.uniform(0, longest) if policy.jitter else longest  # noqa: S311 - spreads load, guards nothing
     return max(wait, after or 0.0)
-
-
-def needs_approval(level: AutomationLevel, step: Step) -> bool:
-    """Whether a person must agree before this step runs."""
-    if step.effect == "read":
-        return False
-    if level is AutomationLevel.ASSISTED:
-        return True
-    return level is AutomationLevel.INTELLIGENT and step.effect == "critical"

@@ -14,12 +14,14 @@ from typing import Any
 
 from automation.clock import until
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
-from automation.model.execution import ActionStatus, ExecutionResult, Wish, WorkflowStatus
+from automation.model.execution import ExecutionResult, Wish, WorkflowStatus
 from automation.store import executions, statements
 from automation.store.executions import Asked
 from automation.store.store import encode
 from automation.store.waits import Met
 from automation.workflows.advance import advance, outcome
+from automation.workflows.asking import denial, next_look
+from automation.workflows.result import result_of
 from automation.workflows.rollback import Undoing
 from automation.workflows.run import SHORT_WAIT, Run
 from automation.workflows.steps import Defaults, Steps, Surroundings
@@ -33,6 +35,7 @@ class Runner:
     def __init__(self, surroundings: Surroundings, defaults: Defaults, parked: Callable[[float | None], None]) -> None:
         self._store = surroundings.store
         self._clock = surroundings.clock
+        self._consent = surroundings.consent
         self._metrics = surroundings.metrics
         self._changes = surroundings.changes
         self._guards = surroundings.guards
@@ -60,6 +63,13 @@ class Runner:
             run.interrupt(WorkflowStatus.CANCELLED, asked.cancel_reason)
         if asked.wish is not None:
             run.ask(asked.wish)
+
+    def call(self, execution_id: str) -> bool:
+        """Have an execution look at what was answered; False if it does not run here."""
+        run = self.runs.get(execution_id)
+        if run is not None:
+            run.call()
+        return run is not None
 
     async def stop(self, grace: float) -> None:
         """Start nothing further, let what runs end within `grace` seconds, then leave it to whoever recovers it."""
@@ -131,7 +141,11 @@ class Runner:
         run.committing = True
         try:
             try:
-                await self._store.post(ops, facts)
+                if run.events is None:
+                    await self._store.post(ops, facts)
+                else:
+                    events, run.events = run.events, None
+                    await self._consent.announce(events, ops, facts, patiently=run.begun)
             except StoreUnavailable:
                 # A start that cannot be written is refused; later facts have happened and must be kept.
                 if not run.begun:
@@ -298,6 +312,9 @@ class Runner:
             await self._await_first(run, self._wakers(run, None))
         if run.pausing and run.tasks:
             return False
+        if run.state.status is WorkflowStatus.PROPOSED:
+            return await self._propose(run)
+        await self._consent.settle(run)
         if run.wish is not None:
             self._grant(run, run.wish)
         if run.state.status is WorkflowStatus.PAUSED and run.interruption is None:
@@ -314,7 +331,30 @@ class Runner:
             kind = "resumed" if paused else "paused"
             run.note(self._clock.now(), kind, None, {"actor": wish.actor, "reason": wish.reason})
 
+    async def _propose(self, run: Run) -> bool:
+        """Let a proposed execution begin, end or wait, as it was decided; True if it has left memory."""
+        approval = None if run.interruption is not None else await self._consent.proposal(run)
+        if approval is None:
+            await self._abandon(run, *outcome(run))
+        elif run.state.approval is not None:
+            await self._park(run, WorkflowStatus.PROPOSED, next_look(approval))
+        elif run.state.status is WorkflowStatus.PROPOSED:
+            await self._abandon(run, *denial(approval))
+        else:
+            return False
+        return True
+
+    async def _abandon(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> None:
+        """End what has never begun: nothing is cleaned up or undone after it."""
+        now = self._clock.now()
+        for step in run.plan.steps:
+            body = {"reason": (error or {}).get("message"), "hindered": True}
+            run.note(now, "action_skipped", step.name, body)
+        self._consent.withdraw(run)
+        await self._end(run, status, error)
+
     async def _finish(self, run: Run) -> None:
+        self._consent.withdraw(run)
         await self._end(run, *await self._undoing.finish(run, *outcome(run)))
 
     async def _end(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> None:
@@ -353,24 +393,3 @@ class Runner:
             self.deliver(Met(run.id, *run.parent, None))
         if run.id in self._waiters:
             self._tell(run.id, result_of(run.id, run.plan.name, run.state))
-
-
-def result_of(execution_id: str, workflow: str, state: Any) -> ExecutionResult:
-    """How an execution ended, from its folded state."""
-    error = state.error or {}
-    text = error.get("message")
-    if text and error.get("action"):
-        text = f"{error['action']}: {error.get('type', 'error')}: {text}"
-    return ExecutionResult(
-        execution_id=execution_id,
-        workflow=workflow,
-        status=state.status,
-        outputs={
-            name: action.outputs
-            for name, action in state.actions.items()
-            if action.status is ActionStatus.SUCCEEDED and name in state.names
-        },
-        error=text,
-        actions=state.runs(),
-        duration_seconds=(state.finished_at or state.started_at) - state.started_at,
-    )

@@ -16,8 +16,9 @@ from automation.store.statements import Op, Unexpected
 from automation.store.store import decode, encode
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
+from automation.workflows.result import result_of
 from automation.workflows.run import Run
-from automation.workflows.runner import Runner, result_of
+from automation.workflows.runner import Runner
 from automation.workflows.state import Scope, State, fold
 from automation.workflows.steps import Surroundings
 
@@ -51,6 +52,8 @@ class Starter:
     def __init__(
         self, surroundings: Surroundings, runner: Runner, recovery: Recovery, plan_of: Callable[[str], Plan]
     ) -> None:
+        self._consent = surroundings.consent
+        self._changes = surroundings.changes
         self._store = surroundings.store
         self._clock = surroundings.clock
         self._metrics = surroundings.metrics
@@ -59,15 +62,19 @@ class Starter:
         self._recovery = recovery
         self._stored: set[str] = set()
 
-    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str, proposed: bool) -> Run:
-        """What an event starts: an execution that is not yet written; raises NotFound, InputError."""
-        return self.new_run(self.plan(workflow), {}, Cause(event["source"], reason, event, proposed=proposed))
+    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str) -> Run:
+        """What an event starts or proposes: an execution that is not yet written; raises NotFound, InputError."""
+        plan = self.plan(workflow)
+        return self.new_run(plan, {}, Cause(event["source"], reason, event, proposed=self._consent.proposes(plan)))
 
     def launch(self, run: Run) -> None:
-        """Run what was prepared, now that it is written."""
+        """Run what was prepared, now that it is written; what is only proposed waits for people."""
         self._stored.add(run.plan.id)
         run.stored = run.noted
-        self._runner.launch(run)
+        if run.state.status is WorkflowStatus.PROPOSED:
+            self._changes.tell("execution", run.id, run.state.status.value)
+        else:
+            self._runner.launch(run)
 
     def new_run(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> Run:
         """A new execution whose writes wait in `run.ops`; raises InputError for inputs that do not fit."""
@@ -85,6 +92,9 @@ class Starter:
         if origin := cause.origin:
             body |= origin
             run.write(statements.EXECUTION_ORIGIN(**dict.fromkeys(_ORIGINS) | origin, where_id=run.id))
+        if cause.proposed:
+            run.state.event = dict(cause.event) if cause.event else None
+            body["approval"] = self._consent.propose(run, cause.reason)
         run.note(now, "started", None, body)
         act = "propose" if cause.proposed else "start"
         run.fact(now, "workflow_execution", act, "ok", {"workflow": plan.name, "reason": cause.reason})

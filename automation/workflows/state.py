@@ -26,6 +26,7 @@ class ActionState:
     """What the journal says of one action."""
 
     __slots__ = (
+        "approval",
         "approved",
         "attempt",
         "awaits",
@@ -61,6 +62,8 @@ class ActionState:
         self.started_at: float | None = None
         self.finished_at: float | None = None
         self.wake_at: float | None = None
+        self.approval: str | None = None
+        """The approval that was asked for it."""
         self.approved: bool | None = None
         self.hindered = False
         """Whether it was skipped because of how the execution was ending, and not by a condition of its own."""
@@ -91,11 +94,14 @@ class ActionState:
             finished_at=self.finished_at,
             wake_at=self.wake_at,
             waits_for=self._waits_for(),
+            approval=self.approval if self.approved is None else None,
         )
 
     def _waits_for(self) -> str | None:
         if self.status is not ActionStatus.WAITING:
             return None
+        if self.approval is not None and self.approved is None:
+            return "approval"
         return self.awaits or ("approval" if self.wake_at is None else "time")
 
 
@@ -138,6 +144,8 @@ class State:
 
     __slots__ = (
         "actions",
+        "approval",
+        "asks",
         "cancel_reason",
         "completed",
         "counted_from",
@@ -169,6 +177,10 @@ class State:
         self.counted_from = 0.0
         """From when its time limit counts: its start, later by the time that it was paused, or its last retry."""
         self.paused_at: float | None = None
+        self.approval: str | None = None
+        """Of a proposed execution: the approval that it waits for."""
+        self.asks = False
+        """Whether people were asked something."""
         self.finished_at: float | None = None
         self.cancel_reason: str | None = None
         self.error: dict[str, Any] | None = None
@@ -186,6 +198,8 @@ class State:
             self.started_at = self.counted_from = at
             self.variables = body.get("variables") or {}
             self.event = body.get("event")
+            if "approval" in body:
+                self.status, self.approval, self.asks = WorkflowStatus.PROPOSED, body["approval"], True
         elif kind == "rollback_started":
             self.status = WorkflowStatus.ROLLING_BACK
             self.rollback = Rollback(body)
@@ -200,6 +214,11 @@ class State:
         elif kind == "resumed":
             self.counted_from += at - (at if self.paused_at is None else self.paused_at)
             self.status, self.paused_at = WorkflowStatus.RUNNING, None
+        elif kind in ("approved", "denied"):
+            self.approval = None
+            if kind == "approved":
+                self.status = WorkflowStatus.RUNNING
+                self.started_at = self.counted_from = at
         elif kind == "retried":
             self._retried(at, body["actions"])
 
@@ -235,9 +254,7 @@ class State:
             return
         state.wake_at = None
         state.held_by = None
-        if kind == "action_taken_over":
-            self._take_over(state, name, body)
-        elif kind == "action_started":
+        if kind == "action_started":
             state.status = ActionStatus.RUNNING
             state.attempt = body["attempt"]
             state.operation = body["operation"]
@@ -267,6 +284,8 @@ class State:
             state.status = ActionStatus.WAITING
             state.wake_at = body.get("until")
             state.reason = body.get("reason")
+            if "approval" in body:
+                state.approval, self.asks = body["approval"], True
             state.held_by = body.get("held_by")
         elif kind in ("action_skipped", "action_cancelled"):
             state.status = ActionStatus.SKIPPED if kind == "action_skipped" else ActionStatus.CANCELLED
@@ -275,10 +294,10 @@ class State:
             # 0.1.0 did not say it by itself.
             state.hindered = body.get("hindered", str(state.reason).endswith(" failed"))
         else:
-            self._apply_rarer(kind, name, state, at, body)
+            self._apply_rare(state, kind, name, at, body)
 
-    def _apply_rarer(self, kind: str, name: str, state: ActionState, at: float, body: Mapping[str, Any]) -> None:
-        """What only happens to actions that wait for something, or are verified."""
+    def _apply_rare(self, state: ActionState, kind: str, name: str, at: float, body: Mapping[str, Any]) -> None:
+        """What few actions have entries of."""
         if kind == "action_delayed":
             state.status = ActionStatus.WAITING
             state.wake_at = body["until"]
@@ -303,6 +322,9 @@ class State:
         elif kind in ("approved", "denied"):
             state.approved = kind == "approved"
             state.reason = body.get("reason")
+            state.error = body.get("error")
+        elif kind == "action_taken_over":
+            self._take_over(state, name, body)
 
     def _take_over(self, state: ActionState, name: str, body: Mapping[str, Any]) -> None:
         """An action that the execution from which this one was forked has ended: it is not ours to undo."""

@@ -19,11 +19,12 @@ from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.workflows.arrivals import Arrivals
+from automation.workflows.consent import Consent
 from automation.workflows.each import Each
 from automation.workflows.gate import Gate, Passage
 from automation.workflows.guards import Guards
 from automation.workflows.plan import Step
-from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, backoff, needs_approval
+from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, backoff
 from automation.workflows.state import Scope
 from automation.workflows.verification import Samples, Verification
 from automation.workflows.waits import Waits
@@ -86,6 +87,7 @@ class Surroundings:
     guards: Guards
     gate: Gate
     waits: Waits
+    consent: Consent
 
 
 class Steps:
@@ -96,6 +98,7 @@ class Steps:
         self._clock = surroundings.clock
         self._resources = surroundings.resources
         self._secrets = surroundings.secrets
+        self._consent = surroundings.consent
         self._defaults = defaults
         self._flush = flush
         self._each = Each(self, self._clock, surroundings.guards, flush)
@@ -110,7 +113,7 @@ class Steps:
         """Run one action until it has ended, or waits for something."""
         if step.delay is not None and self._held_back(run, step):
             return
-        if not self._approved(run, step):
+        if not await self._consent.given(run, step):
             return
         if step.items is not None:
             await self._each.run(run, step)
@@ -280,19 +283,6 @@ class Steps:
             body = {"until": now + seconds, "reason": f"is held back for {seconds:g} s"}
             run.note(now, "action_delayed", step.name, body)
         return seconds > 0
-
-    def _approved(self, run: Run, step: Step) -> bool:
-        """Whether a person has agreed where one must; if not yet, note that it waits for that."""
-        state = run.state.actions[step.name]
-        if state.approved is None and state.attempt == 0 and needs_approval(self._defaults.level, step):
-            reason = f"{step.plugin.name} needs approval at level {self._defaults.level.value}"
-            run.note(self._clock.now(), "action_waiting", step.name, {"until": None, "reason": reason})
-            return False
-        if state.approved is False:
-            error = {"type": "Denied", "message": f"denied: {state.reason or 'no reason was given'}"}
-            run.note(self._clock.now(), "action_failed", step.name, {"error": error})
-            return False
-        return True
 
     def _call(self, run: Run, turn: Turn, attempt: int, started_at: float, event: Mapping[str, Any] | None) -> Call:
         step, definition = turn.step, turn.step.definition

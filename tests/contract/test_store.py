@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from sqlalchemy import Boolean, Double, select, text
+from sqlalchemy import Boolean, Double, LargeBinary, select, text
 from sqlalchemy.engine import Connection
 
 from automation.config import Audit
@@ -199,6 +199,20 @@ async def test_a_guard_sees_what_was_written_before_it_in_the_same_batch(store: 
     assert found == [type(None), type(None)]
 
 
+@pytest.mark.parametrize("statement", statements.ALL, ids=lambda statement: statement.name)
+async def test_every_statement_is_understood(store: Store, statement: statements.Statement) -> None:
+    table = statement.query.table  # type: ignore[attr-defined]
+    names = {"before": "changed_at", "where_held_by": "node"}
+    columns = [table.c[names.get(key, key.removeprefix("where_"))] for key in statement.keys]
+    # Nothing is there yet: what changes a row of its own changes none, and says so.
+    changes = not statement.query.is_insert and statement.expect == 1  # type: ignore[attr-defined]
+    await store.commit(records.definition("workflow", "w", "{}", 1.0)[1:])
+
+    found = await outcomes(store.commit([(statement, tuple(value_of(column, 1) for column in columns))]))
+
+    assert found == [Unexpected if changes else type(None)]
+
+
 async def test_a_key_starts_one_execution(store: Store, other: Store) -> None:
     def start(each: Store, number: int) -> Any:
         return each.commit(execution(f"e{number}", statements.EXECUTION_KEYED, idempotency_key=f"k{number % 10}"))
@@ -217,6 +231,8 @@ def value_of(column: Any, number: int) -> Any:
         return bool(number % 2)
     if isinstance(column.type, Double):
         return number + 0.125
+    if isinstance(column.type, LargeBinary):
+        return bytes(range(number, 256))
     return number if column.type.python_type is int else f"{column.name} {number}"
 
 
@@ -348,6 +364,30 @@ async def test_several_writers_leave_an_audit_that_verifies(store: Store, other:
 
     assert await records.verify_audit(store) == (200, [])
     assert await count(other, "journal") == 200
+
+
+async def test_audit_pages_lead_through_all_chains(store: Store, other: Store) -> None:
+    for number in range(11):
+        each = other if number % 3 == 0 else store
+        await each.commit([], [replace(FACT, at=float(number), subject=str(number))])
+
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = await records.audit_page(store, cursor=cursor, limit=4)
+        seen += [row.subject for row in page.items]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+        await each.commit([], [replace(FACT, at=99.0, subject="later")])
+
+    assert seen == [str(number) for number in reversed(range(11))]
+    assert (await records.audit_page(store, kind="access_attempt")).items == ()
+    for wrong in ("nonsense", "main:", "main:1;", "main:1," + "9" * 30):
+        with pytest.raises(InputError, match="not a cursor"):
+            await records.audit_page(store, cursor=wrong)
+    with pytest.raises(InputError, match="limit"):
+        await records.audit_page(store, limit=0)
 
 
 async def test_a_writer_goes_on_with_the_chain_of_an_earlier_one(database: Database) -> None:

@@ -112,7 +112,7 @@ class TestStart:
         message = await failed_start(database.server.url(database.name, user=name, password="x"))
         database.run(f"DROP ROLE {name}")
         assert "too many connections" in message
-        assert "store.pool_size" in message
+        assert "database_connection_pool" in message
 
     async def test_a_database_that_is_read_only(self, database: PostgresDatabase) -> None:
         database.run(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
@@ -338,3 +338,18 @@ async def test_a_database_put_back_to_an_earlier_state_is_written_on(
     await store.commit([entry(3)], [FACT])
 
     await written(store, {1, 3}, facts=2)
+
+
+@pytest.mark.parametrize(("set_to", "used"), [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")])
+async def test_a_commit_waits_for_the_disk_whatever_the_database_is_set_to(
+    database: PostgresDatabase, set_to: str, used: str
+) -> None:
+    database.run(f"ALTER DATABASE {database.name} SET synchronous_commit = {set_to}")
+    store = Store(database.url)
+    await store.open()
+    await store.commit([entry(1)])
+    assert isinstance(store.backend, backend.Postgres)
+    session = store.backend._session
+    assert session is not None
+    assert await session.connection.fetchval("SHOW synchronous_commit") == used
+    await store.close()

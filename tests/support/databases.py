@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from tests.support.postgres import Server
 
 KINDS = ("sqlite", "postgres")
+NAMED = "database-url"
+"""The file in a folder that names its database, where that is not a file in it."""
 
 
 class Database(Protocol):
@@ -26,6 +28,14 @@ class Database(Protocol):
 
     def run(self, *statements: str) -> None:
         """Run statements, each in a transaction of its own."""
+
+
+def database_of(folder: Path) -> Database:
+    """The database of a folder."""
+    return _known.get(folder) or SqliteDatabase(folder)
+
+
+_known: dict[Path, PostgresDatabase] = {}
 
 
 class SqliteDatabase:
@@ -61,6 +71,11 @@ class PostgresDatabase:
     @property
     def url(self) -> str:
         return self.server.url(self.name)
+
+    def belong_to(self, folder: Path) -> None:
+        """Be the database of this folder."""
+        (folder / NAMED).write_text(self.url)
+        _known[folder] = self
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         text = self.server.sql(f"SELECT coalesce(json_agg(found), '[]') FROM ({query}) AS found", database=self.name)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from automation.model.execution import ActionStatus, JournalEntry, WorkflowStatus
 from automation.store.audit import verify
+from automation.store.packing import Told, joined, unpacked
 from automation.workflows.state import ActionState, State, fold
-from tests.support import side_effects
+from tests.support import databases, side_effects
 from tests.support.side_effects import REPEATABLE
 
 
@@ -150,18 +150,14 @@ class Record:
     effects: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
 
-@contextmanager
-def reading(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that reads the folder's database."""
-    with closing(sqlite3.connect(f"file:{folder}/automation.db?mode=ro", uri=True)) as connection:
-        connection.row_factory = sqlite3.Row
-        yield connection
+def rows(folder: Path, query: str) -> list[dict[str, Any]]:
+    """What the folder's database answers."""
+    return databases.database_of(folder).rows(query)
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
     """All events, in the order in which they were taken in."""
-    with reading(folder) as connection:
-        found = [dict(row) for row in connection.execute("SELECT * FROM events ORDER BY seq")]
+    found = rows(folder, "SELECT * FROM events ORDER BY seq")
     TALLY.events += len(found)
     return found
 
@@ -169,20 +165,35 @@ def events(folder: Path) -> list[dict[str, Any]]:
 def records(folder: Path) -> dict[str, Record]:
     """All executions, by id."""
     found: dict[str, Record] = {}
-    with reading(folder) as connection:
-        bodies = {row["id"]: json.loads(row["body"]) for row in connection.execute("SELECT id, body FROM definitions")}
-        journal: dict[str, list[JournalEntry]] = defaultdict(list)
-        for row in connection.execute("SELECT * FROM journal ORDER BY execution_id, seq"):
-            entry = JournalEntry(**{**dict(row), "body": json.loads(row["body"])})
-            journal[entry.execution_id].append(entry)
-        for row in connection.execute("SELECT * FROM executions"):
-            definition, entries = bodies[row["definition_id"]], journal.pop(row["id"])
-            names = [action["name"] for action in definition["actions"]]
-            found[row["id"]] = Record(dict(row), fold(names, entries), entries, definition)
+    # Executions first: what begins while this reads is then in the journal alone, and left out.
+    executions = rows(folder, "SELECT * FROM executions")
+    bodies = {row["id"]: json.loads(row["body"]) for row in rows(folder, "SELECT id, body FROM definitions")}
+    journal = _journals(folder)
+    for row in executions:
+        definition, entries = bodies[row["definition_id"]], journal.pop(row["id"])
+        names = [action["name"] for action in definition["actions"]]
+        found[row["id"]] = Record(row, fold(names, entries), entries, definition)
     assert not journal, "there are journals without an execution"
     for line in side_effects.read(folder / "effects"):
         found[line["execution"]].effects[line["action"]].append(line)
     return found
+
+
+def _journals(folder: Path) -> dict[str, list[JournalEntry]]:
+    """All journals, wherever their entries stand."""
+    loose: dict[str, list[Told]] = defaultdict(list)
+    for row in rows(folder, "SELECT execution_id, seq, at, kind, action, body FROM journal ORDER BY execution_id, seq"):
+        loose[row.pop("execution_id")].append(Told(**row))
+    for row in rows(folder, "SELECT execution_id, body FROM packed_journals"):
+        execution_id = row["execution_id"]
+        loose[execution_id] = joined(unpacked(row["body"]), loose[execution_id])
+    return {
+        execution_id: [
+            JournalEntry(execution_id=execution_id, **{**told._asdict(), "body": json.loads(told.body)})
+            for told in entries
+        ]
+        for execution_id, entries in loose.items()
+    }
 
 
 def check(record: Record) -> None:
@@ -210,6 +221,15 @@ def _actions(record: Record) -> list[ActionState]:
     return [state for name, state in record.state.actions.items() if name in record.state.names]
 
 
+def completed(record: Record) -> list[str]:
+    """The actions that succeeded, in the order in which they did; items in the place of those that have some."""
+    return [
+        entry.action
+        for entry in record.entries
+        if entry.kind == "action_completed" and entry.action and record.state.actions[entry.action].items is None
+    ]
+
+
 def _check_approval(record: Record, action: dict[str, Any]) -> None:
     """What a person must be asked for ran only after somebody had agreed, and nobody was asked twice."""
     name = action["name"]
@@ -229,8 +249,8 @@ def _check_rollback(record: Record) -> None:
         assert not undone, "something was undone, and no rollback had begun"
         return
     operations = {action["name"]: action["action_type"] for action in record.definition["actions"]}
-    done = [entry.action for entry in record.entries if entry.kind == "action_completed"]
-    assert rollback.order == [name for name in reversed(done) if operations[str(name)] == "side.undoable"]
+    done = [key for key in completed(record) if operations[key.partition("[")[0]] == "side.undoable"]
+    assert rollback.order == done[::-1]
     assert undone <= set(rollback.order)
     assert sorted([*rollback.undone, *rollback.failed]) == sorted(rollback.order), "an undo has no end, or two"
     assert (record.state.status is WorkflowStatus.ROLLED_BACK) is (not rollback.failed)
@@ -250,7 +270,20 @@ def _check_rollback(record: Record) -> None:
 
 
 def _check_action(record: Record, action: dict[str, Any]) -> None:
-    name, operation = action["name"], action["action_type"]
+    """What an action did; with `for_each`, what each of its items did."""
+    name = action["name"]
+    _check_calls(record, action, name)
+    items = [key for key in record.state.actions if key.startswith(f"{name}[")]
+    ended_at = record.state.actions[name].finished_at
+    for key in items:
+        if record.state.actions[key].status.finished:
+            _check_calls(record, action, key)
+        assert all(line["at"] <= (ended_at or 0.0) for line in record.effects[key]), "an item ran after its action"
+    assert {key for key, lines in record.effects.items() if lines and key.startswith(f"{name}[")} <= set(items)
+
+
+def _check_calls(record: Record, action: dict[str, Any], name: str) -> None:
+    operation = action["action_type"]
     state, effects = record.state.actions[name], record.effects[name]
     entries = [entry for entry in record.entries if entry.action == name]
     began = [line for line in effects if line["what"] == "begin"]
@@ -265,6 +298,9 @@ def _check_action(record: Record, action: dict[str, Any]) -> None:
     ended += [entry for entry in entries if entry.kind == "action_failed" and "retry_at" not in entry.body]
     assert len(ended) == 1, "it ended more than once"
     assert all(line["at"] <= ended[0].at for line in began), "it ran again after its end was on disk"
+    if state.items is not None:
+        assert not effects, "it has items, and ran itself"
+        return
     if state.status is ActionStatus.SUCCEEDED and operation.startswith("side."):
         assert any(line["what"] == "end" for line in effects), "it is said to have succeeded, and did not run"
     again = action.get("on_interrupt") or ("retry" if operation in REPEATABLE else "fail")
@@ -280,15 +316,15 @@ def _check_action(record: Record, action: dict[str, Any]) -> None:
 
 def audited(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The audit rows by subject, in order; fails if the chain does not verify."""
-    with reading(folder) as connection:
-        rows = [tuple(row) for row in connection.execute("SELECT * FROM audit ORDER BY chain, seq")]
-        heads = {name: (seq, digest) for name, seq, digest in connection.execute("SELECT * FROM audit_heads")}
-    count, problems = verify(rows, heads)
-    assert (count, problems) == (len(rows), [])
+    chain = [tuple(row.values()) for row in rows(folder, "SELECT * FROM audit ORDER BY chain, seq")]
+    heads = {row["chain"]: (row["seq"], row["hash"]) for row in rows(folder, "SELECT * FROM audit_heads")}
+    count, problems = verify(chain, heads)
+    assert (count, problems) == (len(chain), [])
     TALLY.audit_rows += count
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     keys = ("chain", "seq", "at", "kind", "actor", "act", "subject", "outcome", "detail")
-    for row in rows:
+    # Each writer has a chain of its own: what happened first is told by the clock.
+    for row in sorted(chain, key=lambda row: float(row[2])):
         line = dict(zip(keys, row, strict=False))
         found[line["subject"]].append({**line, "detail": json.loads(line["detail"])})
     return found
@@ -306,5 +342,4 @@ def check_audit(record: Record, rows: list[dict[str, Any]]) -> None:
         for row in rows
         if row["act"].startswith(("side.", "flow.")) and row["outcome"] == "succeeded"
     ]
-    completed = [entry.action for entry in record.entries if entry.kind == "action_completed"]
-    assert sorted(succeeded) == sorted(str(name) for name in completed)
+    assert sorted(succeeded) == sorted(completed(record))

@@ -18,6 +18,7 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,14 @@ from automation import (
     WorkflowDefinition,
     WorkflowStatus,
 )
+from automation.actions.middleware import timeout
 from automation.clock import Clock
-from automation.errors import AutomationError, Conflict
+from automation.errors import AutomationError, Conflict, StoreUnavailable
 from automation.maintenance import Database
-from tests.support import full_disk
-from tests.support.side_effects import WORKFLOWS
+from automation.store.sqlite import Sqlite
+from automation.store.store import backend_of
+from tests.support import databases, full_disk
+from tests.support.side_effects import GUARDED, WORKFLOWS
 
 Task = Callable[..., Awaitable[None]]
 
@@ -45,13 +49,15 @@ def say(**facts: Any) -> None:
 
 
 def _config(folder: str, **settings: Any) -> AutomationConfig:
-    """The folder's database."""
+    """The folder's database: a file in it, or the one on a server that a file in it names."""
+    named = Path(folder, databases.NAMED)
     return AutomationConfig(
-        database_url=f"sqlite:///{folder}/automation.db",
+        database_url=named.read_text() if named.exists() else f"sqlite:///{folder}/automation.db",
         data_dir=f"{folder}/data",
         level=AutomationLevel.INTELLIGENT,
         max_concurrent_actions=16,
-        **settings,
+        # Some workflows fail on purpose, again and again; no circuit is to hold them up.
+        **{"performance": {"circuit_breaker": {"enabled": False}}, **settings},
     )
 
 
@@ -62,19 +68,24 @@ def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> Auto
 
 def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
     """Be killed `before` or `after` the transaction of this number; nobody has been told of it in either case."""
-    write = engine.store.backend._write
+    backend = engine.store.backend
+    backend.write = _deadly(backend.write, number, when)  # type: ignore[method-assign]
+
+
+def _deadly(write: Callable[..., Awaitable[None]], number: int, when: str) -> Callable[..., Awaitable[None]]:
     left = number
 
-    def counted(units: Any) -> None:
+    async def counted(*units: Any) -> None:
         nonlocal left
         left -= 1
-        if left == 0 and when == "before":
+        last = left == 0
+        if last and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        write(units)
-        if left == 0:
+        await write(*units)
+        if last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    engine.store.backend._write = counted  # type: ignore[method-assign]
+    return counted
 
 
 async def answer(engine: AutomationEngine) -> None:
@@ -95,8 +106,9 @@ async def answer_all(engine: AutomationEngine) -> None:
         await asyncio.sleep(0.03)
 
 
-async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None = None) -> None:
-    """Start one workflow after the other, every other one with a key, until killed."""
+async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None = None, patient: bool = False) -> None:
+    """Start one workflow after the other, every other one with a key, until killed. A patient one goes on after a start
+    that the database refuses for now."""
     chance = random.Random(seed)
     async with new_engine(folder) as engine:
         for workflow in WORKFLOWS:
@@ -111,8 +123,13 @@ async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None =
             key = f"key-{number}" if number % 2 else None
             # The same workflow for the same number, whoever asks again.
             name = random.Random(number).choice(names)
-            execution_id = await engine.start_workflow(name, idempotency_key=key)
-            say(accepted=execution_id, number=number, key=key)
+            try:
+                execution_id = await engine.start_workflow(name, idempotency_key=key)
+                say(accepted=execution_id, number=number, key=key)
+            except StoreUnavailable as error:
+                if not patient:
+                    raise
+                say(refused=error.message, number=number)
             number += 1
             await asyncio.sleep(chance.uniform(0, 0.02))
         await answering
@@ -195,6 +212,26 @@ async def run_family(folder: str, workflows: list[dict[str, Any]], die: tuple[in
         say(accepted=execution_id)
         result = await engine.wait_for(execution_id)
         say(status=result.status.value, error=result.error)
+
+
+async def endless(folder: str, operation: str, how: str) -> None:
+    """Run an action that never ends; have it time out, cancelled, or just stop the engine."""
+    timeout.GRACE_SECONDS, timeout.LAST_SECONDS = 0.3, 0.2
+    limit = 0.5 if how == "time out" else 300.0
+    act = {"name": "a", "action_type": operation, "timeout_seconds": limit, "retry_attempts": 1}
+    workflow = {"name": "w", "actions": [act, {"name": "tidy", "action_type": "side.once", "always": True}]}
+    async with new_engine(folder) as engine:
+        await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        execution_id = await engine.start_workflow("w")
+        while not os.path.exists(f"{folder}/effects"):
+            await asyncio.sleep(0.01)
+        if how == "cancel":
+            await engine.cancel(execution_id)
+        if how != "stop":
+            result = await engine.wait_for(execution_id)
+            say(status=result.status.value, error=result.error, over_at=time.time())
+        stopping = time.monotonic()
+    say(stopped_in=time.monotonic() - stopping)
 
 
 async def finish(folder: str) -> None:
@@ -288,10 +325,38 @@ async def backup(folder: str, file: str) -> None:
         say(made=file)
 
 
-TASKS: dict[str, Task] = {
-    task.__name__: task
-    for task in (load, keyed, publish, run_one, run_family, ask, finish, alert, full, full_backup, backup)
-}
+async def guarded(folder: str, die: tuple[int, str] | None = None, stop: str | None = None) -> None:
+    """Take up what is left, act under guardrails, and tell what became of it."""
+    breaking = {"circuit_breaker": {"failure_threshold": 2, "recovery_timeout": 3600}}
+    async with new_engine(folder, guardrails={"cooldown_seconds": 3600}, performance=breaking) as engine:
+        for workflow in GUARDED:
+            await engine.register_workflow(workflow)
+        await engine.drain()
+        if die is not None:
+            die_at_write(engine, *die)
+        for workflow in GUARDED:
+            result = await engine.execute_workflow(workflow.name)
+            say(ran=workflow.name, status=result.status.value, error=result.error)
+        if stop is not None:
+            await engine.guardrails.stop(stop, actor="ann")
+            say(stopped=True)
+            await asyncio.Event().wait()
+
+
+async def compact(folder: str, days: float, die: tuple[int, str] | None = None) -> None:
+    """Delete and pack what will be past its time in so many days, in small portions."""
+    if die is not None:
+        Sqlite.write = _deadly(Sqlite.write, *die)  # type: ignore[method-assign]
+    config = _config(folder, retention={"batch_rows": 5, "pause_seconds": 0.005}, audit={"retention_days": 5})
+    made = await Database(config, VirtualClock(time.time() + days * 86_400)).compact(told=lambda *line: say(told=line))
+    say(deleted=made.deleted)
+
+
+_TASKS: tuple[Task, ...] = (
+    *(load, keyed, publish, run_one, run_family, ask, endless, finish, alert),
+    *(full, full_backup, backup, guarded, compact),
+)
+TASKS: dict[str, Task] = {task.__name__: task for task in _TASKS}
 
 
 async def warm_up() -> None:
@@ -304,6 +369,8 @@ async def warm_up() -> None:
         await engine.register_workflow(WorkflowDefinition.model_validate({"name": "w", "actions": [values]}))
         await engine.execute_workflow("w")
         await engine.queries.execution_counts()
+    if find_spec("asyncpg") is not None:
+        backend_of("postgresql:///warm", config.store)
     gc.freeze()
 
 
@@ -323,7 +390,9 @@ def _child(order: dict[str, Any]) -> int:
     folder = order["folder"]
     os.environ["SIDE_EFFECTS"] = f"{folder}/effects"
     logging.basicConfig(
-        filename=f"{folder}/log", level=logging.INFO, format="%(process)d %(levelname)s %(name)s: %(message)s"
+        filename=f"{folder}/log",
+        level=logging.INFO,
+        format="%(process)d %(levelname)s %(name)s: %(message)s",
     )
     try:
         asyncio.run(TASKS[order.pop("task")](**order))

@@ -50,6 +50,13 @@ async def look(params: On, context: ActionContext) -> dict[str, Any]:
     return {}
 
 
+@action("guarded.tell", guarded=False)
+async def tell(params: On, context: ActionContext) -> dict[str, Any]:
+    """Tell people."""
+    done.append(("tell", params.service_name))
+    return {}
+
+
 @undo("guarded.restart")
 async def unrestart(params: On, result: Any, context: ActionContext) -> None:
     """Take it back."""

@@ -61,8 +61,9 @@ def _die_with_parent() -> None:
 class Server:
     """A server on loopback with a folder of its own. `start`, `stop` and `kill` may be called again and again."""
 
-    def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, settings: dict[str, str] | None = None, small_disk: str = "") -> None:
         self.folder = folder
+        self._small_disk = small_disk
         self.data = folder / "data"
         self.port = _free_port()
         self._settings = QUIET if settings is None else settings
@@ -100,14 +101,13 @@ class Server:
         settings = {**self._settings, "listen_addresses": "127.0.0.1", "port": str(self.port)}
         settings["unix_socket_directories"] = str(self.folder)
         arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [str(self._programs / "postgres"), "-D", str(self.data), *arguments]
+        user = self._user
+        if self._small_disk:
+            command, user = self._mounting(command), None
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._programs / "postgres"), "-D", str(self.data), *arguments],
-                stdout=log,
-                stderr=log,
-                user=self._user,
-                cwd=self.folder,
-                preexec_fn=_die_with_parent,
+                command, stdout=log, stderr=log, user=user, cwd=self.folder, preexec_fn=_die_with_parent
             )
         until = time.monotonic() + 30
         while not self._answers():
@@ -130,6 +130,24 @@ class Server:
                 pass
         psutil.wait_procs(children, timeout=30)
         self._process = None
+
+    @property
+    def small(self) -> Path:
+        """The folder of the small disk, as the server sees it."""
+        return self.folder / "small"
+
+    @property
+    def small_from_outside(self) -> Path:
+        """The same folder for this process, which does not share the server's mounts."""
+        return Path(f"/proc/{self.pid}/root{self.small}")
+
+    def _mounting(self, command: list[str]) -> list[str]:
+        """The command, in a namespace of its own where a small disk is mounted: takes the administrator."""
+        assert self._user is not None
+        self.small.mkdir(exist_ok=True)
+        options = f"size={self._small_disk},uid={pwd.getpwnam(self._user).pw_uid},mode=700"
+        script = f'mount -t tmpfs -o {options} none "{self.small}" && exec setpriv --reuid={self._user} "$@"'
+        return ["unshare", "--mount", "sh", "-c", script, "sh", *command]
 
     def new_database(self, template: str | None = None) -> str:
         """Make a database; returns its name."""
@@ -165,12 +183,14 @@ class Server:
 
 
 @contextmanager
-def server(settings: dict[str, str] | None = None, folder: Path | None = None) -> Iterator[Server]:
+def server(
+    settings: dict[str, str] | None = None, folder: Path | None = None, small_disk: str = ""
+) -> Iterator[Server]:
     """A running server, which is gone with all it held on the way out. Without a folder, in memory if there is room."""
     if folder is None and SHARED.is_dir() and shutil.disk_usage(SHARED).free > ROOM:
         folder = SHARED
     with tempfile.TemporaryDirectory(prefix="automation-postgres-", dir=folder) as place:
-        running = Server(Path(place), settings)
+        running = Server(Path(place), settings, small_disk)
         running.start()
         try:
             yield running

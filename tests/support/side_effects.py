@@ -120,7 +120,56 @@ def threaded(params: Work, context: ActionContext) -> dict[str, Any]:
     return {}
 
 
-REPEATABLE = frozenset({"side.again", "side.look"})
+class OnService(Work):
+    service_name: str = "api"
+
+
+@action("side.on", idempotent=True, target="service_name")
+async def on(params: OnService, context: ActionContext) -> dict[str, Any]:
+    """Act on a service."""
+    return await _work(params, context)
+
+
+async def _tick_on(context: ActionContext, swallowed: type[BaseException]) -> None:
+    note("begin", context)
+    while True:
+        try:
+            await asyncio.sleep(0.02)
+            note("tick", context)
+        except swallowed:
+            note("swallowed", context)
+
+
+@action("side.stubborn")
+async def stubborn(params: Work, context: ActionContext) -> None:
+    """Never end, and ignore being cancelled."""
+    await _tick_on(context, asyncio.CancelledError)
+
+
+@action("side.deaf")
+async def deaf(params: Work, context: ActionContext) -> None:
+    """Never end, and ignore whatever is raised."""
+    await _tick_on(context, BaseException)
+
+
+@action("side.endless_thread")
+def endless_thread(params: Work, context: ActionContext) -> None:
+    """Never end, in a thread."""
+    note("begin", context)
+    while True:
+        time.sleep(0.02)
+
+
+@action("side.endless_process", cpu_bound=True)
+def endless_process(params: Work, context: ActionContext) -> None:
+    """Never end, in a process of its own."""
+    note("begin", context)
+    while True:
+        time.sleep(0.02)
+        note("tick", context)
+
+
+REPEATABLE = frozenset({"side.again", "side.look", "side.on"})
 """Operations that are run again after an interruption unless their definition says otherwise."""
 
 _RETRY = {"attempts": 4, "initial_seconds": 0.02, "max_seconds": 0.1}
@@ -134,6 +183,13 @@ def _act(name: str, operation: str = "side.once", **further: Any) -> dict[str, A
 def _workflow(name: str, *actions: dict[str, Any], **further: Any) -> WorkflowDefinition:
     return WorkflowDefinition.model_validate({"name": name, "actions": actions, **further})
 
+
+GUARDED = (
+    _workflow("acts", _act("act", "side.on")),
+    _workflow("breaks", _act("broken", "side.on", fail_times=9, retry={**_RETRY, "attempts": 2})),
+)
+"""One that has a cooldown, and one (on another service) whose circuit opens."""
+GUARDED[1].actions[0].parameters["service_name"] = "web"
 
 WORKFLOWS = (
     _workflow("chain", _act("a", seconds=0.01), _act("b", "side.again"), _act("c", "side.look"), _act("d")),

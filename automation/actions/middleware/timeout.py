@@ -15,26 +15,30 @@ log = logging.getLogger("automation.actions")
 GRACE_SECONDS = 5.0
 """How long a cancelled handler may take to clean up before it is left behind."""
 
+LAST_SECONDS = 20.0
+"""How long after the second cancellation it is ended by force."""
+
 _TICK = 0.05
 
 
 class Attempt:
     """A handler in a task of its own, so that one that swallows its cancellation can be left behind."""
 
-    __slots__ = ("call", "expired", "metrics", "outcome", "task")
+    __slots__ = ("call", "expired", "metrics", "outcome", "task", "work")
 
     def __init__(self, handler: Handler, call: Call, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
         self.call = call
         self.metrics = metrics
         self.expired = False
         self.outcome: asyncio.Future[Any] = loop.create_future()
-        self.task = loop.create_task(self._run(handler))
+        self.work: Any = handler(call)
+        self.task = loop.create_task(self._run())
 
-    async def _run(self, handler: Handler) -> None:
+    async def _run(self) -> None:
         # It settles the outcome itself: one turn of the event loop less than a callback of the task.
         outcome = self.outcome
         try:
-            result = await handler(self.call)
+            result = await self.work
         except asyncio.CancelledError:
             if not outcome.done():
                 if self.expired:
@@ -74,6 +78,26 @@ class Attempt:
         log.error("%s ignores its cancellation and is left behind", name)
         self.metrics.handlers_left_behind.labels(name).inc()
         self.task.cancel()
+        asyncio.get_running_loop().call_later(LAST_SECONDS, self.close)
+
+    def close(self) -> None:
+        """End by force what did not listen the second time: it must not go on acting for an action that is over."""
+        if self.task.done():
+            return
+        log.error("%s ignores its second cancellation too and is ended by force", self.call.plugin.name)
+        try:
+            self.work.close()
+        except RuntimeError:
+            # It swallows even that. With the coroutine around it gone, nothing is left that could run it on.
+            self.task.add_done_callback(_seen)
+            self.task.get_coro().close()
+        self.task.cancel()
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    # A closed coroutine cannot take the cancellation that wakes its task; what it says then is of no interest.
+    if not task.cancelled():
+        task.exception()
 
 
 class Deadlines:

@@ -202,7 +202,8 @@ async def start_execution(
     """Start a workflow; answers once the start is on disk.
 
     With `wait`, answers 200 and the result if it ends within so many seconds. With `dry_run`, answers 200 and what
-    would be done: the order, rendered parameters, conditions with their values, what waits for approval.
+    would be done: the order, rendered parameters, conditions with their values, what waits for approval and
+    what a guardrail would hold back.
     """
     engine = engine_of(request)
     order = await read_model(request, StartRequest)
@@ -251,4 +252,4 @@ def _one_key(in_body: str | None, in_header: str | None) -> str | None:
 
 
 def _foresee(engine: AutomationEngine, name: str, variables: Mapping[str, Any]) -> Foreseen:
-    return foresee(engine.workflow_manager.plan(name), variables, level=engine.config.level)
+    return foresee(engine.workflow_manager.plan(name), variables, level=engine.config.level, judge=engine.judge)

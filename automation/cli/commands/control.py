@@ -27,7 +27,10 @@ def add_to(executions: typer.Typer) -> None:
 
     @command(executions, "pause")
     async def pause(session: Session, execution_id: Id, reason: Reason = "") -> None:
-        """Begin nothing further of an execution. What runs may end."""
+        """Begin nothing further of an execution.
+
+        What runs may end.
+        """
         await _ask(session, "pause", execution_id, reason)
 
     @command(executions, "resume")
@@ -37,9 +40,9 @@ def add_to(executions: typer.Typer) -> None:
 
     @command(executions, "retry")
     async def retry(session: Session, execution_id: Id, reason: Reason = "") -> None:
-        """Go on with an execution that failed, timed out or was cancelled.
+        """Go on with an execution from what has failed.
 
-        What was completed is not run again.
+        It failed, timed out or was cancelled. What was completed is not run again.
         """
         await _ask(session, "retry", execution_id, reason)
 
@@ -47,7 +50,10 @@ def add_to(executions: typer.Typer) -> None:
     async def rerun(
         session: Session, execution_id: Id, var: Var = None, newest: Newest = False, reason: Reason = ""
     ) -> None:
-        """Do an execution again, from the beginning, as a new one."""
+        """Do an execution again from the beginning.
+
+        A new execution does it, with the same event and variables but for those given.
+        """
         from automation.cli.commands.run import variables_of
         from automation.cli.control import Repetition
 
@@ -64,9 +70,9 @@ def add_to(executions: typer.Typer) -> None:
         newest: Newest = False,
         reason: Reason = "",
     ) -> None:
-        """Do an execution again from an action on, as a new one.
+        """Do an execution again from an action on.
 
-        What was completed before is taken over.
+        A new execution does it. What was completed before that action is taken over.
         """
         from automation.cli.commands.run import variables_of
         from automation.cli.control import Repetition

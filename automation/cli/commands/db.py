@@ -83,6 +83,31 @@ def _add_looking(db: typer.Typer) -> None:
         session.out.line(f"{found.executions} executions, {found.audit_rows} audit rows: {verdict}")
         return 1 if found.problems else 0
 
+    @command(db, "compact")
+    async def compact(session: Session) -> None:
+        """Delete what is past its time, and give room back.
+
+        What goes is said by the settings of `retention`, as for the engine's own runs. Beside a running engine it takes
+        its time, so that writers do not wait for it; what is free goes back to the disk bit by bit, if the file was
+        made or compacted by this version. Without one, the file is written anew, which takes as much room again
+        meanwhile.
+        """
+        from automation.cli.output import size
+        from automation.cli.progress import progress
+
+        with progress(session) as told:
+            made = await _database(session).compact(told=told)
+        if session.out.as_json:
+            session.out.document(made)
+            return
+        for table, rows in made.deleted.items():
+            session.out.line(f"{table}: {rows} rows {'packed' if table == 'journal' else 'deleted'}")
+        session.out.line(f"{size(made.bytes_before)} before, {size(made.bytes)} now")
+        if made.free_bytes and not made.alone:
+            session.out.line(
+                f"{size(made.free_bytes)} are free inside, for new rows; without an engine they are given back"
+            )
+
 
 def _add_copying(db: typer.Typer) -> None:
     @command(db, "backup")

@@ -141,6 +141,9 @@ async def _foretell(session: Session, client: Client, order: Order) -> None:
         for step in foreseen["steps"]
     ]
     out.table(columns, rows)
+    for step in foreseen["steps"]:
+        if step["held_by"]:
+            out.line(f"{step['name']} would {step['on_guardrail']} now: {step['held_by']}")
 
 
 def _conditions(conditions: list[Document]) -> str:

@@ -13,6 +13,7 @@ from automation.api.access import engine_of, needs
 from automation.console.desk import desk_of
 from automation.console.gate import PageRoute
 from automation.console.icons import tone
+from automation.console.pages.guardrails import may_hold
 from automation.console.services import service_rows
 from automation.engine import AutomationEngine
 from automation.model.alert import AlertState
@@ -55,6 +56,9 @@ async def overview(request: Request, caller: Annotated[Identity, Depends(needs(N
         "services": (),
         "hindrances": engine.hindrances,
         "level": engine.config.level.value,
+        "stop": engine.guardrails.stopped if caller.may("workflows:view") else None,
+        "circuits": len(engine.breakers.all()) if caller.may("workflows:view") else 0,
+        "may_hold": may_hold(caller),
     }
     if caller.may("workflows:view"):
         values |= await _executions(engine)
@@ -72,7 +76,7 @@ async def overview(request: Request, caller: Annotated[Identity, Depends(needs(N
         "overview.html",
         identity=caller,
         section="overview",
-        watch="/console/stream?kinds=execution,event,alert,definitions",
+        watch="/console/stream?kinds=execution,event,alert,definitions,guardrails",
         **values,
     )
 
@@ -90,6 +94,9 @@ async def _executions(engine: AutomationEngine) -> dict[str, Any]:
         Stat(status.value, number, status.value, tone(status.value), f"/executions?status={status.value}")
         for status, number in numbers
     ]
+    pending = await engine.approvals.pending_count()
+    if pending:
+        stats.append(Stat("approvals", pending, "approvals", "wait", "/approvals"))
     stats.append(Stat("workflows", len(engine.workflow_manager.list_workflows()), "workflows", "", "/workflows"))
     since = engine.clock.now() - LATELY_SECONDS
     return {

@@ -393,6 +393,7 @@ async def test_secrets_are_not_named(bench: Bench) -> None:
         ("http.request", {"url": "http://["}, ""),
         ("notification.notify_slack", {"channel": "#ops"}, "#ops"),
         ("breaks.act", {"target": "b"}, "b"),
+        ("breaks.act", {}, "a"),
         ("flow.set", {"values": {"target": "b"}}, ""),
     ],
 )

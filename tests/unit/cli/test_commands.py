@@ -175,6 +175,25 @@ class TestExecutions:
         late = invoke("executions", "cancel", execution)
         assert (late.code, "has already ended" in late.err) == (1, True)
 
+    def test_what_waits_is_listed_and_answered_by_its_own_id(self, invoke: Invoke) -> None:
+        execution = invoke("run", "careful", "--json").document["execution"]["id"]
+        [approval] = invoke("approvals", "list", "--json").document["items"]
+        assert (approval["execution_id"], approval["action"]) == (execution, "act")
+        listed = invoke("approvals", "list", "--workflow", "careful")
+        assert listed.out.splitlines()[0].split() == [
+            *("ID", "WORKFLOW", "ACTION", "EFFECT", "STATUS", "APPROVED", "ASKED", "EXPIRES", "WHY")
+        ]
+        assert "0 of 1" in listed.out
+        answered = invoke("approvals", "approve", approval["id"], "--reason", "fine")
+        assert answered.out == "act of careful is approved\n"
+        assert invoke("executions", "show", execution, "--json").document["execution"]["status"] == "succeeded"
+        late = invoke("approvals", "deny", approval["id"])
+        assert (late.code, "it was approved by local" in late.err) == (1, True)
+        assert invoke("approvals", "list").out == "nothing waits for approval\n"
+        assert len(invoke("approvals", "list", "--status", "all", "--json").document["items"]) == 1
+        assert invoke("approvals", "approve", "nosuch").code == 2
+        assert invoke("approvals", "list", "--status", "done").code == 2
+
     def test_one_that_waits_is_cancelled(self, invoke: Invoke) -> None:
         invoke("run", "slow", "--timeout", "0.1")
         execution = invoke("executions", "list", "--json").document["items"][0]["id"]

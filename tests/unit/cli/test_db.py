@@ -40,7 +40,7 @@ def test_migrate_says_from_what_to_what(invoke: Invoke) -> None:
     assert invoke("db", "migrate").out == "the schema is 0002: up to date\n"
     DATABASE.unlink()
     answer = invoke("db", "migrate", "--dry-run")
-    assert (answer.code, answer.err.partition("\n")[0]) == (2, f"error: there is no database {DATABASE} yet")
+    assert (answer.code, answer.err.partition("\n")[0]) == (2, f"error: there is no database {DATABASE}")
     answer = invoke("db", "migrate")
     assert answer.code == 0
     assert answer.out.splitlines()[-1] == "the schema was none and is 0002 now"

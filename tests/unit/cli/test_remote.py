@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,13 @@ class TestBothClients:
         order = Order("hello", {"who": "you"})
         assert await remote.dry_run(order) == await local.dry_run(order)
         assert shape(await remote.services()) == shape(await local.services())
+        asks = await remote.start(Order("careful"))
+        while not (await remote.control.approvals("pending", "careful", Slice()))["items"]:
+            await asyncio.sleep(0.01)
+        waiting = await remote.control.approvals(None, None, Slice(2))
+        assert waiting == await local.control.approvals(None, None, Slice(2))
+        answered = await remote.control.answer(waiting["items"][0]["id"], False, "no")
+        assert (answered["status"], answered["execution_id"]) == ("denied", asks)
 
     async def test_act_alike(self, pair: Pair) -> None:
         remote, local = pair.remote, pair.local

@@ -154,3 +154,15 @@ async def test_what_was_not_on_disk_when_it_died_is_lost() -> None:
 
         assert [stored.event.type for stored in (await second.queries.events()).items] == ["kept"]
         assert lost.done()
+
+
+async def test_time_is_not_stopped_for_an_engine_that_only_looks_around() -> None:
+    """A loop that looks whether there is something to do waits by `Clock.idle`, not by `Clock.sleep`: see there."""
+    async with engine(outcomes=FAKED, level=AutomationLevel.ASSISTED) as running:
+        await running.register_workflow(workflow(record("a")))
+        await running.start_workflow("w")
+        running.register_alert_workflow({"name": "busy", "condition": "cpu > 80 AND duration > 5m"})
+        await running.observe("cpu", 10, subject="a1")
+        await running.clock.settle()
+
+        assert running.clock.next_due is None

@@ -213,6 +213,34 @@ async def test_reading_is_never_refused_and_needs_no_row(stage: Make) -> None:
     assert len(here.engine.guardrails.acts) == 0
 
 
+async def test_people_are_told_also_while_all_is_stopped(stage: Make) -> None:
+    here = await stage(workflow_rate={"limit": 1})
+    await here.define("w", {"action_type": "guarded.tell"}, {"action_type": "guarded.tell"})
+    await here.engine.guardrails.stop("")
+
+    assert (await here.run()).status is WorkflowStatus.SUCCEEDED
+
+
+async def test_limits_of_an_operation_that_is_not_there_are_told(stage: Make, caplog: pytest.LogCaptureFixture) -> None:
+    await stage(operations={"guarded.restrat": {"cooldown_seconds": 5}})
+
+    assert "guardrails.operations: there is no action 'guarded.restrat'; did you mean guarded.restart" in caplog.text
+
+
+async def test_after_a_restart_what_is_under_way_still_counts(stage: Make) -> None:
+    one = await stage(blast_radius={"services": 1})
+    await one.define("slow", _restart(wait=3600))
+    execution_id = await one.start("slow")
+    await one.engine.stop()
+    await one.clock.advance(1800)
+
+    other = await stage(blast_radius={"services": 1})
+    await other.define("other", _restart("web"))
+
+    assert "api is acted on" in error_of(await other.run("other"))
+    await other.end(execution_id, 1801)
+
+
 async def test_without_guardrails_nothing_is_remembered(stage: Make) -> None:
     here = await stage()
     await here.define()

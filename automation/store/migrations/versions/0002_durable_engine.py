@@ -1,5 +1,8 @@
 """What the durable engine of 0.2.0 needs."""
 
+import json
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -16,7 +19,9 @@ def upgrade() -> None:
     _children()
     _writers()
     _control()
+    _packed_journals()
     _large_values()
+    _approvals()
 
 
 def _guards() -> None:
@@ -126,6 +131,17 @@ def _control() -> None:
     op.add_column("executions", sa.Column("forked_from", sa.String(), nullable=True))
 
 
+def _packed_journals() -> None:
+    """Journals of finished executions, in one row each."""
+    op.create_table(
+        "packed_journals",
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("entries", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("execution_id", name=op.f("pk_packed_journals")),
+    )
+
+
 def _large_values() -> None:
     """Values too large for the journal, and which executions name them."""
     op.create_table(
@@ -146,3 +162,94 @@ def _large_values() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_large_value_uses_sha256"), "large_value_uses", ["sha256"], unique=False)
+
+
+def _approvals() -> None:
+    """What people were asked, and what they answered."""
+    op.create_table(
+        "approvals",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.Column("workflow", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=True),
+        sa.Column("operation", sa.String(), nullable=True),
+        sa.Column("effect", sa.String(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("asked_at", sa.Double(), nullable=False),
+        sa.Column("started_by", sa.String(), nullable=False),
+        sa.Column("by_hand", sa.Boolean(), nullable=False),
+        sa.Column("terms", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("answers", sa.Text(), nullable=False),
+        sa.Column("escalated_at", sa.Double(), nullable=True),
+        sa.Column("decided_at", sa.Double(), nullable=True),
+        sa.Column("settled_at", sa.Double(), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_approvals")),
+    )
+    op.create_index(op.f("ix_approvals_execution_id_id"), "approvals", ["execution_id", "id"], unique=False)
+    op.create_index(op.f("ix_approvals_status_id"), "approvals", ["status", "id"], unique=False)
+    op.create_index(op.f("ix_approvals_workflow_id"), "approvals", ["workflow", "id"], unique=False)
+    op.create_index(
+        "ix_approvals_unsettled",
+        "approvals",
+        ["status"],
+        unique=False,
+        sqlite_where=sa.text("settled_at IS NULL"),
+        postgresql_where=sa.text("settled_at IS NULL"),
+    )
+    _ask_again()
+
+
+def _ask_again() -> None:
+    """What waited for a person under 0.1.0, when that was no row of its own, is an approval from now on."""
+    connection = op.get_bind()
+    unfinished = "SELECT e.id, e.workflow, e.status, e.actor, e.event_id FROM executions e WHERE e.finished_at IS NULL"
+    for execution in connection.execute(sa.text(unfinished)).all():
+        entries = connection.execute(
+            sa.text("SELECT seq, at, kind, action, body FROM journal WHERE execution_id = :id ORDER BY seq"),
+            {"id": execution.id},
+        ).all()
+        last = {entry.action: entry for entry in entries}
+        if execution.status == "proposed":
+            waiting = [entry for entry in entries if entry.kind == "started"]
+        else:
+            waiting = [
+                entry
+                for action, entry in last.items()
+                if action is not None and entry.kind == "action_waiting" and json.loads(entry.body).get("until") is None
+            ]
+        for entry in waiting:
+            _ask(connection, execution, entry)
+
+
+def _ask(connection: sa.Connection, execution: sa.Row[Any], entry: sa.Row[Any]) -> None:
+    body = json.loads(entry.body)
+    # Sorted by the age of its execution, as ids are by theirs.
+    body["approval"] = f"{execution.id[:-4]}{entry.seq & 0xFFFF:04x}"
+    terms: dict[str, Any] = {"quorum": 1, "expires_at": None, "on_expiry": "deny", "escalate_at": None}
+    terms |= {"notify": [], "roles": [], "not_self": False}
+    row = {
+        "id": body["approval"],
+        "execution_id": execution.id,
+        "workflow": execution.workflow,
+        "action": entry.action,
+        "operation": None,
+        # It was not said which it is, so that it is the one for which more is needed.
+        "effect": "critical",
+        "reason": body.get("reason") or "",
+        "asked_at": entry.at,
+        "started_by": execution.actor,
+        "by_hand": execution.event_id is None,
+        "terms": json.dumps(terms, separators=(",", ":")),
+        "status": "pending",
+        "answers": "[]",
+        "revision": 0,
+    }
+    columns = ", ".join(row)
+    values = ", ".join(f":{column}" for column in row)
+    connection.execute(sa.text(f"INSERT INTO approvals ({columns}) VALUES ({values})"), row)  # noqa: S608 - our names
+    connection.execute(
+        sa.text("UPDATE journal SET body = :body WHERE execution_id = :id AND seq = :seq"),
+        {"body": json.dumps(body, separators=(",", ":")), "id": execution.id, "seq": entry.seq},
+    )
