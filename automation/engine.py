@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from automation.actions.builtin.notification import Notifier as NotifierProtocol
+from automation.actions.builtin.workflow import SubWorkflows
 from automation.actions.call import Middleware
 from automation.actions.circuits import Breakers
 from automation.actions.context import Resources
@@ -45,6 +46,7 @@ from automation.workflows.approvals import Approvals
 from automation.workflows.consent import Consent
 from automation.workflows.control import Executions
 from automation.workflows.dryrun import Judge
+from automation.workflows.family import Family
 from automation.workflows.gate import Gate
 from automation.workflows.guards import Guards
 from automation.workflows.manager import WorkflowManager
@@ -141,6 +143,8 @@ class AutomationEngine:
         self.resources.provide(Services, self.services)
         self.resources.provide(HttpLimits, limits)
         self.resources.provide(NotifierProtocol, self.notifier)
+        family = Family(self.store, clock, self._runner, self._recovery, self._starter)
+        self.resources.provide(SubWorkflows, family)
 
     @property
     def hindrances(self) -> list[str]:

@@ -81,6 +81,7 @@ class LocalClient:
             "layers": [[step.name for step in layer] for layer in layers],
             "variables": plain(detail.variables),
             "event": plain(event_mapping(detail.event)),
+            "children": plain(detail.children),
         }
 
     async def cancel(self, execution_id: str, reason: str) -> Document:

@@ -57,6 +57,8 @@ def from_row(row: Row[Any]) -> Execution:
         rerun_of=row.rerun_of,
         forked_from=row.forked_from,
         concurrency_key=row.concurrency_key,
+        parent=row.parent,
+        parent_action=row.parent_action,
     )
 
 

@@ -24,16 +24,7 @@ from sqlalchemy.sql.dml import Update
 from automation.store import tables
 from automation.store.statement import Statement, change, insertion, upsert
 
-_WAIT_KEYS = (
-    "id",
-    "execution_id",
-    "action",
-    "event_type",
-    "condition",
-    "names",
-    "child_id",
-    "created_at",
-)
+_WAIT_KEYS = ("id", "execution_id", "action", "event_type", "condition", "names", "child_id", "created_at")
 
 EVENT = insertion("event", tables.events, 0, expect=1, omit=("seq",))
 DEFINITION = Statement(
@@ -45,12 +36,11 @@ DEFINITION = Statement(
     1,
 )
 # What few executions have is written by a statement of its own.
-_RARE = ("wish", "rerun_of", "forked_from", "concurrency_key")
+_ORIGIN = ("rerun_of", "forked_from", "parent", "parent_action")
+_RARE = ("wish", "concurrency_key", *_ORIGIN)
 EXECUTION = insertion("execution", tables.executions, 2, omit=_RARE)
 EXECUTION_KEYED = insertion("execution_keyed", tables.executions, 2, expect=1, omit=_RARE)
-EXECUTION_ORIGIN = change(
-    "execution_origin", tables.executions, 3, sets=("rerun_of", "forked_from"), where=("id",), expect=1
-)
+EXECUTION_ORIGIN = change("execution_origin", tables.executions, 3, sets=_ORIGIN, where=("id",), expect=1)
 EXECUTION_KEY = change("execution_key", tables.executions, 3, sets=("concurrency_key",), where=("id",), expect=1)
 JOURNAL = insertion("journal", tables.journal, 3)
 EXECUTION_STATUS = change("execution_status", tables.executions, 4, sets=("status", "wake_at", "node"), where=("id",))
@@ -140,10 +130,12 @@ EXECUTIONS_RELEASE = Statement(
 )
 WAIT = Statement(
     "wait",
-    insert(tables.waits).values(
+    sqlite.insert(tables.waits)
+    .values(
         {key: bindparam(key) for key in _WAIT_KEYS}
         | {"after_seq": select(func.coalesce(func.max(tables.events.c.seq), literal_column("0"))).scalar_subquery()}
-    ),
+    )
+    .on_conflict_do_nothing(index_elements=["id"]),
     _WAIT_KEYS,
     4,
 )
@@ -155,6 +147,39 @@ WAIT_MET = Statement(
     .where(tables.waits.c.met_at.is_(None)),
     ("met_at", "event", "where_id"),
     5,
+)
+CHILD_ENDED = Statement(
+    "child_ended",
+    update(tables.waits)
+    .values(met_at=bindparam("met_at"))
+    .where(tables.waits.c.child_id == bindparam("where_child_id"))
+    .where(tables.waits.c.met_at.is_(None)),
+    ("met_at", "where_child_id"),
+    5,
+)
+_CHILD_CANCEL = (
+    update(tables.executions)
+    .values(cancel_reason=bindparam("cancel_reason"))
+    .where(tables.executions.c.finished_at.is_(None))
+    .where(tables.executions.c.cancel_reason.is_(None))
+)
+CHILD_CANCEL = Statement(
+    "child_cancel",
+    _CHILD_CANCEL.where(tables.executions.c.id == bindparam("where_id")),
+    ("cancel_reason", "where_id"),
+    4,
+)
+CHILDREN_CANCEL = Statement(
+    "children_cancel",
+    _CHILD_CANCEL.where(
+        tables.executions.c.id.in_(
+            select(tables.waits.c.child_id)
+            .where(tables.waits.c.execution_id == bindparam("where_execution_id"))
+            .where(tables.waits.c.child_id.is_not(None))
+        )
+    ),
+    ("cancel_reason", "where_execution_id"),
+    4,
 )
 WAIT_DELETE = Statement(
     "wait_delete", delete(tables.waits).where(tables.waits.c.id == bindparam("where_id")), ("where_id",), 6

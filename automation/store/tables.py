@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-from automation.store.metadata import Serial
+from automation.store.metadata import Serial, partial_index
 from automation.store.metadata import metadata as metadata
 
 nodes = Table(
@@ -83,12 +83,15 @@ executions = Table(
     Column("rerun_of", String),
     Column("forked_from", String),
     Column("concurrency_key", String),
+    Column("parent", String),
+    Column("parent_action", String),
     Index(
         "ix_executions_key",
         "idempotency_key",
         unique=True,
         sqlite_where=text("idempotency_key IS NOT NULL"),
     ),
+    partial_index("ix_executions_parent", "parent", "parent_action", where="parent IS NOT NULL"),
     Index(None, "workflow", "id"),
     Index(None, "status", "id"),
     Index(
@@ -97,14 +100,13 @@ executions = Table(
         "event_id",
         sqlite_where=text("event_id IS NOT NULL"),
     ),
-    Index(
+    partial_index(
         "ix_executions_keyed",
         "workflow",
         "concurrency_key",
         "priority",
         "id",
-        sqlite_where=text("concurrency_key IS NOT NULL AND finished_at IS NULL"),
-        postgresql_where=text("concurrency_key IS NOT NULL AND finished_at IS NULL"),
+        where="concurrency_key IS NOT NULL AND finished_at IS NULL",
     ),
     Index(
         "ix_executions_unfinished",

@@ -15,7 +15,7 @@ from automation.errors import Conflict, NotFound
 from automation.model.execution import Execution, ExecutionDetail, Wish, WorkflowStatus
 from automation.model.identity import LOCAL
 from automation.model.workflow import WorkflowDefinition
-from automation.store import executions, statements
+from automation.store import children, executions, statements
 from automation.store.audit import Fact
 from automation.store.pages import LIMIT, Page
 from automation.store.statement import Statement, Unexpected
@@ -234,7 +234,10 @@ async def detail_of(store: Store, execution_id: str, *, whole: bool = False) -> 
         raise NotFound(kind="execution", name=execution_id)
     state = fold_stored(stored)
     definition = WorkflowDefinition.model_validate_json(stored.definition)
-    return ExecutionDetail(stored.execution, definition, state.runs(), state.variables, state.event, stored.entries)
+    started = await children.of(store, execution_id)
+    return ExecutionDetail(
+        stored.execution, definition, state.runs(), state.variables, state.event, stored.entries, started
+    )
 
 
 def unheeded(stored: executions.Stored) -> bool:

@@ -130,6 +130,7 @@ class Recovery:
             limits=self._store.limits,
         )
         run.knows(stored.large)
+        run.parent = None if execution.parent is None else (execution.parent, execution.parent_action or "")
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
         if plan.waits:

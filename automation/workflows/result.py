@@ -1,4 +1,4 @@
-"""How an execution ended, for whoever asked for it."""
+"""What an execution has come to, for those who waited for it."""
 
 from __future__ import annotations
 

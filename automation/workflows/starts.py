@@ -23,6 +23,8 @@ from automation.workflows.seats import Seats, entry, key_of, queues
 from automation.workflows.state import Scope, State, fold
 from automation.workflows.steps import Surroundings
 
+_ORIGINS = ("rerun_of", "forked_from", "parent", "parent_action")
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -35,11 +37,13 @@ class Cause:
     proposed: bool = False
     rerun_of: str | None = None
     forked_from: str | None = None
+    parent: str | None = None
+    parent_action: str | None = None
 
     @property
     def origin(self) -> dict[str, str]:
         """The execution that it comes from, if it comes from one."""
-        found = {"rerun_of": self.rerun_of, "forked_from": self.forked_from}
+        found = {name: getattr(self, name) for name in _ORIGINS}
         return {key: value for key, value in found.items() if value is not None}
 
 
@@ -95,6 +99,7 @@ class Starter:
         priority = int(plan.definition.priority)
         node, limits = self._recovery.node, self._store.limits
         run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=node, limits=limits)
+        run.parent = None if cause.parent is None else (cause.parent, cause.parent_action or "")
         if plan.id not in self._stored:
             run.write(records.definition("workflow", plan.name, plan.body, now)[1])
         key = key_of(plan, given, cause.event)
@@ -150,7 +155,7 @@ class Starter:
     async def result(self, execution_id: str) -> ExecutionResult:
         """Wait for the end of an execution, wherever it runs."""
         while True:
-            future = self._runner.finished(execution_id)
+            future = self._runner.waiters.ending(execution_id)
             try:
                 if execution_id in self._runner.runs:
                     result = await future
@@ -164,7 +169,7 @@ class Starter:
                     await asyncio.wait({future}, timeout=1.0)
                     result = future.result() if future.done() else None
             finally:
-                self._runner.forget(execution_id, future)
+                self._runner.waiters.forget(execution_id, future)
             if result is not None:
                 return result
 
@@ -194,9 +199,6 @@ class Starter:
                 raise DuplicateKey(key=key, execution_id=execution.id) from None
             return execution.id
         return None
-
-
-_ORIGINS = ("rerun_of", "forked_from")
 
 
 def fold_stored(stored: executions.Stored) -> State:

@@ -23,6 +23,7 @@ class ActionState:
         "held_by",
         "hindered",
         "items",
+        "late",
         "operation",
         "outputs",
         "parameters",
@@ -55,6 +56,8 @@ class ActionState:
         """Whether it was skipped because of how the execution was ending, and not by a condition of its own."""
         self.delayed = False
         """Whether it was held back for its delay: that is over when its time has come."""
+        self.late: str | None = None
+        """What is said of it when what it waits for has ended, because its time was over before."""
         self.wait: str | None = None
         """The id of the wait that holds it up."""
         self.awaits: str | None = None
@@ -277,6 +280,7 @@ class State:
             state.wake_at = body["until"]
             state.reason = body["reason"]
             state.wait = body.get("wait")
+            state.late = body.get("late")
             state.held_by = body.get("held_by")
             state.awaits = body["for"]
         elif kind == "action_verifying":

@@ -143,6 +143,7 @@ def print_detail(session: Session, detail: Document) -> None:
             "concurrency key": execution["concurrency_key"],
             "rerun of": execution["rerun_of"],
             "forked from": execution["forked_from"],
+            "started by": f"{execution['parent_action']} of {execution['parent']}" if execution["parent"] else None,
             "version": execution["definition_id"],
             "event": f"{execution['event_id']} of {execution['event_source']}" if execution["event_id"] else None,
             "variables": with_sizes(detail["variables"]),
@@ -161,6 +162,12 @@ def print_detail(session: Session, detail: Document) -> None:
         for action in detail["actions"]
     ]
     session.out.table(("action", "status", "attempt", "took", "result"), rows)
+    started = [
+        (child["parent_action"], child["id"], child["workflow"], child["status"]) for child in detail["children"]
+    ]
+    if started:
+        session.out.line()
+        session.out.table(("action", "started", "workflow", "status"), started)
 
 
 def _result(action: Document) -> object:

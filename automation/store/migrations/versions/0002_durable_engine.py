@@ -16,6 +16,7 @@ def upgrade() -> None:
     """Add what came after 0.1.0."""
     _guards()
     _waits()
+    _children()
     _writers()
     _control()
     _packed_journals()
@@ -96,6 +97,21 @@ def _waits() -> None:
     for name, column in (("ix_waits_child", "child_id"), ("ix_waits_met", "met_at")):
         where = sa.text(f"{column} IS NOT NULL")
         op.create_index(name, "waits", [column], unique=False, sqlite_where=where, postgresql_where=where)
+
+
+def _children() -> None:
+    """Which execution, by which of its actions, has started an execution."""
+    op.add_column("executions", sa.Column("parent", sa.String(), nullable=True))
+    op.add_column("executions", sa.Column("parent_action", sa.String(), nullable=True))
+    where = sa.text("parent IS NOT NULL")
+    op.create_index(
+        "ix_executions_parent",
+        "executions",
+        ["parent", "parent_action"],
+        unique=False,
+        sqlite_where=where,
+        postgresql_where=where,
+    )
 
 
 def _writers() -> None:
