@@ -98,7 +98,7 @@ executions = Table(
         sqlite_where=text("idempotency_key IS NOT NULL"),
         postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
-    Index(None, "workflow", "id"),
+    Index(None, "workflow", "status", "id"),
     Index(None, "status", "id"),
     Index(
         "ix_executions_event",
