@@ -92,7 +92,7 @@ executions = Table(
         sqlite_where=text("idempotency_key IS NOT NULL"),
     ),
     partial_index("ix_executions_parent", "parent", "parent_action", where="parent IS NOT NULL"),
-    Index(None, "workflow", "id"),
+    Index(None, "workflow", "status", "id"),
     Index(None, "status", "id"),
     Index(
         "ix_executions_event",

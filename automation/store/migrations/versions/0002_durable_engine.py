@@ -23,6 +23,7 @@ def upgrade() -> None:
     _large_values()
     _approvals()
     _seats()
+    _lists()
 
 
 def _guards() -> None:
@@ -222,6 +223,12 @@ def _seats() -> None:
         sa.PrimaryKeyConstraint("workflow", "key", "seat", name=op.f("pk_seats")),
         sa.UniqueConstraint("execution_id", name=op.f("uq_seats_execution_id")),
     )
+
+
+def _lists() -> None:
+    """A page of executions is found by its filters, whichever are given, however many there are."""
+    op.drop_index(op.f("ix_executions_workflow_id"), table_name="executions")
+    op.create_index(op.f("ix_executions_workflow_status_id"), "executions", ["workflow", "status", "id"], unique=False)
 
 
 def _ask_again() -> None:
