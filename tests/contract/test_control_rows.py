@@ -11,7 +11,7 @@ import pytest
 from automation.model.approval import Answer, Approval, ApprovalStatus, Terms
 from automation.model.execution import Wish, WorkflowStatus
 from automation.store import approvals, executions, records, seats, statements
-from automation.store.statements import Op, Unexpected
+from automation.store.statement import Op, Unexpected
 from automation.store.store import Store
 from tests.support.databases import Database
 

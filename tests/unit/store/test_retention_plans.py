@@ -10,7 +10,7 @@ import pytest
 
 from automation.store import retention
 from automation.store.sqlite import Sqlite
-from automation.store.statements import Statement
+from automation.store.statement import Statement
 
 STATEMENTS = [each for each in (*vars(retention).values(), *retention.PART_DELETES) if isinstance(each, Statement)]
 
