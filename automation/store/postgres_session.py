@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from automation.errors import StoreError
+from automation.model.ids import new_id
 from automation.store import statements
 from automation.store.audit import Chain, Fact
 from automation.store.postgres_reasons import FAILURES, UNWRITABLE, Kind, kind
@@ -69,14 +70,16 @@ class Session:
     def __init__(self, connection: asyncpg.Connection[Any], writer: str) -> None:
         self.connection = connection
         self.writer = writer
+        self.id = new_id()
         self.chain = Chain("")
         self.batch = 0
+        """The number of the last batch that is committed."""
         self.server: tuple[Any, ...] | None = None
         """Process and start of the server's side."""
 
     async def begin(self, former: Session | None, lock_seconds: float) -> None:
-        """Take an audit chain that no living writer has, and a number for the next batch by which all that is still
-        under way on the former session's connection is void."""
+        """Take an audit chain that no living writer has, and the writer's row: what is still under way on the former
+        session's connection is then void, or done and counted."""
         await self.connection.execute(f"{SETTINGS} SET lock_timeout = {round(lock_seconds * 1000)};")
         self.server = tuple(await self.connection.fetchrow(_BACKEND))
         if former is not None and former.server is not None:
@@ -91,9 +94,10 @@ class Session:
         if row is not None:
             self.chain = Chain(name, row[0], row[1])
         self.batch = await self.connection.fetchval(
-            f"INSERT INTO writers (id, batch, seen_at) VALUES ($1, 0, {_NOW}) "
-            "ON CONFLICT (id) DO UPDATE SET batch = writers.batch + 1, seen_at = excluded.seen_at RETURNING batch",
+            f"INSERT INTO writers (id, session, batch, seen_at) VALUES ($1, $2, 0, {_NOW}) "
+            "ON CONFLICT (id) DO UPDATE SET session = excluded.session, seen_at = excluded.seen_at RETURNING batch",
             self.writer,
+            self.id,
         )
         await self.connection.execute(f"DELETE FROM writers WHERE seen_at < {_NOW} - $1", FORGOTTEN_SECONDS)
 
@@ -126,8 +130,8 @@ class Session:
         if len(plan) > 1 or any(piece.form.many is None or piece.form.counted for stage in plan for piece in stage):
             return False
         chain = Chain(self.chain.name, self.chain.seq, self.chain.hash)
-        found = [*(plan[0] if plan else ()), *_sealed(chain, units)]
         try:
+            found = [*(plan[0] if plan else ()), *_sealed(chain, units)]
             arrays = [_encode(piece.rows).decode() for piece in found]
         except UNWRITABLE:
             return False
@@ -135,7 +139,7 @@ class Session:
             return False
         command = committing(tuple(piece.form for piece in found))
         try:
-            await self.connection.fetchval(command, *arrays, self.writer, self.batch)
+            await self.connection.fetchval(command, *arrays, self.writer, self.id, self.batch + 1)
         except FAILURES as error:
             if kind(error) is Kind.REFUSED:
                 return False
@@ -152,8 +156,8 @@ class Session:
         chain = Chain(self.chain.name, self.chain.seq, self.chain.hash)
         await execute("BEGIN")
         try:
-            mark = await self.connection.fetchval(MARK.format(id=1, batch=2), self.writer, self.batch)
-            if mark is None:
+            mark = MARK.format(id=1, session=2, batch=3)
+            if await self.connection.fetchval(mark, self.writer, self.id, self.batch + 1) is None:
                 raise ConnectionAbortedError("another connection has taken the place of this one")
             for unit in units:
                 unit.error = None
@@ -183,6 +187,7 @@ class Session:
         execute = self.connection.execute
         await execute("SAVEPOINT portion")
         try:
+            await self._try_facts([fact for unit in units for fact in unit.facts])
             for stage in stages(pieces(_grouped(units))):
                 await self._run(stage)
         except _Refusal as refusal:
@@ -195,6 +200,17 @@ class Session:
             await self._portion(units[middle:])
         else:
             await execute("RELEASE portion")
+
+    async def _try_facts(self, facts: list[Fact]) -> None:
+        """See that the audit rows will not be refused: they are written last, for all units at once."""
+        try:
+            await self.connection.fetchval("SELECT jsonb_typeof($1::jsonb)", _encode(facts).decode())
+        except UNWRITABLE as error:
+            raise _Refusal(None, error) from None
+        except FAILURES as error:
+            if kind(error) is Kind.REFUSED:
+                raise _Refusal(None, error) from None
+            raise
 
     async def _run(self, stage: Sequence[Piece]) -> None:
         together = [piece for piece in stage if piece.form.many is not None]

@@ -179,20 +179,20 @@ def _collide(one: Piece, other: Piece) -> bool:
 
 
 MARK = (
-    "UPDATE writers SET batch = batch + 1, seen_at = extract(epoch FROM clock_timestamp()) "
-    "WHERE id = ${id} AND batch = ${batch} RETURNING batch"
+    "UPDATE writers SET batch = ${batch}, seen_at = extract(epoch FROM clock_timestamp()) "
+    "WHERE id = ${id} AND session = ${session} RETURNING batch"
 )
 
 
 @cache
 def committing(forms: tuple[Form, ...]) -> str:
-    """The command that writes a row array for each of the forms and commits, if the batch is the expected one.
+    """The command that writes a row array for each of the forms and commits, if the session is still the writer's.
 
-    Its parameters are the arrays, the writer's id and the number of the batch before.
+    Its parameters are the arrays, the ids of writer and session, and the number of the batch.
     """
     parts = [f"s{at} AS ({_with_rows(form, at, 'AS v(e)')})" for at, form in enumerate(forms)]
-    mark = MARK.format(id=len(forms) + 1, batch=len(forms) + 2)
-    # A writer that was taken for dead marks nothing, divides by zero and so writes nothing.
+    mark = MARK.format(id=len(forms) + 1, session=len(forms) + 2, batch=len(forms) + 3)
+    # A session that another has followed marks nothing, divides by zero and so writes nothing.
     return f"WITH {', '.join([*parts, f'mark AS ({mark})'])} SELECT 1 / count(*) FROM mark"
 
 

@@ -37,12 +37,13 @@ nodes = Table(
     Column("lease_until", Double, nullable=False),
 )
 
-# One row for each open writer on PostgreSQL: the number of the last batch that it has committed, so that it finds out
-# what became of a batch if the connection breaks while it is being committed. SQLite has no need of it.
+# One row for each open writer on PostgreSQL: which of its sessions may write, and the number of the last batch that is
+# committed, by which it finds out what became of one whose connection broke meanwhile. SQLite has no need of it.
 writers = Table(
     "writers",
     metadata,
     Column("id", String, primary_key=True),
+    Column("session", String, nullable=False),
     Column("batch", BigInteger, nullable=False),
     Column("seen_at", Double, nullable=False),
 )

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from automation.config import Store as Settings
 from automation.errors import ConfigurationError, StoreError, StoreUnavailable
@@ -166,12 +167,12 @@ async def test_a_batch_whose_connection_breaks_while_it_is_committed_is_written_
         ops = [entry(1), position(1), statements.TOKEN_REVOKE(revoked_at=2.0, where_id="t")]
     else:
         ops = [entry(1), position(1)]
-    proxy.how, proxy.cut_at = how, b"COMMIT" if guarded else b"[1]"
+    proxy.plan = [(how, b"COMMIT" if guarded else b"[1]")]
 
     commits = [store.commit(ops, [FACT]), store.commit([entry(0)], [FACT]), store.commit([entry(2)], [FACT])]
     found = await asyncio.gather(*commits, return_exceptions=True)
 
-    assert proxy.cuts == 1
+    assert proxy.plan == []
     assert [type(outcome) for outcome in found] == [type(None), StoreError, type(None)]
     await written(store, {0, 1, 2}, facts=3)
     assert store.writable is None
@@ -187,17 +188,46 @@ async def written(store: Store, seqs: set[int], facts: int) -> None:
     assert await records.verify_audit(store) == (facts, [])
 
 
+@pytest.mark.parametrize("how", ["before", "after"])
+async def test_it_is_written_once_though_new_connections_break_as_well(
+    store: Store, proxy: Proxy, how: str
+) -> None:
+    """While they find out what became of it: before they have taken the writer's row, and after."""
+    await store.commit([entry(0)], [FACT])
+    proxy.plan = [
+        (how, b"[1]"),
+        ("before", b"INSERT INTO writers"),
+        ("after", b"INSERT INTO writers"),
+        ("after", b"DELETE"),
+    ]
+
+    await asyncio.wait_for(asyncio.gather(store.commit([entry(1)], [FACT]), store.commit([entry(2)], [FACT])), 20)
+
+    assert proxy.plan == []
+    await written(store, {0, 1, 2}, facts=3)
+
+
+async def test_facts_that_cannot_be_written_harm_no_others(store: Store) -> None:
+    wrong = [replace(FACT, actor="a\x00b"), replace(FACT, subject="\ud800")]
+
+    commits = [store.commit([entry(number)], [fact]) for number, fact in enumerate([FACT, *wrong, FACT])]
+    found = await asyncio.gather(*commits, return_exceptions=True)
+
+    assert [type(outcome) for outcome in found] == [type(None), StoreError, StoreError, type(None)]
+    await written(store, {0, 3}, facts=2)
+
+
 async def test_what_arrives_late_on_a_dead_connection_is_void(store: Store, proxy: Proxy) -> None:
     """The network gives a batch to the server after the writer has given the connection up, and written anew."""
     await store.commit([position(1)], [FACT])
-    proxy.how, proxy.cut_at = "late", b'"p","2"'
+    proxy.plan = [("late", b'"p","2"')]
     await store.commit([position(2)], [FACT])
     await store.commit([position(3)], [FACT])
 
     await proxy.deliver()
     await asyncio.sleep(0.2)
 
-    assert proxy.cuts == 1
+    assert proxy.plan == []
     assert await records.all_positions(store, "") == {"p": 3}
     await written(store, set(), facts=3)
 
@@ -221,7 +251,7 @@ async def test_a_connection_that_broke_while_nothing_was_written_is_made_anew(
 
 async def test_a_guarded_unit_is_decided_once_though_its_commit_was_in_doubt(store: Store, proxy: Proxy) -> None:
     await store.commit([records.Token("t", "api", "ann", "0" * 64, (), 1.0).op()])
-    proxy.how, proxy.cut_at = "after", b"COMMIT"
+    proxy.plan = [("after", b"COMMIT")]
     revoke = statements.TOKEN_REVOKE(revoked_at=2.0, where_id="t")
 
     found = await asyncio.gather(
@@ -234,7 +264,7 @@ async def test_a_guarded_unit_is_decided_once_though_its_commit_was_in_doubt(sto
 
 async def test_while_the_server_is_gone_writes_are_refused_and_facts_are_kept(store: Store, proxy: Proxy) -> None:
     await store.commit([entry(0)])
-    proxy.how, proxy.cut_at = "before", b"[1]"
+    proxy.plan = [("before", b"[1]")]
     proxy.refusing = True
 
     # In doubt: nobody can say what became of it, so its caller waits.
@@ -259,7 +289,7 @@ async def test_while_the_server_is_gone_writes_are_refused_and_facts_are_kept(st
 
 async def test_a_store_that_is_closed_in_doubt_says_so(store: Store, proxy: Proxy) -> None:
     await store.commit([entry(0)])
-    proxy.how, proxy.cut_at, proxy.refusing = "after", b"[1]", True
+    proxy.plan, proxy.refusing = [("after", b"[1]")], True
     doubtful = asyncio.create_task(store.commit([entry(1)]))
     await asyncio.sleep(0.1)
 
@@ -315,7 +345,7 @@ async def test_a_locked_table_is_told_and_waited_out(
 
 async def test_the_row_of_a_writer_is_gone_with_it(store: Store, database: PostgresDatabase) -> None:
     await store.commit([entry(1)])
-    database.run("INSERT INTO writers VALUES ('dead for long', 7, 1.0)")
+    database.run("INSERT INTO writers VALUES ('dead for long', 's', 7, 1.0)")
     other = Store(database.url)
     await other.open()
     await other.commit([entry(2)])
@@ -333,7 +363,7 @@ async def test_a_database_put_back_to_an_earlier_state_is_written_on(
     await store.commit([entry(2)], [FACT])
     database.run("DELETE FROM writers", "DELETE FROM audit WHERE seq = 2", "DELETE FROM journal WHERE seq = 2")
     database.run("UPDATE audit_heads SET seq = 1, hash = (SELECT hash FROM audit WHERE seq = 1)")
-    proxy.how, proxy.cut_at = "before", b"[3]"
+    proxy.plan = [("before", b"[3]")]
 
     await store.commit([entry(3)], [FACT])
 

@@ -16,12 +16,11 @@ class Proxy:
         self.port = 0
         self.refusing = False
         """Whether new connections are closed at once."""
-        self.cut_at: bytes | None = None
-        """What the client says when the link is to be cut."""
-        self.how = ""
-        """`before`: the server never hears it. `after`: the server does it, and the client hears no answer.
-        `late`: the client's side is cut, and the server hears it when `deliver` is called."""
-        self.cuts = 0
+        self.plan: list[tuple[str, bytes]] = []
+        """When links are cut, one after the other: how, and what the client says then.
+
+        `before`: the server never hears it. `after`: the server does it, and the client hears no answer. `late`: the
+        client's side is cut, and the server hears it when `deliver` is called."""
         self._late: list[tuple[asyncio.StreamWriter, bytes]] = []
 
     async def deliver(self) -> None:
@@ -93,11 +92,11 @@ class _Link:
         proxy = self._proxy
         with suppress(ConnectionError):
             while data := await reader.read(1 << 20):
-                if proxy.cut_at is not None and proxy.cut_at in data:
-                    proxy.cut_at, proxy.cuts = None, proxy.cuts + 1
-                    if proxy.how == "before":
+                if proxy.plan and proxy.plan[0][1] in data:
+                    how, _ = proxy.plan.pop(0)
+                    if how == "before":
                         return
-                    if proxy.how == "late":
+                    if how == "late":
                         self._writers.remove(writer)
                         proxy.hold(writer, data)
                         return

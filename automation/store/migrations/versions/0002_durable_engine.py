@@ -120,6 +120,7 @@ def _writers() -> None:
     op.create_table(
         "writers",
         sa.Column("id", sa.String(), nullable=False),
+        sa.Column("session", sa.String(), nullable=False),
         sa.Column("batch", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_writers")),
