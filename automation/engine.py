@@ -106,6 +106,7 @@ class AutomationEngine:
         self.approvals = Approvals(self.store, clock, self.changes, self._consent)
         self.approvals.wakes(self._runner, self._recovery)
         self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter, self.approvals)
+        self.executions.order = self._order
         self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
         self._dispatcher.awaited = self._awaited
         self._dispatcher.retain = config.events.retain
@@ -253,8 +254,8 @@ class AutomationEngine:
 
         The same key again gives the same execution; with other inputs it raises DuplicateKey.
         """
-        plan, variables, cause = await self._order(workflow_name, context, idempotency_key)
-        return await self._starter.start(plan, variables, cause)
+        started = await self.executions.start(workflow_name, context, idempotency_key=idempotency_key)
+        return started.execution_id
 
     async def wait_for(self, execution_id: str) -> ExecutionResult:
         """Wait for the end of an execution."""

@@ -12,7 +12,7 @@ from automation.store.alerts import Notification
 from automation.store.events import Decision, StoredEvent
 from automation.store.executions import COUNTED, Node
 from automation.store.pages import LIMIT, Page
-from automation.store.records import AuditRow
+from automation.store.records import AuditRow, Version
 from automation.store.store import Store
 from automation.workflows.control import detail_of
 
@@ -66,6 +66,21 @@ class Queries:
     async def execution_counts(self) -> dict[WorkflowStatus, int]:
         """How many executions there are in each status; COUNTED + 1 stands for more than that."""
         return await executions.counts(self._store)
+
+    async def versions(self, workflow: str) -> list[Version]:
+        """The versions of a workflow that were ever registered, the newest first, without their bodies."""
+        found = await records.versions(self._store, "workflow", workflow)
+        if not found:
+            raise NotFound(kind="workflow", name=workflow)
+        return found
+
+    async def version(self, workflow: str, version: str) -> Version:
+        """One version of a workflow, by its id or enough of the beginning of that to name one."""
+        found = await records.versions(self._store, "workflow", workflow, prefix=version)
+        if len(found) != 1:
+            known = "there are several versions that begin with" if found else "there is no version"
+            raise NotFound(f"{known} {version!r} of workflow {workflow!r}", kind="version", name=version)
+        return found[0]
 
     async def event(self, event_id: str, source: str | None = None) -> EventDetail:
         """An event and what became of it."""

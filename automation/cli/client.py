@@ -116,6 +116,10 @@ class Client(Protocol):
         """One workflow."""
         ...
 
+    async def versions(self, name: str, version: str | None) -> Document:
+        """The versions of a workflow, or one of them with its definition."""
+        ...
+
     async def services(self) -> Document:
         """All services with their replicas."""
         ...

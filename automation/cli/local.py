@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -135,6 +136,14 @@ class LocalClient:
             "operations": {step.name: step.plugin.name for step in plan.steps},
             "effects": {step.name: step.effect for step in plan.steps},
         }
+
+    async def versions(self, name: str, version: str | None) -> Document:
+        """The versions of a workflow, or one of them."""
+        queries = await self._reading()
+        if version is None:
+            return {"items": [_version(found, None) for found in await queries.versions(name)]}
+        found = await queries.version(name, version)
+        return _version(found, json.loads(found.body))
 
     async def services(self) -> Document:
         """The services of the definition files, and what runs of them."""
@@ -333,6 +342,11 @@ def _summary(definition: WorkflowDefinition) -> Document:
         "actions": [action.name for action in definition.actions],
         "labels": definition.labels,
     }
+
+
+def _version(version: Any, definition: Any) -> Document:
+    told = plain(version)
+    return {**{key: told[key] for key in ("id", "created_at", "in_force")}, "definition": definition}
 
 
 def _document(value: Any) -> Document:

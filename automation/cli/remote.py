@@ -101,6 +101,10 @@ class RemoteClient:
         """One workflow."""
         return await self._get(f"/workflows/{_part(name)}")
 
+    async def versions(self, name: str, version: str | None) -> Document:
+        """The versions of a workflow, or one of them."""
+        return await self._get(f"/workflows/{_part(name)}/versions" + (f"/{_part(version)}" if version else ""))
+
     async def services(self) -> Document:
         """All services with their replicas."""
         return await self._get("/services")

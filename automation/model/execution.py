@@ -136,6 +136,15 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class StartReceipt:
+    """That a start is on disk."""
+
+    execution_id: str
+    repeated: bool = False
+    """Whether its idempotency key has started this execution before, so that nothing was started now."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionResult:
     """How an execution ended."""
 

@@ -36,6 +36,42 @@ async def definition_body(store: Store, definition_id: str) -> str | None:
     return row.body if row else None
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a definition, as stored."""
+
+    id: str
+    """A hash of its content: the same content is the same version, however often it is registered."""
+    name: str
+    created_at: float
+    in_force: bool
+    """Whether it is the one by which executions start now, or did when it was last registered."""
+    body: str = ""
+
+
+async def versions(store: Store, kind: str, name: str, *, prefix: str | None = None) -> list[Version]:
+    """The versions of a definition, the newest first; with `prefix`, those whose id begins so, with their bodies."""
+    place = f"current.{kind}.{name}"
+    current = select(positions.c.body).where(positions.c.name == place).scalar_subquery()
+    columns = [definitions.c.id, definitions.c.created_at, current.label("current")]
+    if prefix is not None:
+        columns.append(definitions.c.body)
+    query = select(*columns).where(definitions.c.kind == kind, definitions.c.name == name)
+    if prefix is not None:
+        query = query.where(definitions.c.id.startswith(prefix, autoescape=True))
+    rows = await store.fetch(query.order_by(definitions.c.created_at.desc(), definitions.c.id).limit(1000))
+    return [
+        Version(
+            row.id,
+            name,
+            row.created_at,
+            row.current is not None and decode(row.current) == row.id,
+            row.body if prefix is not None else "",
+        )
+        for row in rows
+    ]
+
+
 def save_position(name: str, body: Any, now: float) -> Op:
     """The write that stores where something stands: a source's offset, a check's state, a schedule's last time."""
     return statements.POSITION(name=name, body=to_json(body), updated_at=now)

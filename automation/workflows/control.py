@@ -6,13 +6,20 @@ node runs is taken up for it. Each act is audited with its actor and reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from automation.clock import Clock
-from automation.errors import Conflict, NotFound
-from automation.model.execution import Execution, ExecutionDetail, Wish, WorkflowStatus
+from automation.errors import Conflict, EngineStopped, NotFound
+from automation.model.execution import (
+    Execution,
+    ExecutionContext,
+    ExecutionDetail,
+    StartReceipt,
+    Wish,
+    WorkflowStatus,
+)
 from automation.model.identity import LOCAL
 from automation.model.workflow import WorkflowDefinition
 from automation.store import children, executions, statements
@@ -45,6 +52,16 @@ class Again:
     """The same again gives the same execution, as for any start."""
 
 
+Order = Callable[[str, ExecutionContext | None, str | None], Awaitable[tuple[Plan, Mapping[str, Any], Cause]]]
+"""From the name of a workflow, what a start is given, and an idempotency key."""
+
+
+async def _nobody(
+    name: str, context: ExecutionContext | None, key: str | None
+) -> tuple[Plan, Mapping[str, Any], Cause]:
+    raise EngineStopped()
+
+
 class Executions:
     """The executions of a store, and what may be asked of them. What does not exist raises NotFound."""
 
@@ -57,6 +74,18 @@ class Executions:
         self._runner = runner
         self._recovery = recovery
         self._starter = starter
+        self.order: Order = _nobody
+        """Set by the engine: what is to be started under a name, as of now."""
+
+    async def start(
+        self, workflow: str, context: ExecutionContext | None = None, *, idempotency_key: str | None = None
+    ) -> StartReceipt:
+        """Start a workflow; returns once the start is on disk.
+
+        The same key again gives the same execution, and says so; with other inputs it raises DuplicateKey, which names
+        that execution. Raises InputError, Conflict.
+        """
+        return await self._starter.start(*await self.order(workflow, context, idempotency_key))
 
     async def list(
         self,
@@ -145,7 +174,7 @@ class Executions:
         cause = Cause(again.actor, why, state.event, again.idempotency_key, rerun_of=execution_id)
         variables = {**state.variables, **again.variables}
         check_conditions(plan, variables, state.event)
-        return await self._starter.start(plan, variables, cause)
+        return (await self._starter.start(plan, variables, cause)).execution_id
 
     async def fork(self, execution_id: str, action: str, again: Again | None = None) -> str:
         """Do it again from an action on, as a new execution that takes over what was completed before it; its id.
@@ -165,7 +194,7 @@ class Executions:
         cause = Cause(again.actor, why, state.event, again.idempotency_key, forked_from=execution_id)
         run = self._starter.new_run(plan, {**state.variables, **again.variables}, cause)
         run.take_over(self._clock.now(), {name: taken_over(state.actions[name]) for name in kept})
-        return await self._starter.begin(run, again.idempotency_key)
+        return (await self._starter.begin(run, again.idempotency_key)).execution_id
 
     async def decide(
         self, execution_id: str, action: str | None, agreed: bool, *, reason: str = "", actor: str = "local"

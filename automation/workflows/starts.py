@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from automation.errors import Conflict, DuplicateKey, InputError, NotFound
-from automation.model.execution import ExecutionResult, WorkflowStatus
+from automation.model.execution import ExecutionResult, StartReceipt, WorkflowStatus
 from automation.model.ids import new_id
 from automation.store import executions, records, statements
 from automation.store.statement import Op, Statement, Unexpected
@@ -125,25 +125,25 @@ class Starter:
         run.fact(now, "workflow_execution", act, "ok", {"workflow": plan.name, "reason": cause.reason})
         return run
 
-    async def start(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> str:
-        """Start; returns the id once that is on disk. With a key that was used before: the id it had then."""
+    async def start(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> StartReceipt:
+        """Start; returns once that is on disk. With a key that was used before: the execution it started then."""
         return await self.begin(self.new_run(plan, variables, cause), cause.idempotency_key)
 
-    async def begin(self, run: Run, key: str | None = None) -> str:
-        """Write a new execution and run it; with a key that was used before, return the id it had then."""
+    async def begin(self, run: Run, key: str | None = None) -> StartReceipt:
+        """Write a new execution and run it; with a key that was used before, tell of the one that it started then."""
         if key is None:
             await self._commit_new(run)
         else:
             known = await self._commit_keyed(run, key)
             if known is not None:
-                return known
+                return StartReceipt(known, repeated=True)
         self.launch(run)
-        return run.id
+        return StartReceipt(run.id)
 
     async def execute(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> ExecutionResult:
         """Start and wait for the end."""
         if cause.idempotency_key is not None or plan.definition.concurrency is not None:
-            return await self.result(await self.start(plan, variables, cause))
+            return await self.result((await self.start(plan, variables, cause)).execution_id)
         run = self.new_run(plan, variables, cause)
         # Its start is written together with that of its first action: one commit less.
         self._metrics.workflow_executions.add(plan.name)

@@ -43,7 +43,13 @@ def add_to(app: typer.Typer) -> None:
         ] = None,
         idempotency_key: Annotated[
             str | None,
-            typer.Option(metavar="KEY", help="The same key again gives the same execution.", show_default=False),
+            typer.Option(
+                "--key",
+                "--idempotency-key",
+                metavar="KEY",
+                help="The same key again gives the same execution.",
+                show_default=False,
+            ),
         ] = None,
     ) -> int:
         """Run a workflow and wait for its end.

@@ -99,11 +99,11 @@ class TestRun:
 
     def test_the_same_key_gives_the_same_execution(self, invoke: Invoke) -> None:
         first = invoke("run", "hello", "--var", "who=a", "--idempotency-key", "k", "--json").document
-        again = invoke("run", "hello", "--var", "who=a", "--idempotency-key", "k", "--json").document
+        again = invoke("run", "hello", "--var", "who=a", "--key", "k", "--json").document
         assert first["execution"]["id"] == again["execution"]["id"]
         other = invoke("run", "hello", "--var", "who=b", "--idempotency-key", "k")
         assert other.code == 2
-        assert "was used before with other inputs" in other.err
+        assert f"was used before with other inputs, by execution {first['execution']['id']}" in other.err
 
     def test_a_dry_run_touches_nothing(self, invoke: Invoke, tmp_path: Path) -> None:
         before = (tmp_path / "automation-data" / "automation.db").read_bytes()
@@ -300,6 +300,26 @@ class TestDefinitions:
         assert "null" not in shown.out
         assert invoke("workflows", "show", "hello", "--json").document["layers"] == [["greet"], ["nap"]]
         assert invoke("workflows", "show", "nosuch").code == 2
+
+    def test_the_versions_of_a_workflow_are_listed_and_shown(self, invoke: Invoke, tmp_path: Path) -> None:
+        first = run_hello(invoke)["execution"]["definition_id"]
+        file = tmp_path / "automation.d" / "definitions.yaml"
+        file.write_text(file.read_text(encoding="utf-8").replace("Says hello", "Says it louder"), encoding="utf-8")
+        second = run_hello(invoke)["execution"]["definition_id"]
+
+        items = invoke("workflows", "versions", "hello", "--json").document["items"]
+        assert [(item["id"], item["in_force"]) for item in items] == [(second, True), (first, False)]
+        assert invoke("workflows", "versions", "hello").out.splitlines()[0].split() == [
+            "ID",
+            "REGISTERED",
+            "IN",
+            "FORCE",
+        ]
+        assert "description: Says hello" in invoke("workflows", "versions", "hello", first[:8]).out
+        shown = invoke("workflows", "versions", "hello", second, "--json").document
+        assert shown["definition"]["description"] == "Says it louder"
+        assert invoke("workflows", "versions", "hello", "0000000").code == 2
+        assert invoke("workflows", "versions", "nosuch").code == 2
 
     def test_services_are_listed(self, invoke: Invoke) -> None:
         assert invoke("services", "list").out.splitlines()[1].split() == [

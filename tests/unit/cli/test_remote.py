@@ -95,6 +95,10 @@ class TestBothClients:
         assert await remote.verify_audit() == await local.verify_audit()
         assert await remote.workflows() == await local.workflows()
         assert await remote.workflow("hello") == await local.workflow("hello")
+        versions = await remote.versions("hello", None)
+        assert versions == await local.versions("hello", None)
+        (version,) = [item["id"] for item in versions["items"]]
+        assert await remote.versions("hello", version[:9]) == await local.versions("hello", version)
         order = Order("hello", {"who": "you"})
         assert await remote.dry_run(order) == await local.dry_run(order)
         assert shape(await remote.services()) == shape(await local.services())
