@@ -20,8 +20,8 @@ from automation import (
     WorkflowStatus,
 )
 from automation.errors import ConditionError, DefinitionError
+from automation.workflows.action_state import Verifying
 from automation.workflows.compiler import compile_workflow
-from automation.workflows.state import Verifying
 from automation.workflows.verify import follow, parse_check
 from tests.support import handlers
 from tests.support.virtual import ended, until
