@@ -25,6 +25,7 @@
     │   ├── NotFaked              a test has no outcome for it, and it is not run for real
     │   ├── ActionTimeout         took longer than its limit              (retryable)
     │   ├── ActionCrashed         the handler raised something else       (retryable)
+    │   ├── RepeatExhausted       its `repeat` ran it to the limit in vain
     │   ├── ChildFailed           the workflow that it has started did not succeed
     │   └── VerificationFailed    did its work, and its `verify` was not true (retryable)
     └── EngineStopped             the engine is not running
@@ -202,6 +203,10 @@ class ActionCrashed(ActionError):
     """The handler raised an error that is not an ActionError."""
 
     retryable = True
+
+
+class RepeatExhausted(ActionError):
+    """was run {times} times, and {until!r} is still not true"""
 
 
 class ChildFailed(ActionError):

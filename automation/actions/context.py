@@ -68,6 +68,8 @@ class ActionContext:
     attempt: int = 1
     started_at: float = 0.0
     """When the first attempt began, in seconds since the epoch; the same after a restart."""
+    iteration: int = 1
+    """Which run of it this is, where it has a `repeat`."""
     timeout_seconds: float = 300.0
     event: Mapping[str, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=RealClock)
@@ -87,8 +89,12 @@ class ActionContext:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for each attempt of this action, so that another system can recognise a repetition."""
-        return f"{self.execution_id}:{self.action}"
+        """The same for each attempt of this action, so that another system can recognise a repetition.
+
+        Each iteration of a `repeat` has its own.
+        """
+        key = f"{self.execution_id}:{self.action}"
+        return key if self.iteration == 1 else f"{key}#{self.iteration}"
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -46,6 +46,7 @@ def _work(call: Call) -> Work:
         "action": context.action,
         "operation": context.operation,
         "attempt": context.attempt,
+        "iteration": context.iteration,
         "started_at": context.started_at,
         "timeout_seconds": context.timeout_seconds,
         "event": dict(context.event),

@@ -74,6 +74,8 @@ def progress(run: ActionRun, now: float) -> str:
     parts = [run.status.value]
     if run.started_at is not None and run.status is not ActionStatus.PENDING:
         parts.append(duration((run.finished_at or now) - run.started_at))
+    if run.iteration > 1:
+        parts.append(f"iteration {run.iteration}")
     if run.attempt > 1:
         parts.append(f"try {run.attempt}")
     return " · ".join(parts)

@@ -91,6 +91,8 @@ class ActionRun:
     wake_at: float | None = None
     waits_for: str | None = None
     """While it waits: for `approval`, a `time`, an `event`, a `workflow`, or its `items`."""
+    iteration: int = 1
+    """Which run of it this is, where it has a `repeat`."""
     approval: str | None = None
     """The approval that it waits for."""
 

@@ -102,6 +102,19 @@ class ForEach(Definition):
     """How many items at the same time, at most."""
 
 
+class Repeat(Definition):
+    """Runs an action again until a condition is true; `iteration`, from 1, is a name of its expressions."""
+
+    until: Annotated[str, Field(min_length=1)]
+    """Over what it returned last, by key, and the usual names."""
+    max: Annotated[int, Field(ge=1, le=10_000)]
+    """How often it is run, at most."""
+    delay: Duration | None = None
+    """How long to wait before it is run again."""
+    on_exhausted: Literal["fail", "continue"] = "fail"
+    """What becomes of the action when it was run so often in vain: it fails, with RepeatExhausted, or has succeeded."""
+
+
 class WaitFor(Definition):
     """The event that an action waits for. What it carries as data becomes the outputs of the action."""
 
@@ -157,6 +170,8 @@ class ActionDefinition(Definition):
     """What becomes of it when a guardrail holds it back; `wait` tries again when the guardrail says it may."""
     on_interrupt: Literal["retry", "fail"] | None = None
     """What to do when the engine died while it ran; by default retry if the operation is idempotent, else fail."""
+    repeat: Repeat | None = None
+    """Run it again until a condition is true."""
     wait_for: WaitFor | None = None
     """An event to wait for; such an action needs no `action_type`."""
     for_each: Annotated[ForEach, BeforeValidator(_for_each)] | None = None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from automation.model.execution import ActionStatus, WorkflowStatus
+from automation.workflows.action_state import ActionState
 from automation.workflows.plan import Step
 from automation.workflows.run import ITEMS, Run
-from automation.workflows.state import ActionState, Scope, State
+from automation.workflows.state import Scope, State
 
 
 def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
@@ -56,7 +57,7 @@ def may_go_on(run: Run, key: str, now: float, *, stopped: bool) -> bool:
 
 
 def _not_begun(state: ActionState) -> bool:
-    return state.attempt == 0 and (state.wake_at is not None or state.approval is not None)
+    return state.attempt == 0 and state.iteration == 1 and (state.wake_at is not None or state.approval is not None)
 
 
 def hindrance(run: Run) -> str | None:

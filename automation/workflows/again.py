@@ -7,8 +7,9 @@ from typing import Any
 
 from automation.errors import Conflict, NotFound
 from automation.model.execution import ActionStatus, Execution, WorkflowStatus
+from automation.workflows.action_state import ActionState
 from automation.workflows.plan import Plan
-from automation.workflows.state import ActionState, State
+from automation.workflows.state import State
 
 RETRYABLE = frozenset({WorkflowStatus.FAILED, WorkflowStatus.TIMED_OUT, WorkflowStatus.CANCELLED})
 """How an execution must have ended for `retry` to go on with it."""

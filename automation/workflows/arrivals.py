@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from automation.clock import Clock
-from automation.conditions import seconds_of
-from automation.errors import ActionTimeout, Refused
+from automation.errors import ActionTimeout
 from automation.model.ids import new_id
 from automation.store import statements, waits
 from automation.store.store import Store
 from automation.store.waits import Wait
+from automation.workflows.durations import seconds_in
 from automation.workflows.plan import EventWait
 from automation.workflows.run import Run, Turn
 from automation.workflows.state import Scope
@@ -67,10 +67,7 @@ class Arrivals:
             text = condition.text
         until = None
         if wanted.timeout is not None:
-            try:
-                until = now + seconds_of(wanted.timeout.render(scope))
-            except ValueError as error:
-                raise Refused(f"wait_for.timeout: {error}") from None
+            until = now + seconds_in(wanted.timeout, scope, "wait_for.timeout")
         wait = Wait(
             id=new_id(),
             execution_id=run.id,

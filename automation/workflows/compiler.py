@@ -22,6 +22,7 @@ from automation.model.workflow import WAIT_FOR, ActionDefinition, ScheduleTrigge
 from automation.plugins import Plugin, registry, validation_problems
 from automation.workflows import checks
 from automation.workflows.plan import EXPLICIT, FAILURES, EventWait, Plan, Step, Undo
+from automation.workflows.repeat import Loop
 from automation.workflows.verify import Check, parse_check
 
 
@@ -147,7 +148,19 @@ class _Compiler:
             delay,
             verify=self._verify(action, path),
             wait_for=self._wait_for(action, plugin, path),
+            repeat=self._repeat(action, path),
         )
+
+    def _repeat(self, action: ActionDefinition, path: str) -> Loop | None:
+        given = action.repeat
+        if given is None:
+            return None
+        if action.for_each is not None:
+            message = "an action has repeat or for_each; to repeat for each item, start a workflow that repeats"
+            self._problem(f"{path}.repeat", message)
+        until = self._condition(given.until, f"{path}.repeat.until")
+        delay = self._duration(given.delay, f"{path}.repeat.delay")
+        return None if until is None else Loop(until, given.max, delay, given.on_exhausted == "fail")
 
     def _wait_for(self, action: ActionDefinition, plugin: Plugin, path: str) -> EventWait | None:
         given = action.wait_for
@@ -291,13 +304,17 @@ class _Compiler:
         if step.wait_for is not None and step.wait_for.condition is not None:
             uses.append((f"{base}.wait_for", step.wait_for.condition.given_paths))
             uses.append((f"{base}.wait_for.condition", step.wait_for.condition.paths))
+        if step.repeat is not None:
+            uses.append((f"{base}.repeat.until", step.repeat.until.paths))
+            if step.repeat.delay is not None:
+                uses.append((f"{base}.repeat.delay", step.repeat.delay.paths))
         if step.verify is not None:
             uses.append((f"{base}.verify", step.verify.condition.paths))
         return uses
 
 
-_AFTERWARDS = (".verify", ".wait_for.condition")
-"""Keys with conditions that are looked at when there are more names: of metrics, or of the event that has come."""
+_AFTERWARDS = (".verify", ".wait_for.condition", ".repeat.until", ".repeat.delay")
+"""Keys that are looked at when there are more names: of outputs, of metrics, or of the event that has come."""
 
 
 def _pinned(definition: WorkflowDefinition) -> str:

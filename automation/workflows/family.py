@@ -65,8 +65,8 @@ class Family:
         run = self._starter.new_run(plan, variables, cause)
         if wait:
             run.write(self._wait(context, run.id).op())
-        execution_id = await self._starter.begin(run, key)
-        return Child(execution_id, workflow, WorkflowStatus.RUNNING, {})
+        started = await self._starter.begin(run, key)
+        return Child(started.execution_id, workflow, WorkflowStatus.RUNNING, {})
 
     async def _known(self, context: ActionContext, execution: Execution, wait: bool) -> Child:
         """The child as it is now; should it not have ended, its end will be told."""

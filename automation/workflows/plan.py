@@ -13,6 +13,7 @@ from automation.errors import Problem
 from automation.model.workflow import ActionDefinition, WorkflowDefinition
 from automation.plugins import Plugin
 from automation.store import records
+from automation.workflows.repeat import Loop
 from automation.workflows.verify import Check
 
 EXPLICIT = frozenset({"actions", "context", "event"})
@@ -70,11 +71,14 @@ class Step:
     """What must be true once it has done its work."""
     wait_for: EventWait | None = None
     """The event that it waits for."""
+    repeat: Loop | None = None
+    """Until when it is run again."""
 
     @cached_property
     def own_names(self) -> frozenset[str]:
         """Names of its own scope."""
-        return OWN | ITEM if self.items is not None else OWN
+        own = OWN | ITEM if self.items is not None else OWN
+        return own if self.repeat is None else own | {"iteration"}
 
     @cached_property
     def names(self) -> frozenset[str]:

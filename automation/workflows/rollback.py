@@ -172,7 +172,9 @@ class Undoing:
 
         The journal has them without. They are never compiled again: event data in them may look like an expression.
         """
-        scope = Scope(run.state, {"attempt": run.state.actions[key].attempt, **_item(run, step, key)})
+        state = run.state.actions[key]
+        own = {"attempt": state.attempt, "iteration": state.iteration, **_item(run, step, key)}
+        scope = Scope(run.state, own)
         if step.parameters.render(scope) != run.state.actions[key].parameters:
             raise Refused("its parameters cannot be had again: what they were made from has changed since it ran")
         return step.parameters.render(scope, self._secrets.get)

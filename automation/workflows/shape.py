@@ -17,6 +17,9 @@ def shape_of(action: ActionDefinition) -> tuple[str, ...]:
         found.append(f"starts workflow {action.parameters.get('workflow')}{', and waits for its end' if wait else ''}")
     if action.wait_for is not None:
         found.append(_awaited(action.wait_for))
+    if action.repeat is not None:
+        apart = f", {spoken(action.repeat.delay)} apart" if action.repeat.delay is not None else ""
+        found.append(f"until {action.repeat.until}, at most {action.repeat.max} times{apart}")
     if action.verify is not None:
         found.append(f"then must be true: {action.verify}")
     return tuple(found)

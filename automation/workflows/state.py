@@ -6,90 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from automation.model.execution import ActionRun, ActionStatus, JournalEntry, WorkflowStatus
+from automation.workflows.action_state import ActionState
 from automation.workflows.progress import Rollback, Verifying
-
-
-class ActionState:
-    """What the journal says of one action."""
-
-    __slots__ = (
-        "approval",
-        "approved",
-        "attempt",
-        "awaits",
-        "delayed",
-        "error",
-        "finished_at",
-        "held_by",
-        "hindered",
-        "items",
-        "late",
-        "operation",
-        "outputs",
-        "parameters",
-        "reason",
-        "started_at",
-        "status",
-        "verifying",
-        "wait",
-        "wake_at",
-    )
-
-    def __init__(self) -> None:
-        self.status = ActionStatus.PENDING
-        self.items: list[Any] | None = None
-        """For `for_each`: the list that it runs over."""
-        self.operation = ""
-        self.parameters: Any = {}
-        """As they were given, with the names of secrets in place of their values."""
-        self.attempt = 0
-        self.outputs: Any = None
-        self.error: dict[str, Any] | None = None
-        self.reason: str | None = None
-        self.started_at: float | None = None
-        self.finished_at: float | None = None
-        self.wake_at: float | None = None
-        self.approval: str | None = None
-        """The approval that was asked for it."""
-        self.approved: bool | None = None
-        self.hindered = False
-        """Whether it was skipped because of how the execution was ending, and not by a condition of its own."""
-        self.delayed = False
-        """Whether it was held back for its delay: that is over when its time has come."""
-        self.late: str | None = None
-        """What is said of it when what it waits for has ended, because its time was over before."""
-        self.wait: str | None = None
-        """The id of the wait that holds it up."""
-        self.awaits: str | None = None
-        """What it waits for beside a time or a person: an event, a workflow, its items."""
-        self.verifying: Verifying | None = None
-        """While its work is done and its `verify` is not yet true."""
-        self.held_by: str | None = None
-        """The guardrail that it waits for."""
-
-    def as_run(self, name: str) -> ActionRun:
-        """The frozen form."""
-        return ActionRun(
-            name=name,
-            operation=self.operation,
-            status=self.status,
-            attempt=self.attempt,
-            outputs=self.outputs,
-            error=self.error,
-            reason=self.reason,
-            started_at=self.started_at,
-            finished_at=self.finished_at,
-            wake_at=self.wake_at,
-            waits_for=self._waits_for(),
-            approval=self.approval if self.approved is None else None,
-        )
-
-    def _waits_for(self) -> str | None:
-        if self.status is not ActionStatus.WAITING:
-            return None
-        if self.approval is not None and self.approved is None:
-            return "approval"
-        return self.awaits or ("approval" if self.wake_at is None else "time")
 
 
 class State:
@@ -234,6 +152,8 @@ class State:
             state.items = body.get("items", state.items)
             if state.started_at is None:
                 state.started_at = at
+            elif state.iteration > 1 and state.began_at is None:
+                state.began_at = at
             state.reason = None
             state.error = None
             state.awaits = None
@@ -242,7 +162,7 @@ class State:
             state.outputs = body["outputs"]
             state.finished_at = at
             state.error = None
-            if state.items is None and state.verifying is None:
+            if state.items is None and state.verifying is None and state.iteration == 1:
                 self.completed.append(name)
             if isinstance(state.outputs, dict) and name in self.names:
                 self.outputs.update(state.outputs)
@@ -283,12 +203,15 @@ class State:
             state.late = body.get("late")
             state.held_by = body.get("held_by")
             state.awaits = body["for"]
+        elif kind == "action_repeated":
+            self._done(name)
+            state.repeat(body)
+            if isinstance(state.outputs, dict):
+                self.outputs.update(state.outputs)
         elif kind == "action_verifying":
             state.outputs = body["outputs"]
             state.verifying = Verifying(at, body["until"])
-            if name in self.completed:
-                self.completed.remove(name)
-            self.completed.append(name)
+            self._done(name)
         elif kind == "action_holding" and state.verifying is not None:
             state.verifying.since = body["since"]
         elif kind in ("approved", "denied"):
@@ -312,6 +235,12 @@ class State:
         state.finished_at = body.get("finished_at")
         if state.status is ActionStatus.SUCCEEDED and isinstance(state.outputs, dict):
             self.outputs.update(state.outputs)
+
+    def _done(self, name: str) -> None:
+        """The work of an action is done, perhaps once more."""
+        if name in self.completed:
+            self.completed.remove(name)
+        self.completed.append(name)
 
     def action(self, key: str) -> ActionState:
         """The state of an action, or of an item of one."""

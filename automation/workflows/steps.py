@@ -11,8 +11,7 @@ from automation.actions.call import Call
 from automation.actions.context import ActionContext, Await, Resources, Suspend
 from automation.actions.executor import Executor
 from automation.clock import Clock
-from automation.conditions import Template, seconds_of
-from automation.errors import ActionTimeout, AutomationError, ChildFailed, Refused
+from automation.errors import ActionTimeout, AutomationError, ChildFailed
 from automation.model.execution import ActionStatus
 from automation.model.workflow import AutomationLevel, RetryPolicy
 from automation.store.store import Store
@@ -20,9 +19,11 @@ from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.workflows.arrivals import Arrivals
 from automation.workflows.consent import Consent
+from automation.workflows.durations import seconds_in
 from automation.workflows.each import Each
 from automation.workflows.gate import Gate, Passage
 from automation.workflows.guards import Guards
+from automation.workflows.iterations import repeats
 from automation.workflows.plan import Step
 from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, backoff
 from automation.workflows.state import Scope
@@ -141,7 +142,8 @@ class Steps:
         now = self._clock.now()
         body: dict[str, Any] = {"attempt": attempt, "operation": step.plugin.name}
         try:
-            call = self._call(run, turn, attempt, state.started_at or now, event)
+            began = state.began_at if state.iteration > 1 else state.started_at
+            call = self._call(run, turn, attempt, began or now, event)
             if self._gate.concerns(run.plan, step) and not await self._gate.admit(
                 run, Passage(step, turn.key, call, resumed)
             ):
@@ -214,6 +216,8 @@ class Steps:
             if self._secrets.redactor:
                 outputs = self._secrets.redactor.redact_value(outputs)
             now = self._clock.now()
+            if step.repeat is not None and repeats(run, turn, outputs, now):
+                return
             run.note(now, "action_completed", name, {"outputs": outputs})
             run.fact(now, "action_execution", step.plugin.name, "succeeded", {"action": name, "attempt": attempt})
         finally:
@@ -298,6 +302,7 @@ class Steps:
             operation=step.plugin.name,
             attempt=attempt,
             started_at=started_at,
+            iteration=run.state.action(turn.key).iteration,
             timeout_seconds=definition.timeout_seconds or self._defaults.timeout_seconds,
             event=event or _NOTHING,
             clock=self._clock,
@@ -337,12 +342,7 @@ async def _coroutine(flush: Callable[[Run], Awaitable[None]], run: Run) -> None:
 
 
 def _scope(run: Run, turn: Turn, attempt: int) -> Scope:
-    return Scope(run.state, {"attempt": attempt, **turn.own})
-
-
-def seconds_in(template: Template, scope: Scope, key: str) -> float:
-    """The seconds that a duration of a definition is worth now; raises InputError, Refused."""
-    try:
-        return seconds_of(template.render(scope))
-    except ValueError as error:
-        raise Refused(f"{key}: {error}") from None
+    own = {"attempt": attempt, **turn.own}
+    if turn.step.repeat is not None:
+        own["iteration"] = run.state.action(turn.key).iteration
+    return Scope(run.state, own)

@@ -67,7 +67,7 @@ class Verification:
         given = action.parameters if isinstance(action.parameters, Mapping) else {}
         subject = given.get("service_name") or given.get("subject") or event.get("subject")
         outputs = action.outputs if isinstance(action.outputs, Mapping) else {}
-        own = {"attempt": action.attempt, **turn.own, **outputs}
+        own = {"attempt": action.attempt, "iteration": action.iteration, **turn.own, **outputs}
         # What was measured before the work was done says nothing of it; where there is time, later samples are awaited.
         newer_than = state.began if state.until > state.began else None
         return MeasuredScope(Scope(run.state, own), own, self._samples, str(subject) if subject else None, newer_than)

@@ -109,3 +109,19 @@ def test_an_action_starts_one_workflow_however_often_its_engine_dies(
     assert found["child"].row["parent"] == found["parent"].row["id"]
     assert len(begun(found["child"], "a")) <= 2
     assert len(begun(found["parent"], "c")) == 1
+
+
+def test_a_loop_goes_on_with_the_iteration_in_which_it_died(engines: Driver, folder: Path) -> None:
+    loop = act("a", "side.again", parameters={"seconds": 0.3}, repeat={"until": "iteration == 3", "max": 5})
+    workflow = {"name": "w", "actions": [loop, act("b")]}
+    child = engines.start("run_one", folder, workflow=workflow)
+    kill_when(child, folder, lambda record: "action_repeated" in kinds(record, "a"))
+
+    engines.do("run_one", folder, workflow=workflow)
+
+    record = the_one(folder)
+    assert record.state.status.value == "succeeded"
+    keys = [key.partition(":")[2] for key in begun(record, "a")]
+    assert keys in (["a", "a#2", "a#2", "a#3"], ["a", "a#2", "a#3"])
+    assert kinds(record, "a").count("action_repeated") == 2
+    assert len(begun(record, "b")) == 1

@@ -189,9 +189,7 @@ async def written(store: Store, seqs: set[int], facts: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["before", "after"])
-async def test_it_is_written_once_though_new_connections_break_as_well(
-    store: Store, proxy: Proxy, how: str
-) -> None:
+async def test_it_is_written_once_though_new_connections_break_as_well(store: Store, proxy: Proxy, how: str) -> None:
     """While they find out what became of it: before they have taken the writer's row, and after."""
     await store.commit([entry(0)], [FACT])
     proxy.plan = [

@@ -17,7 +17,8 @@ from typing import IO, Any
 from automation.model.execution import ActionStatus, JournalEntry, WorkflowStatus
 from automation.store.audit import verify
 from automation.store.packing import Told, joined, unpacked
-from automation.workflows.state import ActionState, State, fold
+from automation.workflows.action_state import ActionState
+from automation.workflows.state import State, fold
 from tests.support import databases, side_effects
 from tests.support.side_effects import REPEATABLE
 

@@ -155,7 +155,7 @@ def print_detail(session: Session, detail: Document) -> None:
         (
             action["name"],
             action["status"],
-            action["attempt"] or "-",
+            _times(action),
             took(action["started_at"], action["finished_at"]),
             _result(action),
         )
@@ -168,6 +168,12 @@ def print_detail(session: Session, detail: Document) -> None:
     if started:
         session.out.line()
         session.out.table(("action", "started", "workflow", "status"), started)
+
+
+def _times(action: Document) -> str:
+    """How often it was tried and, with a `repeat`, in which iteration."""
+    tried = str(action["attempt"] or "-")
+    return tried if action["iteration"] == 1 else f"{tried} of iteration {action['iteration']}"
 
 
 def _result(action: Document) -> object:
