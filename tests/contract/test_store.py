@@ -202,7 +202,9 @@ async def test_a_guard_sees_what_was_written_before_it_in_the_same_batch(store: 
 @pytest.mark.parametrize("statement", statements.ALL, ids=lambda statement: statement.name)
 async def test_every_statement_is_understood(store: Store, statement: Statement) -> None:
     table = statement.query.table  # type: ignore[attr-defined]
-    names = {"before": "changed_at", "where_held_by": "node"}
+    names = {"before": "changed_at", "where_held_by": "node", "where_kept": "priority", "limit": "seat"}
+    if table is tables.executions:
+        names |= {"where_key": "concurrency_key", "where_execution_id": "id"}
     columns = [table.c[names.get(key, key.removeprefix("where_"))] for key in statement.keys]
     # Nothing is there yet: what changes a row of its own changes none, and says so.
     changes = not statement.query.is_insert and statement.expect == 1  # type: ignore[attr-defined]

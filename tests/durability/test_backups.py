@@ -18,6 +18,12 @@ from tests.support.full_disk import can_mount
 pytestmark = [pytest.mark.durability, pytest.mark.timeout(240)]
 
 
+@pytest.fixture
+def folder(folder_of_files: Path) -> Path:
+    """With a SQLite database: PostgreSQL has tools of its own for this."""
+    return folder_of_files
+
+
 def database(folder: Path) -> Database:
     return Database(AutomationConfig(database_url=f"sqlite:///{folder}/automation.db", data_dir=folder / "data"))
 

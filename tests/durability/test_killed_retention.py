@@ -21,6 +21,12 @@ KILLS = int(os.environ.get("DURABILITY_KILLS", "20")) // 2
 SEED = int(os.environ.get("DURABILITY_SEED", "1"))
 
 
+@pytest.fixture
+def folder(folder_of_files: Path) -> Path:
+    """With a SQLite database: PostgreSQL has tools of its own for this."""
+    return folder_of_files
+
+
 def database(folder: Path) -> Database:
     return Database(AutomationConfig(database_url=f"sqlite:///{folder}/automation.db", data_dir=folder / "data"))
 

@@ -99,10 +99,14 @@ async def answer(engine: AutomationEngine) -> None:
         say(agreed=execution.id)
 
 
-async def answer_all(engine: AutomationEngine) -> None:
-    """Agree to all that comes, from time to time."""
+async def answer_all(engine: AutomationEngine, patient: bool = False) -> None:
+    """Agree to all that comes, from time to time. A patient one goes on when the database cannot be used for now."""
     while True:
-        await answer(engine)
+        try:
+            await answer(engine)
+        except StoreUnavailable:
+            if not patient:
+                raise
         await asyncio.sleep(0.03)
 
 
@@ -117,7 +121,7 @@ async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None =
             die_at_write(engine, *die)
         names = [workflow.name for workflow in WORKFLOWS if not workflow.triggers]
         say(ready=True, cpu=round(time.process_time(), 3))
-        answering = asyncio.create_task(answer_all(engine))
+        answering = asyncio.create_task(answer_all(engine, patient))
         number = first
         while not answering.done():
             key = f"key-{number}" if number % 2 else None
