@@ -336,7 +336,7 @@ def check_audit(record: Record, rows: list[dict[str, Any]]) -> None:
     workflow = [row["act"] for row in rows if row["kind"] == "workflow_execution"]
     told = {"started": "start", "approved": "approve", "rollback_started": "rollback", "finished": "end"}
     expected = [
-        "ask" if "approval" in entry.body else told[entry.kind]
+        "ask" if entry.kind == "action_waiting" else told[entry.kind]
         for entry in record.entries
         if entry.kind in told or (entry.kind == "action_waiting" and "approval" in entry.body)
     ]
