@@ -49,7 +49,8 @@ test: .make/dev
 	@$(BIN)/python -m pytest $(ARGS)
 
 soak: .make/dev
-	@DURABILITY_KILLS=$(KILLS) $(BIN)/python -m pytest tests/durability $(ARGS)
+	@DURABILITY_KILLS=$(KILLS) DURABILITY_LIVES=$(KILLS) $(BIN)/python -m pytest \
+		tests/durability tests/unit/workflows/test_workflow_properties.py $(ARGS)
 
 lint: .make/dev
 	@echo 'ruff'

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from automation.actions.builtin.notification import Notifier as NotifierProtocol
+from automation.actions.builtin.workflow import SubWorkflows
 from automation.actions.call import Middleware
 from automation.actions.circuits import Breakers
 from automation.actions.context import Resources
@@ -34,7 +35,7 @@ from automation.security.secrets import Secrets
 from automation.security.tokens import Tokens
 from automation.store import executions
 from automation.store.executions import Asked
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
@@ -45,6 +46,7 @@ from automation.workflows.approvals import Approvals
 from automation.workflows.consent import Consent
 from automation.workflows.control import Executions
 from automation.workflows.dryrun import Judge
+from automation.workflows.family import Family
 from automation.workflows.gate import Gate
 from automation.workflows.guards import Guards
 from automation.workflows.manager import WorkflowManager
@@ -52,6 +54,7 @@ from automation.workflows.plan import Plan, Step
 from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
+from automation.workflows.seats import Seats
 from automation.workflows.starts import Cause, Starter, check_conditions
 from automation.workflows.steps import Defaults, Surroundings
 from automation.workflows.waits import Waits
@@ -96,7 +99,10 @@ class AutomationEngine:
         self._runner = Runner(self._surroundings(), defaults, self._recovery.poke)
         self._awaited.deliver = self._runner.deliver
         self.guardrails.on_release += [self._runner.wake, self._recovery.poke]
-        self._starter = Starter(self._surroundings(), self._runner, self._recovery, self._plan)
+        self._seats = Seats(self.store, clock, self._recovery, self._launch)
+        self._runner.look_for_seat = self._seats.look
+        self._recovery.rounds.append(self._seats.look_everywhere)
+        self._starter = Starter(self._surroundings(), self._runner, self._recovery, self._seats, self._plan)
         self.approvals = Approvals(self.store, clock, self.changes, self._consent)
         self.approvals.wakes(self._runner, self._recovery)
         self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter, self.approvals)
@@ -137,6 +143,8 @@ class AutomationEngine:
         self.resources.provide(Services, self.services)
         self.resources.provide(HttpLimits, limits)
         self.resources.provide(NotifierProtocol, self.notifier)
+        family = Family(self.store, clock, self._runner, self._recovery, self._starter)
+        self.resources.provide(SubWorkflows, family)
 
     @property
     def hindrances(self) -> list[str]:
@@ -179,6 +187,7 @@ class AutomationEngine:
             await self._recovery.start()
             stack.push_async_callback(self._recovery.stop)
             stack.push_async_callback(self._runner.stop, 5.0)
+            stack.push_async_callback(self._seats.stop)
             await self.alerts.start()
             stack.push_async_callback(self.alerts.stop)
             stack.push_async_callback(self.tokens.close)
@@ -297,7 +306,7 @@ class AutomationEngine:
         self._running()
         end = self.clock.monotonic() + timeout
         while True:
-            if not self._runner.runs and self._recovery.recovered:
+            if not self._runner.runs and not self._seats.busy and self._recovery.recovered:
                 left = await executions.unfinished_count(self.store) - len(self._recovery.blocked)
                 if left <= 0:
                     return

@@ -25,6 +25,7 @@
     │   ├── NotFaked              a test has no outcome for it, and it is not run for real
     │   ├── ActionTimeout         took longer than its limit              (retryable)
     │   ├── ActionCrashed         the handler raised something else       (retryable)
+    │   ├── ChildFailed           the workflow that it has started did not succeed
     │   └── VerificationFailed    did its work, and its `verify` was not true (retryable)
     └── EngineStopped             the engine is not running
 
@@ -201,6 +202,10 @@ class ActionCrashed(ActionError):
     """The handler raised an error that is not an ActionError."""
 
     retryable = True
+
+
+class ChildFailed(ActionError):
+    """The workflow that it has started did not succeed. `execution_id` names the other execution."""
 
 
 class VerificationFailed(ActionError):

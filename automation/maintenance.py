@@ -108,7 +108,11 @@ class Database:
 
     async def status(self) -> Status:
         """How large it is, what is in it, and who works on it. Raises NotFound if it is not there."""
-        return await self._read(inventory.status)
+        backend = await self._opened()
+        try:
+            return await backend.read(partial(inventory.status, place=backend.place))
+        finally:
+            await backend.close()
 
     async def migrate(self, *, dry_run: bool = False) -> Migration:
         """Bring the schema up to date, or say what that would do.
@@ -235,13 +239,6 @@ class Database:
         await _refuse_absent(backend)
         await backend.open()
         return backend
-
-    async def _read(self, work: Callable[[Any], T]) -> T:
-        backend = await self._opened()
-        try:
-            return await backend.read(work)
-        finally:
-            await backend.close()
 
     async def _nodes_of(self, path: Path) -> list[Holder]:
         try:

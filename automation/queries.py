@@ -10,11 +10,13 @@ from automation.model.execution import Execution, ExecutionDetail, WorkflowStatu
 from automation.store import alerts, events, executions, records
 from automation.store.alerts import Notification
 from automation.store.events import Decision, StoredEvent
-from automation.store.executions import Node
+from automation.store.executions import COUNTED, Node
 from automation.store.pages import LIMIT, Page
 from automation.store.records import AuditRow
 from automation.store.store import Store
 from automation.workflows.control import detail_of
+
+__all__ = ["COUNTED", "EventDetail", "Queries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Queries:
         return await executions.page(self._store, workflow=workflow, status=status, cursor=cursor, limit=limit)
 
     async def execution_counts(self) -> dict[WorkflowStatus, int]:
-        """How many executions there are in each status."""
+        """How many executions there are in each status; COUNTED + 1 stands for more than that."""
         return await executions.counts(self._store)
 
     async def event(self, event_id: str, source: str | None = None) -> EventDetail:

@@ -33,7 +33,7 @@ from automation.model.performance import CircuitBreaker
 from automation.plugins import Plugin
 from automation.store import guards, statements
 from automation.store.guards import StoredBreaker
-from automation.store.statements import Op, Unexpected
+from automation.store.statement import Op, Unexpected
 from automation.store.store import Store
 from automation.telemetry.metrics import Metrics
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,18 @@ class Suspend(BaseException):
         super().__init__(until, reason)
         self.until = until
         self.reason = reason
+
+
+class Await(Suspend):
+    """Raised by a handler to be called again when what it waits for has come: for operations of the engine itself.
+
+    `wait` is the id of the stored wait; `what` says in a word what it waits for.
+    """
+
+    def __init__(self, wait: str, what: str, reason: str) -> None:
+        super().__init__(math.inf, reason)
+        self.wait = wait
+        self.what = what
 
 
 class Resources:

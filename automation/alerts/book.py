@@ -19,7 +19,7 @@ from automation.model.event import Event, EventReceipt
 from automation.model.metric import UNITS, Sample
 from automation.store import alerts
 from automation.store.audit import Fact
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store, encode, to_json
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics

@@ -60,7 +60,8 @@ class LocalClient:
         from automation.workflows.dryrun import foresee
 
         plan = self._defined.workflow_manager.plan(order.workflow)
-        return _document(foresee(plan, order.variables, level=self._config.level, judge=self._engine.judge))
+        config, judge = self._config, self._engine.judge
+        return _document(foresee(plan, order.variables, level=config.level, approvals=config.approvals, judge=judge))
 
     async def executions(self, workflow: str | None, status: str | None, part: Slice) -> Document:
         """Executions, newest first."""
@@ -80,6 +81,7 @@ class LocalClient:
             "layers": [[step.name for step in layer] for layer in layers],
             "variables": plain(detail.variables),
             "event": plain(event_mapping(detail.event)),
+            "children": plain(detail.children),
         }
 
     async def cancel(self, execution_id: str, reason: str) -> Document:
@@ -235,11 +237,22 @@ class LocalClient:
                     code=2,
                 )
 
+    async def _idle(self) -> bool:
+        """Whether nothing is left to run now."""
+        try:
+            await self._engine.drain(0)
+        except TimeoutError:
+            return False
+        return True
+
     async def _settled(self, execution_id: str) -> Document:
         """The execution once it has ended, or waits for a time or a person."""
         queries = self._engine.queries
         with self._engine.changes.watch(execution_id) as watch:
             while (execution := await queries.execution(execution_id)).status in _UNDER_WAY:
+                if execution.status is WorkflowStatus.PENDING and await self._idle():
+                    # What has its seat waits for a time or a person.
+                    break
                 # Another process may have it, whose changes only the database tells.
                 await watch.next(POLL_SECONDS)
         return {"execution_id": execution_id, "status": execution.status.value}

@@ -127,6 +127,12 @@ class Execution:
     """The execution that this one repeats from its beginning."""
     forked_from: str | None = None
     """The execution whose completed actions this one has taken over."""
+    concurrency_key: str | None = None
+    """Of those with the same key, only so many run at the same time."""
+    parent: str | None = None
+    """The execution that has started this one."""
+    parent_action: str | None = None
+    """The action by which it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +170,5 @@ class ExecutionDetail:
     variables: dict[str, Any]
     event: dict[str, Any] | None
     journal: tuple[JournalEntry, ...]
+    children: tuple[Execution, ...] = ()
+    """What its actions have started."""

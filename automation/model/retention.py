@@ -35,5 +35,5 @@ class Retention(Definition):
     """Seconds between two runs."""
     batch_rows: Annotated[int, Field(ge=1, le=10_000)] = 500
     """How many rows are deleted in one transaction."""
-    pause_seconds: Annotated[float, Field(ge=0)] = 0.05
+    pause_seconds: Annotated[float, Field(ge=0)] = 0.1
     """Seconds between two transactions, in which others write."""

@@ -223,6 +223,17 @@ class InputDefinition(Definition):
     description: str = ""
 
 
+class Concurrency(Definition):
+    """How many executions of a workflow run at the same time, of those with the same key."""
+
+    key: Annotated[str, Field(max_length=1000)] = ""
+    """What belongs together, such as `${event.subject}`; by default, all executions of the workflow."""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many of them run at the same time, at most."""
+    on_conflict: Literal["queue", "skip", "replace"] = "queue"
+    """What becomes of one too many: it waits for its turn, does not start, or has the oldest cancelled for it."""
+
+
 class WorkflowDefinition(Definition):
     """What to do, step by step, and what starts it."""
 
@@ -245,6 +256,8 @@ class WorkflowDefinition(Definition):
     """How much of it is done without asking; of this and the configured level, the stricter one holds."""
     approval: ApprovalPolicy | None = None
     """How people are asked about a proposed execution, and about its actions where those do not say."""
+    concurrency: Concurrency | None = None
+    """How many executions run at the same time; by default any number."""
     guardrails: WorkflowGuardrails | None = None
     """Limits and freeze windows for its actions, beside those of the configuration."""
     labels: dict[str, str] = Field(default_factory=dict)

@@ -14,7 +14,7 @@ from automation.model.retention import Days
 from automation.store import records, retention
 from automation.store.audit import RETENTION, Fact
 from automation.store.retention import Found, Page
-from automation.store.statements import Op, Statement
+from automation.store.statement import Op, Statement
 from automation.store.store import Store, to_json
 
 POSITION = "retention"

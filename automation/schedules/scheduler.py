@@ -21,7 +21,7 @@ from automation.schedules.cron import NEVER, Cron, parse_cron
 from automation.store import statements
 from automation.store.events import Decision
 from automation.store.records import save_position
-from automation.store.statements import Op
+from automation.store.statement import Op
 
 log = logging.getLogger("automation.schedules")
 

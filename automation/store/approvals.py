@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from automation.model.approval import Answer, Approval, ApprovalStatus, Terms
 from automation.store import statements
 from automation.store.pages import LIMIT, Page, limited
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store, to_json
 from automation.store.tables import approvals, executions
 

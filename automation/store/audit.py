@@ -18,7 +18,7 @@ import msgspec
 
 from automation.errors import Problem
 from automation.store import statements
-from automation.store.statements import Op
+from automation.store.statement import Op
 
 START = "0" * 64
 RETENTION = "retention"

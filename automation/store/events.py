@@ -11,7 +11,7 @@ from sqlalchemy.engine import Row
 from automation.model.event import Event
 from automation.store import statements
 from automation.store.pages import LIMIT, Page, limited, number
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store, decode, to_json
 from automation.store.tables import decisions, events
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, union_all
 from sqlalchemy.engine import Connection, Row
 
 from automation.model.execution import Execution, JournalEntry, Wish, WorkflowStatus
@@ -16,7 +16,10 @@ from automation.store.pages import LIMIT, Page, limited
 from automation.store.store import Store, decode, to_json
 from automation.store.tables import definitions, executions, large_value_uses, nodes, waits
 
-_WAITING = (WorkflowStatus.WAITING.value, WorkflowStatus.PROPOSED.value, WorkflowStatus.PAUSED.value)
+_WAITING = tuple(
+    status.value
+    for status in (WorkflowStatus.WAITING, WorkflowStatus.PROPOSED, WorkflowStatus.PAUSED, WorkflowStatus.PENDING)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,9 @@ def from_row(row: Row[Any]) -> Execution:
         wish=read_wish(row.wish) if row.finished_at is None else None,
         rerun_of=row.rerun_of,
         forked_from=row.forked_from,
+        concurrency_key=row.concurrency_key,
+        parent=row.parent,
+        parent_action=row.parent_action,
     )
 
 
@@ -139,8 +145,11 @@ async def page(
     limit: int = LIMIT,
 ) -> Page[Execution]:
     """Executions, newest first."""
-    query = select(executions).order_by(executions.c.id.desc()).limit(limited(limit) + 1)
-    if workflow is not None:
+    newest = executions.c.id.desc()
+    query = select(executions).order_by(newest).limit(limited(limit) + 1)
+    if workflow is not None and status is None:
+        query = select(executions).where(executions.c.id.in_(_newest_of(workflow, cursor, limit + 1))).order_by(newest)
+    elif workflow is not None:
         query = query.where(executions.c.workflow == workflow)
     if status is not None:
         query = query.where(executions.c.status == status.value)
@@ -150,10 +159,37 @@ async def page(
     return Page(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 
 
+def _newest_of(workflow: str, cursor: str | None, limit: int) -> Select[Any]:
+    """The ids of the newest executions of a workflow.
+
+    The index has the status between the workflow and the id, as a filter by both needs it: so the newest of each status
+    are looked up, and of those the newest.
+    """
+    parts = []
+    for status in WorkflowStatus:
+        part = select(executions.c.id).where(executions.c.workflow == workflow, executions.c.status == status.value)
+        if cursor is not None:
+            part = part.where(executions.c.id < cursor)
+        parts.append(select(part.order_by(executions.c.id.desc()).limit(limit).subquery().c.id))
+    found = union_all(*parts).subquery()
+    return select(found.c.id).order_by(found.c.id.desc()).limit(limit)
+
+
+COUNTED = 10_000
+"""How many executions of a status are counted."""
+
+
 async def counts(store: Store) -> dict[WorkflowStatus, int]:
-    """How many executions there are in each status."""
-    query = select(executions.c.status, func.count().label("total")).group_by(executions.c.status)
-    return {WorkflowStatus(row.status): row.total for row in await store.fetch(query)}
+    """How many executions there are in each status; COUNTED + 1 says that there are more.
+
+    A page shows these numbers to people with each refresh: reading them must not take longer the more there are.
+    """
+    parts = []
+    for status in WorkflowStatus:
+        some = select(executions.c.id).where(executions.c.status == status.value).limit(COUNTED + 1).subquery()
+        parts.append(select(literal(status.value).label("status"), func.count().label("total")).select_from(some))
+    rows = await store.fetch(union_all(*parts))
+    return {WorkflowStatus(row.status): row.total for row in rows if row.total}
 
 
 def _met() -> ColumnElement[bool]:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Row
 
 from automation.model.guardrail import Act, HeldAct
 from automation.store import statements
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store, decode, to_json
 from automation.store.tables import acts, breakers, executions, holds
 

@@ -69,11 +69,10 @@ class Loss:
     events: int = 0
 
 
-def status(connection: Connection) -> Status:
+def status(connection: Connection, place: str) -> Status:
     """All of it; what the schema of an older version does not have is left out."""
     found = schema.version(connection)
     size, free = _bytes(connection)
-    place = connection.engine.url.database or ""
     if found != schema.HEAD:
         return Status(place, found, schema.HEAD, size, free, 0, (), ())
     stocks = [_stock(connection, name) for name in tables.metadata.tables]

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from automation.errors import NotFound
 from automation.model.large import LargeValue
 from automation.store import statements
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.tables import large_values
 
 INLINE_BYTES = 65_536

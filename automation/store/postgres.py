@@ -135,9 +135,9 @@ class Postgres:
     async def write(self, units: list[Unit]) -> None:
         """Commit all units in one transaction; see `writer.Backend`."""
         for last in (False, True):
-            session = self._session
-            if session is None or session.connection.is_closed():
-                session = await self._begin()
+            if self._session is not None and self._session.connection.is_closed():
+                self._drop()
+            session = self._session or await self._begin()
             try:
                 await session.write(units)
             except InDoubt as doubt:
@@ -201,6 +201,7 @@ class Postgres:
             self._url,
             timeout=CONNECT_SECONDS,
             command_timeout=SILENT_SECONDS,
+            max_cacheable_statement_size=0,
             server_settings={"application_name": name, **settings},
         )
 

@@ -18,13 +18,14 @@ from automation.store import statements
 from automation.store.audit import Chain, Fact
 from automation.store.postgres_reasons import FAILURES, UNWRITABLE, Kind, kind
 from automation.store.postgres_statements import MARK, Form, Piece, committing, counting, form_of, pieces, stages
-from automation.store.statements import Statement, Unexpected
+from automation.store.statement import Statement, Unexpected
 from automation.store.writer import InDoubt, Unit
 
 if TYPE_CHECKING:
     import asyncpg
 
 SETTINGS = """
+SET default_transaction_isolation = 'read committed';
 SET jit = off;
 SET plan_cache_mode = force_generic_plan;
 SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
@@ -227,7 +228,12 @@ class Session:
     async def _run_alone(self, piece: Piece) -> None:
         form = piece.form
         for values in piece.rows:
-            told = await self.connection.execute(form.one, *(values[at] for at in form.order))
+            try:
+                told = await self.connection.execute(form.one, *(values[at] for at in form.order))
+            except FAILURES as error:
+                if form.statement.expect is not None and kind(error) is Kind.REFUSED:
+                    raise _Refusal(form.statement, error) from None
+                raise
             if form.statement.expect is not None and int(told.rpartition(" ")[2]) != form.statement.expect:
                 raise _Refusal(form.statement, None)
 

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from automation.store.statements import Statement
+from automation.store.statement import Statement
 
 Values = tuple[Any, ...]
 Key = tuple[Any, ...]

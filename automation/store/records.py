@@ -19,7 +19,7 @@ from automation.errors import InputError, Problem
 from automation.store import audit as chain
 from automation.store import statements
 from automation.store.pages import LIMIT, Page, limited
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store, decode, to_json
 from automation.store.tables import audit, audit_heads, definitions, positions, tokens
 

@@ -33,7 +33,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from automation.store import large, packing, tables
-from automation.store.statements import Op, Statement
+from automation.store.statement import Op, Statement
 from automation.store.store import to_json
 from automation.store.tables import (
     alerts,
@@ -208,6 +208,10 @@ class _Among(ColumnElement[bool]):
 
     def __init__(self, column: ColumnElement[Any]) -> None:
         self.column = column
+
+    def self_group(self, against: object = None) -> _Among:
+        """As it is: compared with 1, as a database without booleans gets them, no index would be used."""
+        return self
 
 
 @compiles(_Among, "sqlite")

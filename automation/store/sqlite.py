@@ -19,7 +19,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from automation.errors import StoreError, StoreUnavailable
 from automation.store import statements
 from automation.store.audit import Chain
-from automation.store.statements import Statement, Unexpected
+from automation.store.statement import Statement, Unexpected
 from automation.store.writer import Unit
 
 T = TypeVar("T")
@@ -257,6 +257,7 @@ class Sqlite:
 
     def _write_alone(self, connection: sqlite3.Connection, unit: Unit) -> None:
         connection.execute("SAVEPOINT alone")
+        statement = None
         try:
             for statement, values in unit.ops:
                 sql, order = self._sql(statement)
@@ -266,8 +267,10 @@ class Sqlite:
         except Unexpected as error:
             unit.error = error
         except sqlite3.IntegrityError as error:
-            guarded = next((statement.name for statement, _ in unit.ops if statement.expect is not None), None)
-            unit.error = Unexpected(guarded) if guarded else StoreError(f"the database refused: {error}")
+            guarded = [known.name for known, _ in unit.ops if known.expect is not None]
+            if statement is not None and statement.name in guarded:
+                guarded = [statement.name]
+            unit.error = Unexpected(guarded[0]) if guarded else StoreError(f"the database refused: {error}")
         except (
             sqlite3.DataError,
             sqlite3.InterfaceError,

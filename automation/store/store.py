@@ -18,7 +18,7 @@ from automation.store import schema
 from automation.store.audit import Fact
 from automation.store.large import Limits
 from automation.store.sqlite import Sqlite
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.writer import Backend, Writer
 
 T = TypeVar("T")

@@ -1,6 +1,8 @@
 """The schema, once, for every dialect. Migrations bring a database here; a test holds the two together.
 
-Times are seconds since the epoch (double precision); JSON is kept as text, as it was written.
+Times are seconds since the epoch (double precision); JSON is kept as text, as it was written. The conditions of partial
+indexes hold on PostgreSQL as well, where the migrations say them: `postgresql_where` here would load that dialect for
+everybody, which takes longer than all tables.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
@@ -22,17 +23,8 @@ from sqlalchemy import (
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-# SQLite numbers rows by itself only where the key's type is exactly INTEGER.
-Serial = BigInteger().with_variant(Integer, "sqlite")
+from automation.store.metadata import Serial, partial_index
+from automation.store.metadata import metadata as metadata
 
 nodes = Table(
     "nodes",
@@ -90,28 +82,37 @@ executions = Table(
     Column("wish", Text),
     Column("rerun_of", String),
     Column("forked_from", String),
+    Column("concurrency_key", String),
+    Column("parent", String),
+    Column("parent_action", String),
     Index(
         "ix_executions_key",
         "idempotency_key",
         unique=True,
         sqlite_where=text("idempotency_key IS NOT NULL"),
-        postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
-    Index(None, "workflow", "id"),
+    partial_index("ix_executions_parent", "parent", "parent_action", where="parent IS NOT NULL"),
+    Index(None, "workflow", "status", "id"),
     Index(None, "status", "id"),
     Index(
         "ix_executions_event",
         "event_source",
         "event_id",
         sqlite_where=text("event_id IS NOT NULL"),
-        postgresql_where=text("event_id IS NOT NULL"),
+    ),
+    partial_index(
+        "ix_executions_keyed",
+        "workflow",
+        "concurrency_key",
+        "priority",
+        "id",
+        where="concurrency_key IS NOT NULL AND finished_at IS NULL",
     ),
     Index(
         "ix_executions_unfinished",
         "node",
         "wake_at",
         sqlite_where=text("finished_at IS NULL"),
-        postgresql_where=text("finished_at IS NULL"),
     ),
 )
 
@@ -150,13 +151,11 @@ waits = Table(
         "ix_waits_child",
         "child_id",
         sqlite_where=text("child_id IS NOT NULL"),
-        postgresql_where=text("child_id IS NOT NULL"),
     ),
     Index(
         "ix_waits_met",
         "met_at",
         sqlite_where=text("met_at IS NOT NULL"),
-        postgresql_where=text("met_at IS NOT NULL"),
     ),
 )
 
@@ -166,6 +165,16 @@ packed_journals = Table(
     Column("execution_id", String, primary_key=True),
     Column("entries", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
+)
+
+seats = Table(
+    "seats",
+    metadata,
+    Column("workflow", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("seat", Integer, primary_key=True, autoincrement=False),
+    Column("execution_id", String, nullable=False),
+    UniqueConstraint("execution_id"),
 )
 
 approvals = Table(
@@ -195,7 +204,6 @@ approvals = Table(
         "ix_approvals_unsettled",
         "status",
         sqlite_where=text("settled_at IS NULL"),
-        postgresql_where=text("settled_at IS NULL"),
     ),
 )
 
@@ -335,7 +343,6 @@ acts = Table(
         "ix_acts_held",
         "held_by",
         sqlite_where=text("held_by IS NOT NULL"),
-        postgresql_where=text("held_by IS NOT NULL"),
     ),
 )
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Row
 from automation.model.event import Event
 from automation.store import statements
 from automation.store.events import event_from_row
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store, decode, to_json
 from automation.store.tables import events, executions, waits
 

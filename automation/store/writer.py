@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Row
 
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
 from automation.store.audit import Fact
-from automation.store.statements import Op
+from automation.store.statement import Op
 
 T = TypeVar("T")
 

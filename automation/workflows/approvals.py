@@ -10,7 +10,7 @@ from automation.model.identity import LOCAL, Identity
 from automation.store import approvals, executions
 from automation.store.audit import Fact
 from automation.store.pages import LIMIT, Page
-from automation.store.statements import Unexpected
+from automation.store.statement import Unexpected
 from automation.store.store import Store, to_json
 from automation.telemetry.changes import Changes
 from automation.workflows.asking import answered, refuse_answer

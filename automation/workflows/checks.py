@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from automation.conditions import seconds_of
+from automation.conditions import compile_template, seconds_of
+from automation.errors import DefinitionError
 from automation.model.workflow import WorkflowDefinition
 from automation.workflows.plan import Plan, Step
 
@@ -42,6 +43,25 @@ def policies(definition: WorkflowDefinition) -> Iterator[Finding]:
                 yield f"{path}.{key}", str(error)
         if len(lengths) == 2 and lengths["escalate_after"] >= lengths["expires"]:
             yield f"{path}.escalate_after", "would come when it has expired already"
+
+
+def concurrency(definition: WorkflowDefinition) -> Iterator[Finding]:
+    """What is wrong with a concurrency key: it is made when the workflow starts, of inputs and the event alone."""
+    if definition.concurrency is None:
+        return
+    try:
+        template = compile_template(definition.concurrency.key)
+    except DefinitionError as error:
+        yield from (("concurrency.key", problem.message) for problem in error.problems)
+        return
+    if template.secrets:
+        yield "concurrency.key", "must not have a secret in it: it is stored and shown"
+    known = None if definition.inputs is None else {*definition.inputs, "event", "context"}
+    for name in sorted(template.names):
+        if name == "actions":
+            yield "concurrency.key", "no action has run when it is made"
+        elif known is not None and name not in known:
+            yield "concurrency.key", f"{name!r} is not a declared input"
 
 
 def _may_succeed(step: Step) -> bool:

@@ -67,7 +67,8 @@ class _Compiler:
         )
         steps = [self._step(index, action, names) for index, action in enumerate(definition.actions)]
         self._find_cycles(names)
-        self.problems += [Problem(self.path + place, message) for place, message in checks.policies(definition)]
+        found = (*checks.policies(definition), *checks.concurrency(definition))
+        self.problems += [Problem(self.path + place, message) for place, message in found]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
         plan = Plan(

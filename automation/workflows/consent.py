@@ -18,7 +18,7 @@ from automation.model.execution import WorkflowStatus
 from automation.model.workflow import AutomationLevel
 from automation.store import approvals, statements
 from automation.store.audit import Fact
-from automation.store.statements import Op, Unexpected
+from automation.store.statement import Op, Unexpected
 from automation.store.store import Store, to_json
 from automation.workflows.asking import (
     Asker,

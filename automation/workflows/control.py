@@ -15,10 +15,10 @@ from automation.errors import Conflict, NotFound
 from automation.model.execution import Execution, ExecutionDetail, Wish, WorkflowStatus
 from automation.model.identity import LOCAL
 from automation.model.workflow import WorkflowDefinition
-from automation.store import executions, statements
+from automation.store import children, executions, statements
 from automation.store.audit import Fact
 from automation.store.pages import LIMIT, Page
-from automation.store.statements import Unexpected
+from automation.store.statement import Statement, Unexpected
 from automation.store.store import Store, to_json
 from automation.workflows.again import kept_by_fork, refuse_undone, repeated_by_retry, taken_over
 from automation.workflows.approvals import Approvals
@@ -26,6 +26,7 @@ from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
+from automation.workflows.seats import entry, queues
 from automation.workflows.starts import Cause, Starter, check_conditions, fold_stored
 from automation.workflows.state import State
 
@@ -105,17 +106,30 @@ class Executions:
         stored, plan, state = await self._load(execution_id)
         names = repeated_by_retry(plan, stored.execution, state)
         draft = self._run(stored, plan, state)
-        draft.note(self._clock.now(), "retried", None, {"actor": actor, "reason": reason, "actions": list(names)})
+        body = {"actor": actor, "reason": reason, "actions": list(names)}
+        draft.note(self._clock.now(), "retried", None, body | ({"queued": True} if queues(plan) else {}))
+        if state.concurrency is not None:
+            for op in entry(plan, execution_id, state.concurrency):
+                draft.write(op)
         ops, _ = draft.taken()
         finished_at = stored.execution.finished_at
         claim = statements.EXECUTION_RETRY(
-            status=state.status.value, node=draft.node, where_id=execution_id, where_finished_at=finished_at
+            status=state.status.value,
+            node=None if state.queued else draft.node,
+            where_id=execution_id,
+            where_finished_at=finished_at,
         )
         fact = self._fact(actor, "retry", execution_id, reason=reason, actions=names)
         try:
             await self._store.commit([claim, *ops], [fact])
         except Unexpected:
-            raise Conflict(f"execution {execution_id} was retried by somebody else just now") from None
+            no_seat = await self._starter.refusal(draft) if draft.exclusive else None
+            told = no_seat or "it was retried by somebody else just now"
+            raise Conflict(f"execution {execution_id} cannot be retried: {told}") from None
+        if draft.claim is not None and state.queued:
+            self._runner.look_for_seat(draft.claim)
+            self._recovery.poke()
+            return
         self._runner.launch(self._run(stored, plan, state))
 
     async def rerun(self, execution_id: str, again: Again | None = None) -> str:
@@ -162,7 +176,7 @@ class Executions:
         """
         await self._approvals.decide(execution_id, action, agreed, reason=reason, by=replace(LOCAL, name=actor))
 
-    async def _ask(self, execution_id: str, wish: Wish, statement: statements.Statement) -> None:
+    async def _ask(self, execution_id: str, wish: Wish, statement: Statement) -> None:
         await self._get(execution_id)
         op = statement(wish=executions.write_wish(wish), where_id=execution_id)
         try:
@@ -220,7 +234,10 @@ async def detail_of(store: Store, execution_id: str, *, whole: bool = False) -> 
         raise NotFound(kind="execution", name=execution_id)
     state = fold_stored(stored)
     definition = WorkflowDefinition.model_validate_json(stored.definition)
-    return ExecutionDetail(stored.execution, definition, state.runs(), state.variables, state.event, stored.entries)
+    started = await children.of(store, execution_id)
+    return ExecutionDetail(
+        stored.execution, definition, state.runs(), state.variables, state.event, stored.entries, started
+    )
 
 
 def unheeded(stored: executions.Stored) -> bool:

@@ -9,9 +9,10 @@ from typing import Any, Protocol
 from automation.clock import Clock, until
 from automation.errors import AutomationError, Refused
 from automation.model.execution import ActionStatus
+from automation.workflows.advance import may_go_on
 from automation.workflows.guards import Guards
 from automation.workflows.plan import Step
-from automation.workflows.run import ITEMS, SHORT_WAIT, Run, Turn, may_go_on
+from automation.workflows.run import ITEMS, SHORT_WAIT, Run, Turn
 from automation.workflows.state import Scope
 
 _STOP = "stop"
@@ -170,6 +171,10 @@ class Round:
         self._steps.settle(run, turn.step, turn.key)
         while not state.status.finished:
             if run.interruption is not None and not definition.always:
+                if run.clings(turn.key):
+                    await self._flush(run)
+                    await self._rest(turn.key, None)
+                    continue
                 run.note(self._clock.now(), "action_cancelled", turn.key, {"reason": run.interruption[1]})
                 break
             if run.pausing:

@@ -21,7 +21,7 @@ from automation.plugins import registry
 from automation.store import guards, statements
 from automation.store.audit import Fact
 from automation.store.guards import Hold
-from automation.store.statements import Op, Unexpected
+from automation.store.statement import Op, Unexpected
 from automation.store.store import Store, to_json
 from automation.telemetry.changes import Changes
 from automation.workflows.acts import Acts

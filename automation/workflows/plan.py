@@ -97,6 +97,11 @@ class Step:
         return str(self.plugin.options.get("effect", "standard"))
 
     @cached_property
+    def starts_workflows(self) -> bool:
+        """Whether it starts another workflow."""
+        return self.plugin.name == "flow.workflow"
+
+    @cached_property
     def idempotent(self) -> bool:
         """Whether running it again with the same idempotency key is harmless."""
         return bool(self.plugin.options.get("idempotent")) or self.effect == "read"
@@ -126,7 +131,12 @@ class Plan:
     @cached_property
     def waits(self) -> bool:
         """Whether any of its steps may wait for something that is stored as a wait."""
-        return any(step.wait_for is not None for step in self.steps)
+        return any(step.wait_for is not None or step.starts_workflows for step in self.steps)
+
+    @cached_property
+    def starts_workflows(self) -> bool:
+        """Whether any of its steps starts another workflow."""
+        return any(step.starts_workflows for step in self.steps)
 
     @cached_property
     def inputs_used(self) -> tuple[tuple[str, int], ...]:

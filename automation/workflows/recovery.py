@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from automation.clock import Clock, rest
 from automation.errors import DefinitionError, NotFound, StoreError
@@ -20,7 +20,7 @@ from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
 from automation.store import approvals, executions, statements, waits
 from automation.store.executions import Asked, Stored
-from automation.store.statements import Unexpected
+from automation.store.statement import Unexpected
 from automation.store.store import Store
 from automation.workflows.compiler import compile_workflow
 from automation.workflows.plan import Plan
@@ -61,6 +61,8 @@ class Recovery:
         self._launch = launch
         self._heed = heed
         self._call = call
+        self.rounds: list[Callable[[], Awaitable[None]]] = []
+        """What is looked after at the start and with each beat of the lease."""
         self._plans: dict[str, Plan] = {}
         self._blocked: dict[str, str] = {}
         self._poke = asyncio.Event()
@@ -128,6 +130,7 @@ class Recovery:
             limits=self._store.limits,
         )
         run.knows(stored.large)
+        run.parent = None if execution.parent is None else (execution.parent, execution.parent_action or "")
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
         if plan.waits:
@@ -147,7 +150,8 @@ class Recovery:
         while True:
             try:
                 self._poke.clear()
-                if self._clock.monotonic() >= next_beat:
+                beat = self._clock.monotonic() >= next_beat
+                if beat:
                     await self._beat()
                     next_beat = self._clock.monotonic() + self._lease / 3
                 for asked in await executions.asked_of(self._store, self.node):
@@ -158,6 +162,8 @@ class Recovery:
                 looked = self._clock.now()
                 while await self._take_some():
                     looked = self._clock.now()
+                for look_after in self.rounds if beat or not self.recovered else ():
+                    await look_after()
                 self.recovered = True
                 wake_at = await executions.next_wake(self._store)
                 now = self._clock.now()

@@ -19,8 +19,9 @@ from automation.model.execution import WorkflowStatus
 from automation.store import statements
 from automation.store.events import Decision
 from automation.workflows.plan import FAILURES, Step
+from automation.workflows.progress import Rollback
 from automation.workflows.run import Run
-from automation.workflows.state import Rollback, Scope
+from automation.workflows.state import Scope
 from automation.workflows.steps import Surroundings
 
 log = logging.getLogger("automation.workflows")
@@ -48,6 +49,21 @@ def trigger_of(run: Run, status: WorkflowStatus) -> str | None:
         if trigger not in FAILURES and compile_condition(trigger).evaluate(Scope(run.state)) is True:
             return trigger
     return None
+
+
+def rollback_of(
+    run: Run, reason: str, status: WorkflowStatus, error: dict[str, Any] | None, until: float
+) -> dict[str, Any]:
+    """What the journal says of a rollback that begins: what is undone, the last first, and what cannot be."""
+    done = [(key, run.step_of(key)) for key in reversed(run.state.completed)]
+    return {
+        "reason": reason,
+        "order": [key for key, step in done if step.undo is not None],
+        "without_undo": [key for key, step in done if step.undo is None and step.effect != "read"],
+        "until": until,
+        "status": status.value,
+        "error": error,
+    }
 
 
 class Undoing:
@@ -79,16 +95,8 @@ class Undoing:
     def _begin(self, run: Run, reason: str, status: WorkflowStatus, error: dict[str, Any] | None) -> Rollback:
         strategy = run.plan.definition.rollback_strategy
         assert strategy is not None
-        done = [(key, run.step_of(key)) for key in reversed(run.state.completed)]
         now = self._clock.now()
-        body = {
-            "reason": reason,
-            "order": [key for key, step in done if step.undo is not None],
-            "without_undo": [key for key, step in done if step.undo is None and step.effect != "read"],
-            "until": now + strategy.max_rollback_time,
-            "status": status.value,
-            "error": error,
-        }
+        body = rollback_of(run, reason, status, error, now + strategy.max_rollback_time)
         run.note(now, "rollback_started", None, body)
         run.write(
             statements.EXECUTION_STATUS(

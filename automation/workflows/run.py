@@ -14,13 +14,16 @@ from automation.model.workflow import RetryPolicy
 from automation.store import statements
 from automation.store.audit import Fact
 from automation.store.large import Limits, cut, writes
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import encode
 from automation.workflows.plan import Plan, Step
-from automation.workflows.state import ActionState, Scope, State
+from automation.workflows.state import State
 
 SHORT_WAIT = 1.0
 """Seconds. A wait up to this long is sat out; for a longer one the execution leaves memory."""
+
+WORKFLOW = "workflow"
+"""What an action waits for that has started one."""
 
 ITEMS = "items"
 """What an action with `for_each` waits for when all its items that have begun wait for long."""
@@ -61,16 +64,19 @@ class Run:
         "interruption",
         "landed",
         "large",
+        "lingers_until",
         "met",
         "napping",
         "node",
         "noted",
         "ops",
+        "parent",
         "plan",
         "priority",
         "resting",
         "room",
         "state",
+        "stopped",
         "stored",
         "task",
         "tasks",
@@ -79,6 +85,14 @@ class Run:
         "woken",
     )
 
+    napping: set[str]
+    """Those of the executing that only wait for their next attempt."""
+    parent: tuple[str, str] | None
+    """The execution that has started this one, and by which of its actions."""
+    lingers_until: float
+    """Until when it stays in memory though it waits for long: many workflows that it starts end soon."""
+    stopped: set[str]
+    """Children of which the end was asked for."""
     met: dict[str, tuple[str | None, Any]]
     """What has come for actions and items that wait, with the id of the wait."""
     resting: dict[str, asyncio.Future[None]]
@@ -123,8 +137,7 @@ class Run:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.executing: dict[str, asyncio.Task[Any]] = {}
         """The tasks whose cancellation cancels a handler, by action."""
-        self.napping: set[str] = set()
-        """Those of them that only wait for their next attempt."""
+        self.napping = set()
         self.interruption: tuple[WorkflowStatus, str] | None = None
         """Why it must end before its actions have: cancelled or timed out."""
         self.wish: Wish | None = None
@@ -132,6 +145,7 @@ class Run:
         self.called = False
         """Whether somebody has asked or answered something that it must look at before it goes on."""
         self.woken = asyncio.Event()
+        self.parent, self.stopped, self.lingers_until = None, set(), 0.0
         self.met = {}
         self.resting = {}
         self.failed: str | None = None
@@ -151,6 +165,17 @@ class Run:
     def begun(self) -> bool:
         """Whether its start is on disk."""
         return self.stored > 0
+
+    @property
+    def claim(self) -> tuple[str, str] | None:
+        """The workflow and the concurrency key of which it needs a seat, if it needs one."""
+        key = self.state.concurrency
+        return None if key is None else (self.plan.name, key)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it starts only if there is a seat for it."""
+        return self.state.concurrency is not None and not self.state.queued
 
     @property
     def pausing(self) -> bool:
@@ -233,11 +258,30 @@ class Run:
         resting = self.resting.get(key)
         if resting is not None and not resting.done():
             resting.set_result(None)
+        self.woken.set()
 
     def call(self) -> None:
         """Have it look at what was answered."""
         self.called = True
         self.woken.set()
+
+    def clings(self, key: str) -> bool:
+        """Whether an action or an item that is to be cancelled waits for a child to end first: it has that ended."""
+        state = self.state.action(key)
+        if state.awaits != WORKFLOW or state.wait is None or self._has_come(key):
+            return False
+        assert self.interruption is not None
+        self.stop_child(state.wait, self.interruption[1])
+        return True
+
+    def stop_child(self, child: str, reason: str) -> None:
+        """Ask for the end of an execution that this one has started."""
+        if child not in self.stopped:
+            self.stopped.add(child)
+            self.write(statements.CHILD_CANCEL(cancel_reason=f"its parent {self.id}: {reason}", where_id=child))
+
+    def _has_come(self, key: str) -> bool:
+        return key in self.met and self.met[key][0] == self.state.action(key).wait
 
     def ask(self, wish: Wish) -> None:
         """Have it look at a wish as soon as it can."""
@@ -288,94 +332,6 @@ class Run:
             item = self.state.actions.get(f"{step.name}[{index}]")
             if item is not None and item.status is ActionStatus.WAITING and item.approved is not None:
                 self.rouse(f"{step.name}[{index}]", None, None)
-
-
-def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
-    """Note which steps are skipped, and return those that can run now; `stopped` says that changes are."""
-    ready: list[Step] = []
-    actions = run.state.actions
-    while run.free:
-        steps, run.free = run.free, []
-        for step in steps:
-            hindered = hindrance(run) if not step.definition.always else None
-            reason = hindered or (unreached(step, run.state) if not step.definition.always else None)
-            reason = reason or unmet(step, run.state)
-            if reason is None:
-                ready.append(step)
-            else:
-                body = {"reason": reason, "hindered": True} if hindered else {"reason": reason}
-                run.note(now, "action_skipped", step.name, body)
-    for name in list(run.waiting):
-        step, state = run.plan.by_name[name], actions[name]
-        if run.interruption and not step.definition.always:
-            run.note(now, "action_cancelled", name, {"reason": run.interruption[1]})
-        elif run.failed is not None and _not_begun(state) and not step.definition.always:
-            # It is held back, or waits for people, and now never begins.
-            run.note(now, "action_skipped", name, {"reason": hindrance(run), "hindered": True})
-        elif name not in run.tasks and may_go_on(run, name, now, stopped=stopped):
-            run.waiting.discard(name)
-            ready.append(step)
-    return ready + advance(run, now, stopped=stopped) if run.free else ready
-
-
-def may_go_on(run: Run, key: str, now: float, *, stopped: bool) -> bool:
-    """Whether what an action or an item waits for has come: the time, the person's word, or what a wait stands for."""
-    state = run.state.action(key)
-    if (state.wake_at is not None and state.wake_at <= now) or (state.held_by == "stop" and not stopped):
-        return True
-    if state.awaits is None:
-        return state.wake_at is None and state.approved is not None
-    if state.awaits != ITEMS:
-        return key in run.met and run.met[key][0] == state.wait
-    return any(item.startswith(f"{key}[") and may_go_on(run, item, now, stopped=stopped) for item in list(run.met))
-
-
-def _not_begun(state: ActionState) -> bool:
-    return state.attempt == 0 and (state.wake_at is not None or state.approval is not None)
-
-
-def hindrance(run: Run) -> str | None:
-    """Why nothing but cleanup may start any more."""
-    if run.interruption is not None:
-        return run.interruption[1]
-    return None if run.failed is None else f"{run.failed} failed"
-
-
-def unreached(step: Step, state: State) -> str | None:
-    """Why a step's join of some can not be met any more, or None if it is, or joins all."""
-    if step.needed is None:
-        return None
-    names = dict.fromkeys(step.depends_on)
-    lost = [name for name in names if state.actions[name].status in _LOST]
-    possible = len(names) - len(lost)
-    if possible >= step.needed:
-        return None
-    return f"{step.needed} of {len(names)} had to succeed, and at most {possible} can: {', '.join(lost)} did not"
-
-
-_LOST = frozenset({ActionStatus.FAILED, ActionStatus.SKIPPED, ActionStatus.CANCELLED})
-
-
-def unmet(step: Step, state: State) -> str | None:
-    """Which of a step's conditions does not hold, as a sentence, or None if all do."""
-    if not step.conditions:
-        return None
-    scope = Scope(state)
-    for condition in step.conditions:
-        value = condition.evaluate(scope)
-        if value is not True:
-            return f"condition {condition.text!r} is {'unknown' if value is None else 'false'}"
-    return None
-
-
-def outcome(run: Run) -> tuple[WorkflowStatus, dict[str, Any] | None]:
-    """How the execution ends, once nothing of it is left to run."""
-    if run.interruption is not None:
-        status, reason = run.interruption
-        return status, {"type": status.value, "message": reason}
-    if run.failed is not None:
-        return WorkflowStatus.FAILED, {**(run.state.actions[run.failed].error or {}), "action": run.failed}
-    return WorkflowStatus.SUCCEEDED, None
 
 
 def backoff(policy: RetryPolicy, attempt: int, after: float | None) -> float:

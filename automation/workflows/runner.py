@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
 from automation.clock import until
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
-from automation.model.execution import ActionStatus, ExecutionResult, Wish, WorkflowStatus
+from automation.model.execution import ActionStatus, Wish, WorkflowStatus
 from automation.store import executions, statements
 from automation.store.executions import Asked
 from automation.store.store import encode
 from automation.store.waits import Met
+from automation.workflows.advance import advance, outcome
 from automation.workflows.asking import denial, next_look
+from automation.workflows.result import result_of
 from automation.workflows.rollback import Undoing
-from automation.workflows.run import SHORT_WAIT, Run, advance, outcome
+from automation.workflows.run import SHORT_WAIT, Run
 from automation.workflows.steps import Defaults, Steps, Surroundings
+from automation.workflows.waiters import Waiters
 
 log = logging.getLogger("automation.workflows")
 
@@ -41,7 +45,9 @@ class Runner:
         self._waits = surroundings.waits
         self._parked = parked
         self._stopping = False
-        self._waiters: dict[str, list[asyncio.Future[ExecutionResult | None]]] = {}
+        self.waiters = Waiters()
+        self.look_for_seat: Callable[[tuple[str, str]], None] = lambda claim: None
+        """Set by the engine: lets in who waits for a seat of a concurrency key."""
         self.runs: dict[str, Run] = {}
         """What runs here now, by execution."""
         self._metrics.active_workflows.set_function(lambda: len(self.runs))
@@ -80,9 +86,7 @@ class Runner:
                 task.cancel()
             if left:
                 await asyncio.wait(left)
-        for waiters in self._waiters.values():
-            for waiter in waiters:
-                waiter.cancel()
+        self.waiters.cancel()
 
     def deliver(self, met: Met) -> None:
         """What an action waits for has come: the execution goes on, here if it is here, else where it is taken up."""
@@ -91,27 +95,6 @@ class Runner:
             run.rouse(met.action, met.id, met.event)
         else:
             self._parked(None)
-
-    def finished(self, execution_id: str) -> asyncio.Future[ExecutionResult | None]:
-        """Done when the execution has ended here; with None when it has left memory to wait for something."""
-        future: asyncio.Future[ExecutionResult | None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(execution_id, []).append(future)
-        return future
-
-    def forget(self, execution_id: str, future: asyncio.Future[ExecutionResult | None]) -> None:
-        """Nobody waits for this future any more."""
-        waiters = self._waiters.get(execution_id)
-        if waiters is None:
-            return
-        if future in waiters:
-            waiters.remove(future)
-        if not waiters:
-            del self._waiters[execution_id]
-
-    def _tell(self, execution_id: str, result: ExecutionResult | None) -> None:
-        for waiter in self._waiters.pop(execution_id, ()):
-            if not waiter.done():
-                waiter.set_result(result)
 
     def wake(self) -> None:
         """Have all that runs here look again at what may go on."""
@@ -179,9 +162,7 @@ class Runner:
         except AutomationError as error:
             if not self._stopping:
                 log.error("execution %s stops here: %s", run.id, error.message)
-            for waiter in self._waiters.pop(run.id, ()):
-                if not waiter.done():
-                    waiter.set_exception(error)
+            self.waiters.fail(run.id, error)
         except Exception as error:
             # A fault of ours ends this execution, and no other.
             log.exception("execution %s fails by a fault of the engine", run.id)
@@ -273,6 +254,12 @@ class Runner:
     async def _wait(self, run: Run) -> bool:
         """Wait for the next waiting action; False if the execution left memory for it."""
         wake_at = self._wake_at(run)
+        if run.stopped:
+            # Whoever runs the children is to look.
+            await self.flush(run)
+            self._parked(None)
+        elif run.lingers_until > self._clock.now():
+            wake_at = min(run.lingers_until, math.inf if wake_at is None else wake_at)
         if run.interruption is not None or (wake_at is not None and wake_at - self._clock.now() <= SHORT_WAIT):
             await self.flush(run)
             wakers = self._wakers(run, wake_at)
@@ -290,7 +277,7 @@ class Runner:
         self.runs.pop(run.id, None)
         await self.flush(run)
         self._changes.tell("execution", run.id, status.value)
-        self._tell(run.id, None)
+        self.waiters.tell(run.id, None)
         self._parked(wake_at)
 
     async def _heed(self, run: Run) -> bool:
@@ -308,8 +295,14 @@ class Runner:
         await self._consent.settle(run)
         if run.wish is not None:
             self._grant(run, run.wish)
-        if run.state.status is WorkflowStatus.PAUSED and run.interruption is None:
-            await self._park(run, WorkflowStatus.PAUSED, None)
+        if run.interruption is not None:
+            if run.state.queued and not run.state.completed:
+                await self._abandon(run, *outcome(run))
+                return True
+        elif run.state.status in (WorkflowStatus.PAUSED, WorkflowStatus.PENDING):
+            await self._park(run, run.state.status, None)
+            if run.claim is not None and run.state.status is WorkflowStatus.PENDING:
+                self.look_for_seat(run.claim)
             return True
         return False
 
@@ -339,8 +332,9 @@ class Runner:
         """End what has never begun: nothing is cleaned up or undone after it."""
         now = self._clock.now()
         for step in run.plan.steps:
-            body = {"reason": (error or {}).get("message"), "hindered": True}
-            run.note(now, "action_skipped", step.name, body)
+            if run.state.actions[step.name].status is ActionStatus.PENDING:
+                body = {"reason": (error or {}).get("message"), "hindered": True}
+                run.note(now, "action_skipped", step.name, body)
         self._consent.withdraw(run)
         await self._end(run, status, error)
 
@@ -355,10 +349,16 @@ class Runner:
             body["error"] = error
         run.note(now, "finished", None, body)
         if run.plan.waits:
+            if run.plan.starts_workflows:
+                # None is left of those that were waited for, unless this ends by a fault.
+                reason = f"its parent {run.id} has ended"
+                run.write(statements.CHILDREN_CANCEL(cancel_reason=reason, where_execution_id=run.id))
             run.write(statements.WAITS_DELETE(where_execution_id=run.id))
             for action in run.state.actions.values():
                 if action.wait is not None:
                     self._waits.discard(action.wait)
+        if run.parent is not None:
+            run.write(statements.CHILD_ENDED(met_at=now, where_child_id=run.id))
         run.write(
             statements.EXECUTION_END(
                 status=status.value,
@@ -370,30 +370,15 @@ class Runner:
             )
         )
         run.fact(now, "workflow_execution", "end", status.value, {"workflow": run.plan.name})
+        if run.claim is not None:
+            run.write(statements.SEAT_LEAVE(where_execution_id=run.id))
         await self.flush(run)
+        if run.claim is not None:
+            self.look_for_seat(run.claim)
         succeeded = status is WorkflowStatus.SUCCEEDED
         self._metrics.workflow_finished(run.plan.name, succeeded, now - run.state.started_at)
         self._changes.tell("execution", run.id, status.value)
-        if run.id in self._waiters:
-            self._tell(run.id, result_of(run.id, run.plan.name, run.state))
-
-
-def result_of(execution_id: str, workflow: str, state: Any) -> ExecutionResult:
-    """How an execution ended, from its folded state."""
-    error = state.error or {}
-    text = error.get("message")
-    if text and error.get("action"):
-        text = f"{error['action']}: {error.get('type', 'error')}: {text}"
-    return ExecutionResult(
-        execution_id=execution_id,
-        workflow=workflow,
-        status=state.status,
-        outputs={
-            name: action.outputs
-            for name, action in state.actions.items()
-            if action.status is ActionStatus.SUCCEEDED and name in state.names
-        },
-        error=text,
-        actions=state.runs(),
-        duration_seconds=(state.finished_at or state.started_at) - state.started_at,
-    )
+        if run.parent is not None:
+            self.deliver(Met(run.id, *run.parent, None))
+        if run.id in self.waiters:
+            self.waiters.tell(run.id, result_of(run.id, run.plan.name, run.state))

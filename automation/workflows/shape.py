@@ -12,6 +12,9 @@ def shape_of(action: ActionDefinition) -> tuple[str, ...]:
         found.append(f"after {joined(action)}")
     if action.delay is not None:
         found.append(f"after a delay of {spoken(action.delay)}")
+    if action.action_type == "flow.workflow":
+        wait = action.parameters.get("wait", True)
+        found.append(f"starts workflow {action.parameters.get('workflow')}{', and waits for its end' if wait else ''}")
     if action.wait_for is not None:
         found.append(_awaited(action.wait_for))
     if action.verify is not None:

@@ -12,14 +12,18 @@ from automation.errors import Conflict, DuplicateKey, InputError, NotFound
 from automation.model.execution import ExecutionResult, WorkflowStatus
 from automation.model.ids import new_id
 from automation.store import executions, records, statements
-from automation.store.statements import Op, Unexpected
+from automation.store.statement import Op, Statement, Unexpected
 from automation.store.store import decode, encode
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
+from automation.workflows.result import result_of
 from automation.workflows.run import Run
-from automation.workflows.runner import Runner, result_of
+from automation.workflows.runner import Runner
+from automation.workflows.seats import Seats, entry, key_of, queues
 from automation.workflows.state import Scope, State, fold
 from automation.workflows.steps import Surroundings
+
+_ORIGINS = ("rerun_of", "forked_from", "parent", "parent_action")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,13 @@ class Cause:
     proposed: bool = False
     rerun_of: str | None = None
     forked_from: str | None = None
+    parent: str | None = None
+    parent_action: str | None = None
 
     @property
     def origin(self) -> dict[str, str]:
         """The execution that it comes from, if it comes from one."""
-        found = {"rerun_of": self.rerun_of, "forked_from": self.forked_from}
+        found = {name: getattr(self, name) for name in _ORIGINS}
         return {key: value for key, value in found.items() if value is not None}
 
 
@@ -45,8 +51,14 @@ class Starter:
     """Starts executions in this process."""
 
     def __init__(
-        self, surroundings: Surroundings, runner: Runner, recovery: Recovery, plan_of: Callable[[str], Plan]
+        self,
+        surroundings: Surroundings,
+        runner: Runner,
+        recovery: Recovery,
+        seats: Seats,
+        plan_of: Callable[[str], Plan],
     ) -> None:
+        self._seats = seats
         self._consent = surroundings.consent
         self._changes = surroundings.changes
         self._store = surroundings.store
@@ -64,12 +76,21 @@ class Starter:
 
     def launch(self, run: Run) -> None:
         """Run what was prepared, now that it is written; what is only proposed waits for people."""
+        self._metrics.workflow_executions.add(run.plan.name)
         self._stored.add(run.plan.id)
         run.stored = run.noted
-        if run.state.status is WorkflowStatus.PROPOSED:
-            self._changes.tell("execution", run.id, run.state.status.value)
-        else:
+        if run.state.status is WorkflowStatus.RUNNING:
             self._runner.launch(run)
+            return
+        self._changes.tell("execution", run.id, run.state.status.value)
+        if run.state.status is WorkflowStatus.PENDING and run.claim is not None:
+            self._seats.look(run.claim)
+            # What it takes the place of may run here.
+            self._recovery.poke()
+
+    async def refusal(self, run: Run) -> str | None:
+        """Why there is no seat for what was prepared, or None if there is one, or none is needed."""
+        return await self._seats.refusal(run)
 
     def new_run(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> Run:
         """A new execution whose writes wait in `run.ops`; raises InputError for inputs that do not fit."""
@@ -78,21 +99,30 @@ class Starter:
         priority = int(plan.definition.priority)
         node, limits = self._recovery.node, self._store.limits
         run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=node, limits=limits)
+        run.parent = None if cause.parent is None else (cause.parent, cause.parent_action or "")
         if plan.id not in self._stored:
             run.write(records.definition("workflow", plan.name, plan.body, now)[1])
+        key = key_of(plan, given, cause.event)
+        queued = key is not None and (cause.proposed or queues(plan))
+        status = WorkflowStatus.PENDING if queued else WorkflowStatus.RUNNING
+        if cause.proposed:
+            status = WorkflowStatus.PROPOSED
         insert = statements.EXECUTION_KEYED if cause.idempotency_key else statements.EXECUTION
-        run.write(_row(insert, run, plan, cause, now, _hash(given) if cause.idempotency_key else None))
-        body = {"variables": given, "event": cause.event, "reason": cause.reason}
+        run.write(_row(insert, run, cause, now, _hash(given) if cause.idempotency_key else None, status))
+        body: dict[str, Any] = {"variables": given, "event": cause.event, "reason": cause.reason}
         if origin := cause.origin:
             body |= origin
             run.write(statements.EXECUTION_ORIGIN(**dict.fromkeys(_ORIGINS) | origin, where_id=run.id))
+        if key is not None:
+            body |= {"concurrency": key, "queued": queued}
+            for op in entry(plan, run.id, key, proposed=cause.proposed):
+                run.write(op)
         if cause.proposed:
             run.state.event = dict(cause.event) if cause.event else None
             body["approval"] = self._consent.propose(run, cause.reason)
         run.note(now, "started", None, body)
         act = "propose" if cause.proposed else "start"
         run.fact(now, "workflow_execution", act, "ok", {"workflow": plan.name, "reason": cause.reason})
-        self._metrics.workflow_executions.add(plan.name)
         return run
 
     async def start(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> str:
@@ -112,10 +142,11 @@ class Starter:
 
     async def execute(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> ExecutionResult:
         """Start and wait for the end."""
-        if cause.idempotency_key is not None:
+        if cause.idempotency_key is not None or plan.definition.concurrency is not None:
             return await self.result(await self.start(plan, variables, cause))
         run = self.new_run(plan, variables, cause)
         # Its start is written together with that of its first action: one commit less.
+        self._metrics.workflow_executions.add(plan.name)
         self._runner.launch(run)
         result = await self.result(run.id)
         self._stored.add(plan.id)
@@ -124,7 +155,7 @@ class Starter:
     async def result(self, execution_id: str) -> ExecutionResult:
         """Wait for the end of an execution, wherever it runs."""
         while True:
-            future = self._runner.finished(execution_id)
+            future = self._runner.waiters.ending(execution_id)
             try:
                 if execution_id in self._runner.runs:
                     result = await future
@@ -138,13 +169,22 @@ class Starter:
                     await asyncio.wait({future}, timeout=1.0)
                     result = future.result() if future.done() else None
             finally:
-                self._runner.forget(execution_id, future)
+                self._runner.waiters.forget(execution_id, future)
             if result is not None:
                 return result
 
     async def _commit_new(self, run: Run) -> None:
         upto = run.noted
-        await self._store.commit(*run.taken())
+        ops, facts = run.taken()
+        while True:
+            try:
+                await self._store.commit(ops, facts)
+                break
+            except Unexpected as refusal:
+                if refusal.statement != statements.SEAT_TAKE.name:
+                    raise
+                if (reason := await self._seats.refusal(run)) is not None:
+                    raise Conflict(f"workflow {run.plan.name!r} does not start: {reason}") from None
         run.stored = upto
 
     async def _commit_keyed(self, run: Run, key: str) -> str | None:
@@ -161,28 +201,25 @@ class Starter:
         return None
 
 
-_ORIGINS = ("rerun_of", "forked_from")
-
-
 def fold_stored(stored: executions.Stored) -> State:
     """The state of an execution read from the store."""
     names = [action["name"] for action in decode(stored.definition)["actions"]]
     return fold(names, stored.entries)
 
 
-def _row(insert: statements.Statement, run: Run, plan: Plan, cause: Cause, now: float, digest: str | None) -> Op:
+def _row(insert: Statement, run: Run, cause: Cause, now: float, digest: str | None, status: WorkflowStatus) -> Op:
     event = cause.event or {}
     return insert(
         id=run.id,
-        workflow=plan.name,
-        definition_id=plan.id,
-        status=WorkflowStatus.PROPOSED.value if cause.proposed else WorkflowStatus.RUNNING.value,
+        workflow=run.plan.name,
+        definition_id=run.plan.id,
+        status=status.value,
         priority=run.priority,
         created_at=now,
-        started_at=None if cause.proposed else now,
+        started_at=now if status is WorkflowStatus.RUNNING else None,
         finished_at=None,
         wake_at=None,
-        node=None if cause.proposed else run.node,
+        node=run.node if status is WorkflowStatus.RUNNING else None,
         event_source=event.get("source"),
         event_id=event.get("id"),
         reason=cause.reason,

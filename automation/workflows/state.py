@@ -6,20 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from automation.model.execution import ActionRun, ActionStatus, JournalEntry, WorkflowStatus
-
-
-class Verifying:
-    """What the journal says of an action that has done its work and whose `verify` must become true."""
-
-    __slots__ = ("began", "since", "until")
-
-    def __init__(self, began: float, until: float) -> None:
-        self.began = began
-        """When the work was done."""
-        self.until = until
-        """Until when the condition must have become true."""
-        self.since: float | None = None
-        """Since when it has held."""
+from automation.workflows.progress import Rollback, Verifying
 
 
 class ActionState:
@@ -36,6 +23,7 @@ class ActionState:
         "held_by",
         "hindered",
         "items",
+        "late",
         "operation",
         "outputs",
         "parameters",
@@ -68,6 +56,8 @@ class ActionState:
         """Whether it was skipped because of how the execution was ending, and not by a condition of its own."""
         self.delayed = False
         """Whether it was held back for its delay: that is over when its time has come."""
+        self.late: str | None = None
+        """What is said of it when what it waits for has ended, because its time was over before."""
         self.wait: str | None = None
         """The id of the wait that holds it up."""
         self.awaits: str | None = None
@@ -102,40 +92,6 @@ class ActionState:
         return self.awaits or ("approval" if self.wake_at is None else "time")
 
 
-class Rollback:
-    """What the journal says of the undoing of an execution."""
-
-    __slots__ = ("error", "failed", "held_at", "order", "reason", "status", "undone", "until", "without_undo")
-
-    def __init__(self, body: Mapping[str, Any]) -> None:
-        self.reason: str = body["reason"]
-        self.order: list[str] = list(body["order"])
-        """Actions to undo, the last completed first."""
-        self.without_undo: list[str] = list(body["without_undo"])
-        """Actions that have changed something and that nothing can undo."""
-        self.until: float = body["until"]
-        self.status = WorkflowStatus(body["status"])
-        """How the execution would have ended without it."""
-        self.error: dict[str, Any] | None = body.get("error")
-        self.undone: list[str] = []
-        self.failed: dict[str, str] = {}
-        self.held_at: float | None = None
-        """Since when it is held up by a stop of all changes."""
-
-    def hold(self, since: float | None, at: float) -> None:
-        """It is held up since then, or from now on no longer: what it has waited is added to its time."""
-        if since is None and self.held_at is not None:
-            self.until += at - self.held_at
-        self.held_at = since
-
-    def apply(self, kind: str, action: str, body: Mapping[str, Any]) -> None:
-        """Take in one entry."""
-        if kind == "undo_completed":
-            self.undone.append(action)
-        elif kind == "undo_failed":
-            self.failed[action] = body["error"]["message"]
-
-
 class State:
     """What the journal says of one execution."""
 
@@ -145,6 +101,7 @@ class State:
         "asks",
         "cancel_reason",
         "completed",
+        "concurrency",
         "counted_from",
         "error",
         "event",
@@ -152,6 +109,7 @@ class State:
         "names",
         "outputs",
         "paused_at",
+        "queued",
         "rollback",
         "seq",
         "started_at",
@@ -178,6 +136,10 @@ class State:
         """Of a proposed execution: the approval that it waits for."""
         self.asks = False
         """Whether people were asked something."""
+        self.concurrency: str | None = None
+        """Its concurrency key."""
+        self.queued = False
+        """Whether it waits for a seat of its key."""
         self.finished_at: float | None = None
         self.cancel_reason: str | None = None
         self.error: dict[str, Any] | None = None
@@ -195,6 +157,9 @@ class State:
             self.started_at = self.counted_from = at
             self.variables = body.get("variables") or {}
             self.event = body.get("event")
+            if "concurrency" in body:
+                self.concurrency, self.queued = body["concurrency"], body.get("queued", False)
+                self.status = self._going
             if "approval" in body:
                 self.status, self.approval, self.asks = WorkflowStatus.PROPOSED, body["approval"], True
         elif kind == "rollback_started":
@@ -210,19 +175,29 @@ class State:
             self.status, self.paused_at = WorkflowStatus.PAUSED, at
         elif kind == "resumed":
             self.counted_from += at - (at if self.paused_at is None else self.paused_at)
-            self.status, self.paused_at = WorkflowStatus.RUNNING, None
+            self.status, self.paused_at = self._going, None
+        elif kind == "admitted":
+            self.queued = False
+            self.status = WorkflowStatus.RUNNING
+            self.started_at = self.counted_from = at
         elif kind in ("approved", "denied"):
             self.approval = None
             if kind == "approved":
-                self.status = WorkflowStatus.RUNNING
+                self.status = self._going
                 self.started_at = self.counted_from = at
         elif kind == "retried":
+            self.queued = body.get("queued", False)
             self._retried(at, body["actions"])
+
+    @property
+    def _going(self) -> WorkflowStatus:
+        """Where it is when nothing holds it back but what it may wait for."""
+        return WorkflowStatus.PENDING if self.queued else WorkflowStatus.RUNNING
 
     def _retried(self, at: float, names: Iterable[str]) -> None:
         """Go on after the end: these actions have not run."""
         again = frozenset(names)
-        self.status = WorkflowStatus.RUNNING
+        self.status = self._going
         self.error = self.finished_at = None
         self.counted_from = at
         for key, before in list(self.actions.items()):
@@ -305,6 +280,7 @@ class State:
             state.wake_at = body["until"]
             state.reason = body["reason"]
             state.wait = body.get("wait")
+            state.late = body.get("late")
             state.held_by = body.get("held_by")
             state.awaits = body["for"]
         elif kind == "action_verifying":

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from automation.actions.call import Call
-from automation.actions.context import ActionContext, Resources, Suspend
+from automation.actions.context import ActionContext, Await, Resources, Suspend
 from automation.actions.executor import Executor
 from automation.clock import Clock
 from automation.conditions import Template, seconds_of
-from automation.errors import AutomationError, Refused
+from automation.errors import ActionTimeout, AutomationError, ChildFailed, Refused
 from automation.model.execution import ActionStatus
 from automation.model.workflow import AutomationLevel, RetryPolicy
 from automation.store.store import Store
@@ -24,7 +24,7 @@ from automation.workflows.each import Each
 from automation.workflows.gate import Gate, Passage
 from automation.workflows.guards import Guards
 from automation.workflows.plan import Step
-from automation.workflows.run import Run, Turn, backoff
+from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, backoff
 from automation.workflows.state import Scope
 from automation.workflows.verification import Samples, Verification
 from automation.workflows.waits import Waits
@@ -134,6 +134,8 @@ class Steps:
             if event is None:
                 return
         wait = state.wait
+        if state.awaits == WORKFLOW and self._late(run, turn):
+            return
         resumed = state.status is ActionStatus.WAITING and state.error is None and state.attempt > 0
         attempt = state.attempt if resumed else state.attempt + 1
         now = self._clock.now()
@@ -195,6 +197,8 @@ class Steps:
                 outputs = await self._executor.execute(call)
             if step.verify is not None:
                 outputs = await self._verified(run, turn, outputs if call is not None else None)
+        except Await as awaited:
+            self._await(run, turn, awaited)
         except Suspend as wait:
             run.note(self._clock.now(), "action_waiting", name, {"until": wait.until, "reason": wait.reason})
         except AutomationError as error:
@@ -216,6 +220,31 @@ class Steps:
             run.executing.pop(name, None)
             if self._guards.acts:
                 self._gate.ended(run, name)
+
+    def _await(self, run: Run, turn: Turn, awaited: Await) -> None:
+        """Note that an action waits for what a stored wait stands for: no longer than its own limit, if it has one."""
+        state, now, limit = run.state.action(turn.key), self._clock.now(), turn.step.definition.timeout_seconds
+        until = None if limit is None else (state.started_at or now) + limit
+        body = {"until": until, "reason": awaited.reason, "wait": awaited.wait, "for": awaited.what}
+        run.note(now, "action_awaits", turn.key, body)
+        run.lingers_until = now + SHORT_WAIT
+
+    def _late(self, run: Run, turn: Turn) -> bool:
+        """Whether the time of an action is over before the workflow ended that it has started.
+
+        That is ended then, and the action fails when it has: what comes next does not begin beside it.
+        """
+        state = run.state.action(turn.key)
+        come, _ = run.met.pop(turn.key, (None, None))
+        if come == state.wait or state.wait is None or state.wake_at is None or state.late is not None:
+            return False
+        now = self._clock.now()
+        late = f"took longer than its limit of {turn.step.definition.timeout_seconds:g} s"
+        run.stop_child(state.wait, late)
+        body = {"until": None, "reason": late, "wait": state.wait, "for": WORKFLOW, "late": late}
+        run.note(now, "action_awaits", turn.key, body)
+        run.lingers_until = now + SHORT_WAIT
+        return True
 
     async def _come(self, run: Run, turn: Turn) -> Mapping[str, Any] | None:
         """The event that an action waits for, once it has come."""
@@ -284,13 +313,15 @@ class Steps:
         policy = definition.retry or _DEFAULT_RETRY
         attempts = policy.attempts or definition.retry_attempts or self._defaults.retry_attempts
         kind = error.details.get("kind") or type(error).__name__
+        if (late := run.state.action(turn.key).late) is not None:
+            error = ChildFailed(f"{late}; {error.message}", **error.details)
+            kind = ActionTimeout.__name__
         told: dict[str, Any] = {
             "type": kind,
             "message": self._secrets.redactor.redact(error.message),
             "attempt": attempt,
         }
-        if "where" in error.details:
-            told["where"] = error.details["where"]
+        told |= {name: error.details[name] for name in ("where", "execution_id") if name in error.details}
         wanted = not policy.on or kind in policy.on or type(error).__name__ in policy.on
         again = error.retryable and wanted and attempt < attempts
         if again and run.interruption is None:

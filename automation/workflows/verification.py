@@ -12,8 +12,9 @@ from typing import Any, Protocol
 from automation.clock import Clock
 from automation.errors import VerificationFailed
 from automation.model.metric import Sample
+from automation.workflows.progress import Verifying
 from automation.workflows.run import Run, Turn
-from automation.workflows.state import Scope, Verifying
+from automation.workflows.state import Scope
 from automation.workflows.verify import Check, follow
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from automation.conditions import Condition, compile_condition, seconds_of
 from automation.errors import ConditionError
 from automation.model.metric import UNITS
-from automation.workflows.state import Verifying
+from automation.workflows.progress import Verifying
 
 POLL_SECONDS = 1.0
 """How often a condition is looked at that is not yet true."""

@@ -16,7 +16,7 @@ from automation.clock import Clock
 from automation.conditions import Condition, compile_condition
 from automation.model.event import Event, as_mapping
 from automation.store import waits
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store
 from automation.store.waits import Met, Wait
 from automation.workflows.state import State

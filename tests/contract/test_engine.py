@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,9 @@ from automation import (
 )
 from automation.errors import Conflict, DuplicateKey, Unauthenticated
 from automation.model.alert import AlertState
-from tests.support import handlers
+from automation.store import schema
+from automation.utils import test_db_connection as try_database
+from tests.support import handlers, postgres
 from tests.support.databases import Database
 
 BEGIN = 1_800_000_000.0
@@ -189,3 +194,42 @@ async def test_tokens_are_known_until_they_are_revoked(engine: AutomationEngine,
     await engine.tokens.revoke(token.id, actor="ann")
     with pytest.raises(Unauthenticated):
         await engine.tokens.authenticate(secret, address="127.0.0.1", path="/")
+
+
+def command(database: Database, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`automation ...` on the database, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "automation", *arguments, "--json"],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "AUTOMATION_DATABASE_URL": database.url,
+            "AUTOMATION_DATA_DIR": str(folder),
+        },
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+
+async def test_the_command_line_works_on_it(engine: AutomationEngine, database: Database, tmp_path: Path) -> None:
+    result = await engine.execute_workflow("three", number(1))
+
+    listed = command(database, tmp_path, "executions", "list")
+    verified = command(database, tmp_path, "audit", "verify")
+
+    assert [item["id"] for item in json.loads(listed.stdout)["items"]] == [result.execution_id]
+    assert json.loads(verified.stdout)["valid"] is True
+    database.run("UPDATE audit SET actor = 'mallory' WHERE seq = 2")
+    broken = command(database, tmp_path, "audit", "verify")
+    assert broken.returncode == 1
+    assert "main/2" in broken.stdout + broken.stderr
+
+
+async def test_a_database_can_be_tried(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    assert try_database(database.url)
+    [line] = capsys.readouterr().out.splitlines()
+    assert f"can be read and written (schema {schema.HEAD};" in line
+    assert postgres.PASSWORD not in line

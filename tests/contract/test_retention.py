@@ -234,6 +234,28 @@ class TestExecutions:
         assert await executions.entries(store, ids["fail"]) == again
         assert rows(database, f"SELECT count(*) FROM journal WHERE execution_id = '{ids['fail']}'") == [(0,)]
 
+    async def test_a_retry_goes_on_after_a_packed_journal(self, config: AutomationConfig) -> None:
+        mend = {"name": "mend", "action_type": "test.mend"}
+        workflow = WorkflowDefinition.model_validate({"name": "flaky", "actions": [SET, mend]})
+        handlers.broken.add("mend")
+        async with AutomationEngine(config) as engine:
+            await engine.register_workflow(workflow)
+            failed = await engine.execute_workflow("flaky", ExecutionContext({"n": 7}))
+        await after(8, config).compact()
+        handlers.broken.clear()
+        async with AutomationEngine(config) as engine:
+            await engine.register_workflow(workflow)
+            await engine.executions.retry(failed.execution_id)
+            result = await engine.wait_for(failed.execution_id)
+            assert (failed.status.value, result.status.value) == ("failed", "succeeded")
+            assert result.outputs["set"] == {"n": 7}
+            before = (await engine.queries.execution_detail(failed.execution_id)).journal
+        assert (await Database(config).check()).problems == ()
+        await after(8, config).compact()
+        assert (await Database(config).check()).problems == ()
+        async with AutomationEngine(config) as engine:
+            assert (await engine.queries.execution_detail(failed.execution_id)).journal == before
+
     async def test_old_ones_go_with_all_that_is_theirs(self, config: AutomationConfig, database: Stored) -> None:
         ids = await made(config)
         definitions = rows(database, "SELECT id FROM definitions")

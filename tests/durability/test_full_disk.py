@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from automation.errors import StoreUnavailable
 from automation.store import statements
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store
 from automation.store.tables import journal
 from tests.support import postgres

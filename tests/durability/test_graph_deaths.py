@@ -88,3 +88,24 @@ def test_an_event_wakes_the_execution_after_a_death_just_when_it_is_on_disk(
     check(record)
     assert record.state.actions["wait"].outputs == ({"number": 1} if when == "after" else {"timed_out": True})
     assert len(begun(record, "a")) == 1
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6])
+def test_an_action_starts_one_workflow_however_often_its_engine_dies(
+    engines: Driver, folder: Path, number: int
+) -> None:
+    """Killed right after each of the first transactions: whatever is on disk then, there is one child in the end."""
+    child = {"name": "child", "actions": [act("a"), act("b")]}
+    parent = {"name": "parent", "actions": [act("sub", "flow.workflow", parameters={"workflow": "child"}), act("c")]}
+    engines.start("run_family", folder, workflows=[child, parent], die=(number, "after")).until_killed()
+
+    engines.do("run_family", folder, workflows=[child, parent])
+
+    found = {record.row["workflow"]: record for record in records(folder).values()}
+    assert len(found) == len(records(folder)) == 2
+    for record in found.values():
+        check(record)
+    assert found["parent"].state.status.value == "succeeded"
+    assert found["child"].row["parent"] == found["parent"].row["id"]
+    assert len(begun(found["child"], "a")) <= 2
+    assert len(begun(found["parent"], "c")) == 1

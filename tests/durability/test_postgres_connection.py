@@ -14,7 +14,7 @@ from automation.errors import ConfigurationError, StoreError, StoreUnavailable
 from automation.store import postgres as backend
 from automation.store import records, statements
 from automation.store.audit import Fact
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store
 from tests.support import postgres
 from tests.support.databases import PostgresDatabase

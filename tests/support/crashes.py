@@ -6,16 +6,19 @@ What operations do is written down by `World`, as `side_effects` does it for rea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
 
 from automation import ActionContext, AutomationLevel, Event, TryLater, WorkflowDefinition, WorkflowStatus
 from automation.errors import Conflict, EngineStopped
 from automation.store.writer import Unit
 from automation.testing import EngineUnderTest, crash_and_recover, engine
 from automation.workflows.run import Run
+from automation.workflows.runner import Runner
 from tests.support.durability import Record, audited, check, check_audit, records
 from tests.support.side_effects import Work
 
@@ -91,6 +94,10 @@ class Fate:
         if self._death == (self.writes, "after"):
             raise self._die()
 
+    def spare(self) -> None:
+        """It has lived to the end, and is stopped as one should."""
+        self._death = None
+
     def _die(self) -> EngineStopped:
         self._running.store.writer.abandon()
         self._running.recorder.crashed = f"transaction {self.writes}"
@@ -99,30 +106,43 @@ class Fate:
 
 async def live(workflow: WorkflowDefinition, deaths: Iterable[Death] = ()) -> Lived:
     """Run a workflow; each engine dies as it is told, and the next one takes over. Fails if a promise is broken."""
-    world, left, runs = World(), list(deaths), list[Run]()
-    async with engine(outcomes=world.outcomes, level=AutomationLevel.INTELLIGENT) as running:
-        await running.register_workflow(workflow)
-        await running.clock.settle()
-        fates: list[Fate] = []
-        while True:
-            _keep_runs(running, runs)
-            fates.append(Fate(running, left.pop(0) if left else None))
-            try:
-                await _go_on(running, workflow)
-            except EngineStopped:
-                assert running.recorder.crashed is not None
-            await running.clock.settle()
-            if running.recorder.crashed is None:
-                break
-            world.engines += 1
-            running = await crash_and_recover(running)
-        writes = [fate.writes for fate in fates]
-        folder = Path(running.config.data_dir)
-        (folder / "effects").write_text("".join(json.dumps(line) + "\n" for line in world.lines))
-        (record,) = records(folder).values()
-        check(record)
-        check_audit(record, audited(folder)[record.row["id"]])
+    world, fates, runs = World(), list[Fate](), list[Run]()
+    with _watched(iter(deaths), fates, runs):
+        async with engine(outcomes=world.outcomes, level=AutomationLevel.INTELLIGENT) as running:
+            while True:
+                with suppress(EngineStopped):
+                    await running.register_workflow(workflow)
+                    await _go_on(running, workflow)
+                await running.clock.settle()
+                if running.recorder.crashed is None:
+                    fates[-1].spare()
+                    break
+                world.engines += 1
+                running = await crash_and_recover(running)
+            writes = [fate.writes for fate in fates]
+            folder = Path(running.config.data_dir)
+            (folder / "effects").write_text("".join(json.dumps(line) + "\n" for line in world.lines))
+            (record,) = records(folder).values()
+            check(record)
+            check_audit(record, audited(folder)[record.row["id"]])
     return Lived(record, writes, runs)
+
+
+@contextmanager
+def _watched(deaths: Iterator[Death], fates: list[Fate], runs: list[Run]) -> Iterator[None]:
+    """Meanwhile, every engine that has started has its fate, and what it runs is kept."""
+    start, launch = EngineUnderTest.start, Runner.launch
+
+    async def started(running: EngineUnderTest, *, watch: bool = False) -> None:
+        await start(running, watch=watch)
+        fates.append(Fate(running, next(deaths, None)))
+
+    def launched(runner: Runner, run: Run) -> None:
+        runs.append(run)
+        launch(runner, run)
+
+    with patch.object(EngineUnderTest, "start", started), patch.object(Runner, "launch", launched):
+        yield
 
 
 async def _go_on(running: EngineUnderTest, workflow: WorkflowDefinition) -> None:
@@ -145,13 +165,3 @@ async def _go_on(running: EngineUnderTest, workflow: WorkflowDefinition) -> None
                     except Conflict:
                         # It waits for something else.
                         continue
-
-
-def _keep_runs(running: EngineUnderTest, runs: list[Run]) -> None:
-    launch = running._runner.launch
-
-    def kept(run: Run) -> None:
-        runs.append(run)
-        launch(run)
-
-    running._runner.launch = kept  # type: ignore[method-assign]

@@ -199,6 +199,21 @@ async def ask(folder: str, agree: bool = True, die: tuple[int, str] | None = Non
         say(done=True)
 
 
+async def run_family(folder: str, workflows: list[dict[str, Any]], die: tuple[int, str] | None = None) -> None:
+    """Run the last of these workflows, which starts the others, to its end; the others may be interrupted."""
+    async with new_engine(folder) as engine:
+        for workflow in workflows:
+            for action in workflow["actions"]:
+                action["on_interrupt"] = "retry"
+            await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        if die is not None:
+            die_at_write(engine, *die)
+        execution_id = await engine.start_workflow(workflows[-1]["name"], idempotency_key="the one")
+        say(accepted=execution_id)
+        result = await engine.wait_for(execution_id)
+        say(status=result.status.value, error=result.error)
+
+
 async def endless(folder: str, operation: str, how: str) -> None:
     """Run an action that never ends; have it time out, cancelled, or just stop the engine."""
     timeout.GRACE_SECONDS, timeout.LAST_SECONDS = 0.3, 0.2
@@ -342,7 +357,7 @@ async def compact(folder: str, days: float, die: tuple[int, str] | None = None) 
 
 
 _TASKS: tuple[Task, ...] = (
-    *(load, keyed, publish, run_one, ask, endless, finish, alert),
+    *(load, keyed, publish, run_one, run_family, ask, endless, finish, alert),
     *(full, full_backup, backup, guarded, compact),
 )
 TASKS: dict[str, Task] = {task.__name__: task for task in _TASKS}

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from automation.actions.call import Call, Handler, Middleware
-from automation.errors import ActionError, AutomationError, BreakerOpen, Refused
+from automation.errors import ActionError, AutomationError, BreakerOpen, ChildFailed, Refused
 from automation.model.performance import CircuitBreaker
 
 
@@ -90,10 +90,10 @@ def given_up(circuit: Circuit, version: int, now: float) -> Circuit:
 
 
 def counts(error: BaseException) -> bool:
-    """Whether an error tells something about the target: not a refusal, which is about what was asked of it, nor a
-    fault of the engine, nor a cancellation."""
+    """Whether an error tells something about the target: not a refusal, which is about what was asked of it, nor the
+    failure of another workflow, whose own actions count, nor a fault of the engine, nor a cancellation."""
     if isinstance(error, AutomationError):
-        return isinstance(error, ActionError) and not isinstance(error, Refused)
+        return isinstance(error, ActionError) and not isinstance(error, Refused | ChildFailed)
     return isinstance(error, Exception)
 
 

@@ -106,6 +106,9 @@ def limit(slots: Slots, outside: Mapping[Runs, Slots]) -> Middleware:
                 lane.release()
 
         def call(call: Call) -> Awaitable[Any]:
+            if "takes_no_place" in call.plugin.options:
+                # It only waits for what takes places itself: with one of its own it could wait for ever.
+                return handler(call)
             elsewhere = outside.get(call.plugin.runs)
             return within(call) if elsewhere is None else aside(elsewhere.lane(call.priority), call)
 

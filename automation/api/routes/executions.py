@@ -40,6 +40,8 @@ class ExecutionView:
     layers: tuple[tuple[str, ...], ...]
     variables: dict[str, Any]
     event: dict[str, Any] | None
+    children: tuple[Execution, ...]
+    """What its actions have started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,9 @@ async def get_execution(request: Request, execution_id: Id, caller: Viewer, whol
     """
     detail = await engine_of(request).queries.execution_detail(execution_id, whole=whole)
     event = event_mapping(detail.event)
-    return Json(ExecutionView(detail.execution, detail.actions, _layers(detail), detail.variables, event))
+    layers = _layers(detail)
+    view = ExecutionView(detail.execution, detail.actions, layers, detail.variables, event, detail.children)
+    return Json(view)
 
 
 @router.get("/{execution_id}/journal", responses=gives(Journal))

@@ -252,4 +252,6 @@ def _one_key(in_body: str | None, in_header: str | None) -> str | None:
 
 
 def _foresee(engine: AutomationEngine, name: str, variables: Mapping[str, Any]) -> Foreseen:
-    return foresee(engine.workflow_manager.plan(name), variables, level=engine.config.level, judge=engine.judge)
+    config = engine.config
+    plan = engine.workflow_manager.plan(name)
+    return foresee(plan, variables, level=config.level, approvals=config.approvals, judge=engine.judge)

@@ -140,8 +140,10 @@ def print_detail(session: Session, detail: Document) -> None:
             "asked for by": execution["actor"],
             "created": moment(execution["created_at"]),
             "took": took(execution["started_at"], execution["finished_at"]),
+            "concurrency key": execution["concurrency_key"],
             "rerun of": execution["rerun_of"],
             "forked from": execution["forked_from"],
+            "started by": f"{execution['parent_action']} of {execution['parent']}" if execution["parent"] else None,
             "version": execution["definition_id"],
             "event": f"{execution['event_id']} of {execution['event_source']}" if execution["event_id"] else None,
             "variables": with_sizes(detail["variables"]),
@@ -160,6 +162,12 @@ def print_detail(session: Session, detail: Document) -> None:
         for action in detail["actions"]
     ]
     session.out.table(("action", "status", "attempt", "took", "result"), rows)
+    started = [
+        (child["parent_action"], child["id"], child["workflow"], child["status"]) for child in detail["children"]
+    ]
+    if started:
+        session.out.line()
+        session.out.table(("action", "started", "workflow", "status"), started)
 
 
 def _result(action: Document) -> object:

@@ -124,7 +124,9 @@ async def _foretell(session: Session, client: Client, order: Order) -> None:
     out.line(f"{foreseen['workflow']} would do this; nothing was touched.")
     if foreseen["conditions"]:
         out.line(f"It starts if {_conditions(foreseen['conditions'])}.")
-    out.facts({"variables": foreseen["variables"]})
+    seat = foreseen["concurrency"]
+    told = f"{seat['limit']} at a time of the key {seat['key']!r}, else {seat['on_conflict']}" if seat else None
+    out.facts({"variables": foreseen["variables"], "concurrency": told})
     out.line()
     columns = ("step", "action", "operation", "effect", "runs", "if", "how", "parameters")
     rows = [
@@ -132,7 +134,7 @@ async def _foretell(session: Session, client: Client, order: Order) -> None:
             step["layer"] + 1,
             step["name"],
             step["operation"],
-            step["effect"] + (" (asks first)" if step["needs_approval"] else ""),
+            step["effect"] + (f" (asks first: {step['approval']})" if step["needs_approval"] else ""),
             {"true": "yes", "false": "no"}.get(step["runs"], step["runs"]),
             _conditions(step["conditions"]),
             "; ".join(step.get("shape", ())),

@@ -19,6 +19,7 @@ from automation.engine import AutomationEngine
 from automation.model.alert import AlertState
 from automation.model.execution import Execution, WorkflowStatus
 from automation.model.identity import Identity
+from automation.queries import COUNTED
 from automation.store.events import StoredEvent
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -40,6 +41,11 @@ class Stat:
     icon: str
     tone: str
     path: str
+
+    @property
+    def shown(self) -> str:
+        """The number, or that there are more than are counted."""
+        return f"{COUNTED:,}+" if self.value > COUNTED else f"{self.value:,}"
 
 
 @router.get("/")

@@ -34,7 +34,7 @@ from automation.errors import BreakerOpen
 from automation.model.event import Event
 from automation.model.performance import CircuitBreaker, Performance
 from automation.plugins import registry
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store
 from automation.telemetry.metrics import Metrics
 from tests.support import handlers

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from automation import Event
-from automation.store.statements import Op
+from automation.store.statement import Op
 
 from .conftest import Face
 

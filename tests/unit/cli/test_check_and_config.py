@@ -90,6 +90,9 @@ class TestConfig:
         monkeypatch.setenv("DATABASE_URL", "postgresql://me:hunter2@db/x")
         values = invoke("config", "show", "--json").document
         assert values["database_url"] == "postgresql://me:***@db/x"
+        monkeypatch.setenv("DATABASE_URL", "postgresql://me@db/x?password=hunter2&sslmode=require")
+        values = invoke("config", "show", "--json").document
+        assert values["database_url"] == "postgresql://me@db/x?password=***&sslmode=require"
 
     @pytest.mark.parametrize(
         ("text", "message"),

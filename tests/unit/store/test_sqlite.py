@@ -14,7 +14,7 @@ from automation.config import Store as Settings
 from automation.errors import StoreUnavailable
 from automation.store import statements
 from automation.store.sqlite import Sqlite
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store
 
 

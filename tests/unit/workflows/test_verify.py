@@ -21,7 +21,7 @@ from automation import (
 )
 from automation.errors import ConditionError, DefinitionError
 from automation.workflows.compiler import compile_workflow
-from automation.workflows.state import Verifying
+from automation.workflows.progress import Verifying
 from automation.workflows.verify import follow, parse_check
 from tests.support import handlers
 from tests.support.virtual import ended, until

@@ -16,11 +16,14 @@ def upgrade() -> None:
     """Add what came after 0.1.0."""
     _guards()
     _waits()
+    _children()
     _writers()
     _control()
     _packed_journals()
     _large_values()
     _approvals()
+    _seats()
+    _lists()
 
 
 def _guards() -> None:
@@ -95,6 +98,21 @@ def _waits() -> None:
     for name, column in (("ix_waits_child", "child_id"), ("ix_waits_met", "met_at")):
         where = sa.text(f"{column} IS NOT NULL")
         op.create_index(name, "waits", [column], unique=False, sqlite_where=where, postgresql_where=where)
+
+
+def _children() -> None:
+    """Which execution, by which of its actions, has started an execution."""
+    op.add_column("executions", sa.Column("parent", sa.String(), nullable=True))
+    op.add_column("executions", sa.Column("parent_action", sa.String(), nullable=True))
+    where = sa.text("parent IS NOT NULL")
+    op.create_index(
+        "ix_executions_parent",
+        "executions",
+        ["parent", "parent_action"],
+        unique=False,
+        sqlite_where=where,
+        postgresql_where=where,
+    )
 
 
 def _writers() -> None:
@@ -183,6 +201,34 @@ def _approvals() -> None:
         postgresql_where=sa.text("settled_at IS NULL"),
     )
     _ask_again()
+
+
+def _seats() -> None:
+    """Which executions hold the seats of which concurrency keys."""
+    op.add_column("executions", sa.Column("concurrency_key", sa.String(), nullable=True))
+    op.create_index(
+        "ix_executions_keyed",
+        "executions",
+        ["workflow", "concurrency_key", "priority", "id"],
+        unique=False,
+        sqlite_where=sa.text("concurrency_key IS NOT NULL AND finished_at IS NULL"),
+        postgresql_where=sa.text("concurrency_key IS NOT NULL AND finished_at IS NULL"),
+    )
+    op.create_table(
+        "seats",
+        sa.Column("workflow", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("seat", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("execution_id", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("workflow", "key", "seat", name=op.f("pk_seats")),
+        sa.UniqueConstraint("execution_id", name=op.f("uq_seats_execution_id")),
+    )
+
+
+def _lists() -> None:
+    """A page of executions is found by its filters, whichever are given, however many there are."""
+    op.drop_index(op.f("ix_executions_workflow_id"), table_name="executions")
+    op.create_index(op.f("ix_executions_workflow_status_id"), "executions", ["workflow", "status", "id"], unique=False)
 
 
 def _ask_again() -> None:
