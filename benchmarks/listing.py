@@ -118,8 +118,10 @@ async def _cursors(engine: AutomationEngine, case: Case) -> dict[str, str | None
     following = (await case.of(engine)(None, 1)).next_cursor
     if following is None:
         return {"": None}
-    if following.isdecimal():
-        deep = str(round(int(following) * (1 - DEEP)) + 1)
+    chain, _, number = following.rpartition(":")
+    if number.isdecimal():
+        # A row's number, for audit rows that of the only chain.
+        deep = f"{chain}{':' if chain else ''}{round(int(number) * (1 - DEEP)) + 1}"
     else:
         # An identifier begins with its time; its first eight digits count in units of 65.536 s.
         begins = int(following[:8], 16) - round(DEEP * stored.DAYS * 86_400 / 65.536)

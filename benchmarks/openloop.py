@@ -42,7 +42,9 @@ class Found:
     processor: float
     """Seconds of processor time an action."""
     left: int
-    """Executions that had not ended when the last was due."""
+    """Executions that had not ended when the last was begun."""
+    seconds: float
+    """For how long executions were begun: less than was asked for where it was hopeless."""
 
     @property
     def p99(self) -> float:
@@ -74,7 +76,8 @@ async def _run(setting: Setting, seconds: float, probe: float) -> Outcome:
             else:
                 too_much = min(too_much, rate)
             facts[f"at {rate:,}/s"] = (
-                f"{len(found.latencies):,} executions in {seconds:g} s; {found.left} under way when the last was due; "
+                f"{len(found.latencies):,} executions in {found.seconds:.0f} s of {seconds:g}; "
+                f"{found.left:,} under way when the last was begun; "
                 f"starts {found.late * 1000:.1f} ms late (p99)"
             )
         figures += await _search(engine, probe, borne, too_much)
@@ -146,12 +149,12 @@ async def load(engine: AutomationEngine, rate: float, seconds: float, *, seed: i
         if len(under_way) > rate * TOO_SLOW * 10:
             # Hopelessly behind: what is under way says it already.
             break
-    left = len(under_way)
+    left, begun = len(under_way), time.perf_counter() - begin
     await asyncio.gather(*under_way)
     taken = time.perf_counter() - begin
     actions = len(latencies) * len(engines.THREE.actions)
     used = (time.process_time() - processor) / actions
-    return Found(rate, actions / taken, latencies, percentile(late, 0.99), used, left)
+    return Found(rate, actions / taken, latencies, percentile(late, 0.99), used, left, begun)
 
 
 def arrivals(rate: float, seconds: float, chance: random.Random) -> Iterator[float]:

@@ -44,7 +44,7 @@ async def hang(params: engines.Work, context: ActionContext) -> dict[str, Any]:
 
 def run(setting: Setting) -> Outcome:
     """A real process, killed by SIGKILL, and a new one on its database."""
-    number, rounds = (500, 1) if setting.quick else (10_000, 1)
+    number, rounds = (200, 1) if setting.quick else (10_000, 3)
     found = [asyncio.run(_round(setting, number)) for _ in range(rounds)]
 
     def of(key: str) -> float:

@@ -29,7 +29,7 @@ AT_ONCE = 200
 
 def run(setting: Setting) -> Outcome:
     """Memory and processor time of a process, before and after they wait, and of the next one on the same database."""
-    number, idle = (1000, 2.0) if setting.quick else (10_000, 10.0)
+    number, idle = (400, 1.0) if setting.quick else (10_000, 10.0)
     return asyncio.run(_run(setting, number, idle))
 
 
