@@ -6,11 +6,15 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped,unused-ignore]
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateTable
 
-from automation.store import tables as schema
-from benchmarks.bare import END, QUERIES, Shape, Writer, tables
+from automation.store.tables import metadata
+from benchmarks.bare import END, QUERIES, TABLES, Shape, Writer, tables
 
+_INDEXES = """
+SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename = ANY($1::text[])
+AND indexname NOT IN (SELECT conname FROM pg_constraint WHERE contype IN ('p', 'u'))
+"""
 _END = "UPDATE executions SET status = 'succeeded', finished_at = 2.0, node = NULL WHERE id = ANY($1::text[])"
 
 
@@ -19,14 +23,16 @@ async def shape_of(url: str, commits: int) -> Shape:
     connection = await asyncpg.connect(url)
     try:
         found = [dict(await connection.fetchrow(query)) for query in QUERIES]
+        indexes = await connection.fetch(_INDEXES, list(TABLES))
     finally:
         await connection.close()
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call,unused-ignore]
     statements = []
-    for table in (schema.executions, schema.journal, schema.audit):
+    for name in TABLES:
         # Without the definitions that the rows refer to.
-        statements.append(str(CreateTable(table, include_foreign_key_constraints=[]).compile(dialect=dialect)))
-        statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes]
+        create = CreateTable(metadata.tables[name], include_foreign_key_constraints=[])
+        statements.append(str(create.compile(dialect=dialect)))
+    statements += [row["indexdef"] for row in indexes]
     return Shape(tuple(statements), commits, *tables(found))
 
 

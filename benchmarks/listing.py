@@ -82,7 +82,8 @@ async def _run(folder: Path, database: Path, times: int) -> list[Figure]:
         server = Server(engine, create_app(engine))
         await server.start()
         token = await engine.tokens.issue("bench", ["automation_admin"], expires_in=None, actor="local")
-        client = httpx2.AsyncClient(base_url=f"{server.url}/api/v1", headers={"Authorization": f"Bearer {token}"})
+        headers = {"Authorization": f"Bearer {token}"}
+        client = httpx2.AsyncClient(base_url=f"{server.url}/api/v1", headers=headers, timeout=60)
         try:
             asked = [
                 (case, where, cursor) for case in CASES for where, cursor in (await _cursors(engine, case)).items()

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from automation import ActionContext, AutomationEngine, WorkflowDefinition, WorkflowStatus, action
+from automation import ActionContext, WorkflowDefinition, WorkflowStatus, action
 from automation.store.tables import journal
 from benchmarks import engines
 from benchmarks.children import child, say
@@ -77,8 +77,8 @@ def _killed(folder: Path, url: str, number: int) -> dict[str, float]:
         process.kill()
     with child(folder, "benchmarks.recovery", "resume", folder, url, number) as process:
         moments = process.hear()
-    ended = moments.pop("of")
-    assert ended == {WorkflowStatus.SUCCEEDED.value: number}, ended
+    succeeded = moments.pop("succeeded")
+    assert succeeded == number, succeeded
     processor = moments.pop("processor")
     return {name: moment - process.begun for name, moment in moments.items()} | {"processor": processor}
 
@@ -109,13 +109,9 @@ async def _resume(folder: Path, url: str) -> None:
     ready = time.perf_counter()
     await engine.drain(timeout=300)
     ended, used = time.perf_counter(), time.process_time() - processor
-    counts = await _counts(engine)
+    succeeded = await engines.count(engine, WorkflowStatus.SUCCEEDED)
     await engine.stop()
-    say(imported=imported, started=started, ready=ready, ended=ended, processor=used, of=counts)
-
-
-async def _counts(engine: AutomationEngine) -> dict[str, int]:
-    return {status.value: count for status, count in (await engine.queries.execution_counts()).items()}
+    say(imported=imported, started=started, ready=ready, ended=ended, processor=used, succeeded=succeeded)
 
 
 if __name__ == "__main__":

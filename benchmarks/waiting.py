@@ -105,7 +105,7 @@ async def _begin(engine: AutomationEngine, kind: str, number: int) -> None:
 
 
 async def _until_waiting(engine: AutomationEngine, number: int) -> None:
-    while (await engine.queries.execution_counts()).get(WorkflowStatus.WAITING, 0) < number:  # noqa: ASYNC110
+    while await engines.count(engine, WorkflowStatus.WAITING) < number:  # noqa: ASYNC110
         await asyncio.sleep(0.05)
 
 
