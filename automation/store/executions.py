@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, union_all
 from sqlalchemy.engine import Connection, Row
 
+from automation.errors import NotFound
 from automation.model.execution import Execution, JournalEntry, Wish, WorkflowStatus
 from automation.store import large
-from automation.store.packing import Told, rows_of
+from automation.store.packing import Told, rows_of, rows_of_many
 from automation.store.pages import LIMIT, Page, limited
 from automation.store.store import Store, decode, to_json
 from automation.store.tables import definitions, executions, large_value_uses, nodes, waits
@@ -121,6 +122,48 @@ async def load(store: Store, execution_id: str, *, whole: bool = True) -> Stored
         entries = tuple(entry_of(execution_id, told, body) for told, body in zip(rows, bodies, strict=True))
         found = large.distinct(decode(text) for text in texts if large.MARK in text)
         return Stored(from_row(row), row.body, row.node, row.cancel_reason, entries, found)
+
+    return await store.read(read)
+
+
+async def of_ids(store: Store, execution_ids: Sequence[str]) -> list[Stored]:
+    """Those of the executions that are there, with their definitions and without their journals."""
+
+    def read(connection: Connection) -> list[Stored]:
+        rows = connection.execute(select(executions).where(executions.c.id.in_(execution_ids))).all()
+        wanted = {row.definition_id for row in rows}
+        query = select(definitions.c.id, definitions.c.body).where(definitions.c.id.in_(wanted))
+        bodies = {row.id: row.body for row in connection.execute(query)}
+        return [Stored(from_row(row), bodies[row.definition_id], row.node, row.cancel_reason, ()) for row in rows]
+
+    return await store.read(read)
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The journal of an execution that is taken up."""
+
+    entries: tuple[JournalEntry, ...]
+    large: Mapping[str, int]
+    """The large values that it names, with their sizes."""
+
+
+async def journals(store: Store, execution_ids: Sequence[str]) -> dict[str, Journal | NotFound]:
+    """The journals of executions, with their large values; for one whose large values are not there, the error."""
+
+    def read(connection: Connection) -> dict[str, Journal | NotFound]:
+        found: dict[str, Journal | NotFound] = {}
+        for execution_id, rows in rows_of_many(connection, execution_ids).items():
+            texts = [told.body for told in rows]
+            try:
+                bodies = large.whole(connection, texts)
+            except NotFound as error:
+                found[execution_id] = error
+                continue
+            named = large.distinct(decode(text) for text in texts if large.MARK in text)
+            entries = (entry_of(execution_id, told, body) for told, body in zip(rows, bodies, strict=True))
+            found[execution_id] = Journal(tuple(entries), named)
+        return found
 
     return await store.read(read)
 

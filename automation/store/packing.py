@@ -60,6 +60,21 @@ def rows_of(connection: Connection, execution_id: str) -> list[Told]:
     return joined(unpacked(body), rows) if body is not None else rows
 
 
+def rows_of_many(connection: Connection, execution_ids: Sequence[str]) -> dict[str, list[Told]]:
+    """The journals of several executions, as `rows_of` each, with one look for all of them."""
+    columns = journal.c
+    query = select(columns.execution_id, columns.seq, columns.at, columns.kind, columns.action, columns.body)
+    found: dict[str, list[Told]] = {execution_id: [] for execution_id in execution_ids}
+    loose = query.where(columns.execution_id.in_(execution_ids)).order_by(columns.execution_id, columns.seq)
+    for execution_id, *told in connection.execute(loose):
+        found[execution_id].append(Told(*told))
+    # Few are packed: only what has ended, and was taken up again.
+    return {
+        execution_id: rows if rows and rows[0].seq == 1 else rows_of(connection, execution_id)
+        for execution_id, rows in found.items()
+    }
+
+
 def joined(first: Sequence[Told], loose: Sequence[Told]) -> list[Told]:
     """The rows of a packed journal and those that stand by themselves, each once."""
     begin = loose[0].seq if loose else None

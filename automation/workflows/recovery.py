@@ -10,16 +10,16 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from automation.clock import Clock, rest
-from automation.errors import DefinitionError, NotFound, StoreError
+from automation.errors import AutomationError, DefinitionError, NotFound, StoreError
 from automation.infrastructure.processes import began
 from automation.model.execution import WorkflowStatus
 from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
 from automation.store import approvals, executions, statements, waits
-from automation.store.executions import Asked, Stored
+from automation.store.executions import Asked, Journal, Stored
 from automation.store.statement import Unexpected
 from automation.store.store import Store
 from automation.workflows.compiler import compile_workflow
@@ -104,22 +104,54 @@ class Recovery:
 
         With `only`, not if it says no: perhaps somebody was quicker, and there is nothing left to take it up for.
         """
-        stored = await executions.load(self._store, execution_id, whole=False)
-        if stored is None or stored.execution.status.finished or not only(stored):
-            return None
-        if stored.node is not None and await self._lives(stored.node):
-            return None
-        plan = self.plan(stored.execution.definition_id, stored.definition)
-        claim = statements.EXECUTION_CLAIM(
-            node=self.node, status=WorkflowStatus.RUNNING.value, where_id=execution_id, where_node=stored.node
-        )
+        taken = (await self._take_all([execution_id], only)).get(execution_id)
+        if isinstance(taken, AutomationError):
+            raise taken
+        return taken
+
+    async def _take_all(
+        self, execution_ids: Sequence[str], only: Callable[[Stored], bool] = lambda _: True
+    ) -> dict[str, Run | AutomationError]:
+        """Claim executions and load them, with as many looks and commits for hundreds as for one.
+
+        Those that another node holds are left out; for one that cannot be run here there is the error.
+        """
+        found: dict[str, Run | AutomationError] = {}
+        wanted: dict[str, tuple[Stored, Plan]] = {}
+        living = {node.id for node in await executions.all_nodes(self._store)} - self._silent
+        living.add(self.node)
+        for stored in await executions.of_ids(self._store, execution_ids):
+            if stored.execution.status.finished or stored.node in living or not only(stored):
+                continue
+            try:
+                wanted[stored.execution.id] = stored, self.plan(stored.execution.definition_id, stored.definition)
+            except (DefinitionError, NotFound) as error:
+                found[stored.execution.id] = error
+        # They go into one transaction; one that another node was quicker to claim is refused by itself.
+        claims = await asyncio.gather(*(self._claim(stored) for stored, _ in wanted.values()))
+        ours = [execution_id for execution_id, claimed in zip(wanted, claims, strict=True) if claimed]
+        # Read only now: whoever held one may have written between the look and the claim.
+        for execution_id, journal in (await executions.journals(self._store, ours)).items():
+            if isinstance(journal, NotFound):
+                found[execution_id] = journal
+            else:
+                found[execution_id] = await self._resumed(*wanted[execution_id], journal)
+        return found
+
+    async def _claim(self, stored: Stored) -> bool:
+        """Whether an execution is ours from now on."""
+        running, id = WorkflowStatus.RUNNING.value, stored.execution.id
+        claim = statements.EXECUTION_CLAIM(node=self.node, status=running, where_id=id, where_node=stored.node)
         try:
             await self._store.commit([claim])
         except Unexpected:
-            return None
-        # Read again: whoever held it may have written between the first look and the claim.
-        state = fold((step.name for step in plan.steps), await executions.entries(self._store, execution_id))
+            return False
+        return True
+
+    async def _resumed(self, stored: Stored, plan: Plan, journal: Journal) -> Run:
+        """An execution as it runs on, from what is stored of it."""
         execution = stored.execution
+        state = fold((step.name for step in plan.steps), journal.entries)
         run = Run(
             execution.id,
             plan,
@@ -129,12 +161,12 @@ class Recovery:
             state=state,
             limits=self._store.limits,
         )
-        run.knows(stored.large)
+        run.knows(journal.large)
         run.parent = None if execution.parent is None else (execution.parent, execution.parent_action or "")
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
         if plan.waits:
-            for met in await waits.met_of(self._store, execution_id):
+            for met in await waits.met_of(self._store, execution.id):
                 run.rouse(met.action, met.id, met.event)
         if stored.cancel_reason is not None:
             run.interrupt(WorkflowStatus.CANCELLED, stored.cancel_reason or "cancelled")
@@ -186,7 +218,7 @@ class Recovery:
             if found.node == self.node:
                 self._call(found.execution_id)
             elif found.node is None and WorkflowStatus(found.status) in _ANSWERABLE:
-                await self._take_or_block(found.execution_id, found.workflow)
+                await self._run_those({found.execution_id: found.workflow})
 
     async def _beat(self) -> None:
         await self._store.commit(
@@ -224,31 +256,26 @@ class Recovery:
         await self._store.commit([statements.NODE_DELETE(where_id=node)])
         self.poke()
 
-    async def _lives(self, node: str) -> bool:
-        """Whether a node holds what is its: this one, and any other that is signed on and has been heard of."""
-        nodes = await executions.all_nodes(self._store)
-        return node == self.node or (node not in self._silent and any(known.id == node for known in nodes))
-
     async def _take_some(self) -> bool:
         found = await executions.orphans(self._store, self._silent, self._clock.now())
-        taken = 0
-        for execution_id, _, workflow in found:
-            taken += await self._take_or_block(execution_id, workflow)
-        return taken > 0
+        return await self._run_those({execution_id: workflow for execution_id, _, workflow in found}) > 0
 
-    async def _take_or_block(self, execution_id: str, workflow: str) -> bool:
-        """Take an execution up and run it, or note why that is not possible; whether it runs now."""
-        try:
-            run = await self.take(execution_id)
-        except (DefinitionError, NotFound) as error:
-            if execution_id not in self._blocked:
-                log.warning("execution %s of %s waits: %s", execution_id, workflow, error.message)
-            self._blocked[execution_id] = error.message
-            return False
-        self._blocked.pop(execution_id, None)
-        if run is not None:
-            self._launch(run)
-        return run is not None
+    async def _run_those(self, workflows: Mapping[str, str]) -> int:
+        """Take executions up and run them, or note why that is not possible; how many run now."""
+        running = 0
+        taken = await self._take_all(list(workflows)) if workflows else {}
+        for execution_id, workflow in workflows.items():
+            run = taken.get(execution_id)
+            if isinstance(run, AutomationError):
+                if execution_id not in self._blocked:
+                    log.warning("execution %s of %s waits: %s", execution_id, workflow, run.message)
+                self._blocked[execution_id] = run.message
+                continue
+            self._blocked.pop(execution_id, None)
+            if run is not None:
+                self._launch(run)
+                running += 1
+        return running
 
     def plan(self, definition_id: str, body: str) -> Plan:
         """A stored version of a workflow, compiled; raises DefinitionError if an operation of it is not known."""
