@@ -168,8 +168,10 @@ class ActionDefinition(Definition):
     """Run even when an action before it has failed or the workflow is cancelled: cleanup."""
     on_guardrail: Literal["fail", "skip", "wait"] = "fail"
     """What becomes of it when a guardrail holds it back; `wait` tries again when the guardrail says it may."""
-    on_interrupt: Literal["retry", "fail"] | None = None
-    """What to do when the engine died while it ran; by default retry if the operation is idempotent, else fail."""
+    effect: Literal["read", "standard", "critical"] | None = None
+    """Raises what the operation does to the world, so that more people are asked; it cannot be lowered."""
+    on_interrupt: Literal["retry", "fail", "ask"] | None = None
+    """When the engine died while it ran: by default retry if it is idempotent, ask if it is critical, else fail."""
     repeat: Repeat | None = None
     """Run it again until a condition is true."""
     wait_for: WaitFor | None = None

@@ -23,6 +23,7 @@ class ActionState:
         "finished_at",
         "held_by",
         "hindered",
+        "interrupted",
         "items",
         "iteration",
         "late",
@@ -56,6 +57,8 @@ class ActionState:
         self.approved: bool | None = None
         self.hindered = False
         """Whether it was skipped because of how the execution was ending, and not by a condition of its own."""
+        self.interrupted = False
+        """Whether a person is asked what becomes of it, because the engine has died while it ran."""
         self.iteration = 1
         """For `repeat`: which run of it this is."""
         self.began_at: float | None = None

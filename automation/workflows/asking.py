@@ -16,6 +16,9 @@ from automation.model.ids import new_id
 from automation.model.workflow import AutomationLevel, WorkflowDefinition
 from automation.workflows.plan import Plan, Step
 
+INTERRUPTED = "the engine died while it ran; it may have done a part of its work"
+"""What is said of an action that was under way when its engine died."""
+
 SOURCE = "approvals"
 """The source of the events that tell of approvals."""
 

@@ -125,6 +125,8 @@ class _Compiler:
                 self._problem(f"{path}.depends_on[{position}]", f"there is no action {name!r}{hint}")
             elif name == action.name:
                 self._problem(f"{path}.depends_on[{position}]", "an action cannot depend on itself")
+        if plugin is not None:
+            self._effect(action, plugin, path)
         needed = self._join(action, tuple(depends_on), path)
         conditions = self._conditions(action.conditions, f"{path}.conditions")
         template = self._template(action.parameters, f"{path}.parameters")
@@ -150,6 +152,11 @@ class _Compiler:
             wait_for=self._wait_for(action, plugin, path),
             repeat=self._repeat(action, path),
         )
+
+    def _effect(self, action: ActionDefinition, plugin: Plugin, path: str) -> None:
+        own = str(plugin.options.get("effect", "standard"))
+        if action.effect is not None and _EFFECTS.index(action.effect) < _EFFECTS.index(own):
+            self._problem(f"{path}.effect", f"{plugin.name} is {own}, which can be raised and not lowered")
 
     def _repeat(self, action: ActionDefinition, path: str) -> Loop | None:
         given = action.repeat
@@ -312,6 +319,9 @@ class _Compiler:
             uses.append((f"{base}.verify", step.verify.condition.paths))
         return uses
 
+
+_EFFECTS = ("read", "standard", "critical")
+"""From the least to the most."""
 
 _AFTERWARDS = (".verify", ".wait_for.condition", ".repeat.until", ".repeat.delay")
 """Keys that are looked at when there are more names: of outputs, of metrics, or of the event that has come."""

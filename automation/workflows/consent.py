@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from automation.clock import Clock
@@ -20,7 +21,9 @@ from automation.store import approvals, statements
 from automation.store.audit import Fact
 from automation.store.statement import Op, Unexpected
 from automation.store.store import Store, to_json
+from automation.workflows.action_state import ActionState
 from automation.workflows.asking import (
+    INTERRUPTED,
     Asker,
     event_of,
     is_told,
@@ -60,20 +63,26 @@ class Consent:
         self.announce: Announce = self._without_events
         """Set by the engine: the dispatcher comes after what it starts."""
 
-    async def given(self, run: Run, step: Step) -> bool:
-        """Whether an action may run. If not, that it waits, or why it fails, is noted."""
-        state = run.state.actions[step.name]
+    async def given(self, run: Run, step: Step, key: str | None = None) -> bool:
+        """Whether an action, or one item of it, may run. If not, that it waits, or why it fails, is noted."""
+        key = key or step.name
+        state = run.state.action(key)
         if state.approved is None:
             if state.approval is not None:
-                await self._look(run, step, state.approval)
+                await self._look(run, key, state.approval)
             elif state.attempt == 0 and needs_approval(level := level_of(self._level, run.plan.definition), step):
                 self._ask(run, step, why_asked(level, step))
             else:
                 return True
         if state.approved is False:
-            error = state.error or {"type": "Denied", "message": f"denied: {state.reason or 'no reason was given'}"}
-            run.note(self._clock.now(), "action_failed", step.name, {"error": error})
+            run.note(self._clock.now(), "action_failed", key, {"error": state.error or _denied(state)})
         return state.approved is True
+
+    def ask_interrupted(self, run: Run, step: Step, key: str) -> None:
+        """Ask what becomes of an action that was under way when the engine died: run it again, or let it fail."""
+        policies = (step.definition.approval, run.plan.definition.approval)
+        reason = f"{INTERRUPTED}: approve to run it again, deny to let it fail"
+        self._put(run, step, reason, *policies, interrupted=key)
 
     def proposes(self, plan: Plan) -> bool:
         """Whether what a trigger would start is only proposed."""
@@ -120,28 +129,34 @@ class Consent:
     def _ask(self, run: Run, step: Step, reason: str) -> None:
         self._put(run, step, reason, step.definition.approval, run.plan.definition.approval)
 
-    def _put(self, run: Run, step: Step | None, reason: str, *policies: ApprovalPolicy | None) -> Approval:
+    def _put(
+        self, run: Run, step: Step | None, reason: str, *policies: ApprovalPolicy | None, interrupted: str | None = None
+    ) -> Approval:
         now = self._clock.now()
         asker = Asker(run.id, run.plan, run.actor, by_hand=run.state.event is None)
         approval = question(asker, step, reason, terms_of(self._defaults, now, *policies), now)
+        if interrupted is not None:
+            approval = replace(approval, action=interrupted)
         run.write(approvals.insert(approval))
         run.fact(now, "workflow_execution", "ask", "ok", {"approval": approval.id, "action": approval.action})
         if is_told(run.state.event):
             run.events = [*(run.events or ()), event_of("approval_requested", approval, now)]
         if step is not None:
             body = {"until": next_look(approval), "reason": reason, "approval": approval.id}
-            run.note(now, "action_waiting", step.name, body)
+            if interrupted is not None:
+                body["interrupted"] = True
+            run.note(now, "action_waiting", interrupted or step.name, body)
         return approval
 
-    async def _look(self, run: Run, step: Step, approval_id: str) -> None:
+    async def _look(self, run: Run, key: str, approval_id: str) -> None:
         """An action that waits for people is due: it may have been decided, or its time has come for something."""
         approval = await self._current(approval_id)
         if approval.status is not ApprovalStatus.PENDING:
             self._settle(run, approval)
             return
-        reason = run.state.actions[step.name].reason
+        reason = run.state.action(key).reason
         body = {"until": next_look(approval), "reason": reason, "approval": approval.id}
-        run.note(self._clock.now(), "action_waiting", step.name, body)
+        run.note(self._clock.now(), "action_waiting", key, body)
 
     async def _current(self, approval_id: str) -> Approval:
         """The approval, once what its time has come for is done."""
@@ -182,6 +197,13 @@ class Consent:
     ) -> None:
         commit = self._store.commit_patiently if patiently else self._store.commit
         await commit(ops, facts)
+
+
+def _denied(state: ActionState) -> dict[str, Any]:
+    why = state.reason or "no reason was given"
+    if state.interrupted:
+        return {"type": "Interrupted", "message": f"{INTERRUPTED}; not to be run again: {why}"}
+    return {"type": "Denied", "message": f"denied: {why}"}
 
 
 async def _patiently(work: Callable[[], Awaitable[T]]) -> T:

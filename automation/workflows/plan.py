@@ -97,8 +97,17 @@ class Step:
 
     @cached_property
     def effect(self) -> str:
-        """`read`, `standard` or `critical`."""
-        return str(self.plugin.options.get("effect", "standard"))
+        """`read`, `standard` or `critical`: what the definition says or, if it says nothing, the operation."""
+        return self.definition.effect or str(self.plugin.options.get("effect", "standard"))
+
+    @cached_property
+    def on_interrupt(self) -> str:
+        """What becomes of it when the engine has died while it ran: `retry`, `fail`, or `ask` a person."""
+        if self.definition.on_interrupt is not None:
+            return self.definition.on_interrupt
+        if self.idempotent:
+            return "retry"
+        return "ask" if self.effect == "critical" else "fail"
 
     @cached_property
     def starts_workflows(self) -> bool:

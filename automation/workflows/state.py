@@ -178,6 +178,9 @@ class State:
             state.reason = body.get("reason")
             if "approval" in body:
                 state.approval, self.asks = body["approval"], True
+                if body.get("interrupted"):
+                    # What was agreed to before it began is not what is asked now.
+                    state.approved, state.interrupted = None, True
             state.held_by = body.get("held_by")
         elif kind in ("action_skipped", "action_cancelled"):
             state.status = ActionStatus.SKIPPED if kind == "action_skipped" else ActionStatus.CANCELLED

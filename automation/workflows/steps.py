@@ -18,6 +18,7 @@ from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.workflows.arrivals import Arrivals
+from automation.workflows.asking import INTERRUPTED
 from automation.workflows.consent import Consent
 from automation.workflows.durations import seconds_in
 from automation.workflows.each import Each
@@ -125,6 +126,9 @@ class Steps:
         """One attempt: journal its start, run it, note how it ended."""
         step = turn.step
         state = run.state.action(turn.key)
+        if state.approval is not None and turn.key != step.name and not await self._consent.given(run, step, turn.key):
+            # An item that was interrupted, and about which a person is asked.
+            return
         if state.verifying is not None:
             # Its work is done: a restart goes on with the verification.
             await self._attempt(run, turn, state.attempt, None)
@@ -174,15 +178,18 @@ class Steps:
         state = run.state.action(key)
         if state.status is not ActionStatus.RUNNING or key in run.executing:
             return
-        wanted = step.definition.on_interrupt or ("retry" if step.idempotent else "fail")
+        wanted = step.on_interrupt
         now = self._clock.now()
         if state.verifying is not None:
             run.note(now, "action_waiting", key, {"until": now, "reason": "interrupted; its verification goes on"})
         elif wanted == "retry" or (key == step.name and step.items is not None):
             run.note(now, "action_waiting", key, {"until": now, "reason": "interrupted; runs again"})
+        elif wanted == "ask":
+            self._consent.ask_interrupted(run, step, key)
+            run.fact(now, "action_execution", step.plugin.name, "interrupted", {"action": key})
+            self._gate.ended(run, key)
         else:
-            message = "the engine died while it ran; it may have done a part of its work"
-            run.note(now, "action_failed", key, {"error": {"type": "Interrupted", "message": message}})
+            run.note(now, "action_failed", key, {"error": {"type": "Interrupted", "message": INTERRUPTED}})
             run.fact(now, "action_execution", step.plugin.name, "interrupted", {"action": key})
             self._gate.ended(run, key)
 

@@ -125,3 +125,26 @@ def test_a_loop_goes_on_with_the_iteration_in_which_it_died(engines: Driver, fol
     assert keys in (["a", "a#2", "a#2", "a#3"], ["a", "a#2", "a#3"])
     assert kinds(record, "a").count("action_repeated") == 2
     assert len(begun(record, "b")) == 1
+
+
+@pytest.mark.parametrize("agree", [True, False])
+@pytest.mark.parametrize("further", [{}, {"for_each": [1]}], ids=["action", "item"])
+def test_a_person_decides_what_becomes_of_an_interrupted_action(
+    engines: Driver, folder: Path, further: dict[str, Any], agree: bool
+) -> None:
+    dies = act("dies", effect="critical", parameters={"die": True}, **further)
+    workflow = {"name": "w", "actions": [dies, act("after")]}
+    key = "dies[0]" if further else "dies"
+    engines.start("run_one", folder, workflow=workflow).until_killed()
+
+    engines.do("decide_one", folder, workflow=workflow, action=key, agree=agree)
+
+    record = the_one(folder)
+    assert record.state.status.value == ("succeeded" if agree else "failed")
+    assert len(begun(record, key)) == (2 if agree else 1)
+    assert len(set(begun(record, key))) == 1
+    assert len(begun(record, "after")) == (1 if agree else 0)
+    if not agree:
+        error = record.state.action(key).error or {}
+        assert error["type"] == "Interrupted"
+        assert "looked at it" in error["message"]

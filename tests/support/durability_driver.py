@@ -203,6 +203,18 @@ async def ask(folder: str, agree: bool = True, die: tuple[int, str] | None = Non
         say(done=True)
 
 
+async def decide_one(folder: str, workflow: dict[str, Any], action: str, agree: bool) -> None:
+    """Go on with a workflow, one action of which waits for a person: agree or not, and wait for its end."""
+    async with new_engine(folder) as engine:
+        await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        execution_id = await engine.start_workflow(workflow["name"], idempotency_key="the one")
+        while (await engine.get_workflow_status(execution_id)).value != "waiting":
+            await asyncio.sleep(0.01)
+        await engine.decide(execution_id, action, agree, reason="looked at it", actor="ann")
+        result = await engine.wait_for(execution_id)
+        say(status=result.status.value, error=result.error)
+
+
 async def run_family(folder: str, workflows: list[dict[str, Any]], die: tuple[int, str] | None = None) -> None:
     """Run the last of these workflows, which starts the others, to its end; the others may be interrupted."""
     async with new_engine(folder) as engine:
@@ -361,7 +373,7 @@ async def compact(folder: str, days: float, die: tuple[int, str] | None = None) 
 
 
 _TASKS: tuple[Task, ...] = (
-    *(load, keyed, publish, run_one, run_family, ask, endless, finish, alert),
+    *(load, keyed, publish, run_one, decide_one, run_family, ask, endless, finish, alert),
     *(full, full_backup, backup, guarded, compact),
 )
 TASKS: dict[str, Task] = {task.__name__: task for task in _TASKS}
