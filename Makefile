@@ -22,12 +22,15 @@ BIN := $(VENV)/bin
 # What follows `make test ARGS=`: arguments of pytest, such as ARGS='tests/unit -k alerts'.
 ARGS ?=
 PORT ?= 8080
+# How many engines `make soak` kills, at least.
+KILLS ?= 200
 
-.PHONY: help demo test lint types contract check docs serve bench clean
+.PHONY: help demo test soak lint types contract check docs serve bench clean
 
 help:  ## Say what there is
 	@echo 'make demo      run the demonstration: a service breaks and is repaired (less than two minutes)'
 	@echo "make test      run every test; a part of them: make test ARGS='tests/unit -k alerts'"
+	@echo 'make soak      kill engines $(KILLS) times and more, and check that nothing is lost or done twice (KILLS=$(KILLS))'
 	@echo 'make lint      ruff: mistakes and format'
 	@echo 'make types     mypy --strict'
 	@echo 'make contract  which room of the code may import which'
@@ -44,6 +47,10 @@ demo: .make/base
 
 test: .make/dev
 	@$(BIN)/python -m pytest $(ARGS)
+
+soak: .make/dev
+	@DURABILITY_KILLS=$(KILLS) DURABILITY_LIVES=$(KILLS) $(BIN)/python -m pytest \
+		tests/durability tests/unit/workflows/test_workflow_properties.py $(ARGS)
 
 lint: .make/dev
 	@echo 'ruff'

@@ -19,17 +19,25 @@ from automation.model.alert import AlertRule
 from automation.model.base import Definition
 from automation.model.schedule import ScheduleDefinition
 from automation.model.service import ServiceDefinition
-from automation.model.workflow import ActionDefinition, AlertTrigger, ScheduleTrigger, WorkflowDefinition
+from automation.model.workflow import (
+    ActionDefinition,
+    AlertTrigger,
+    AutomationLevel,
+    ScheduleTrigger,
+    WorkflowDefinition,
+)
 from automation.plugins import Kind, read_settings, registry, validation_problems
 from automation.schedules.cron import parse_cron
 from automation.sources.supervisor import check_source
 from automation.store import records, statements
 from automation.store.audit import Fact
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store, to_json
 from automation.triggers.rules import Index, Rule, rules_of, schedule_name
+from automation.workflows.asking import level_of
+from automation.workflows.compiler import compile_workflow
 from automation.workflows.manager import WorkflowManager
-from automation.workflows.plan import Plan, compile_workflow
+from automation.workflows.plan import Plan
 
 log = logging.getLogger("automation.catalogue")
 
@@ -50,7 +58,16 @@ class _Change:
 class Catalogue:
     """All definitions of an engine."""
 
-    def __init__(self, store: Store, clock: Clock, index: Index, alerts: AlertBook, services: Services) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        index: Index,
+        alerts: AlertBook,
+        services: Services,
+        level: AutomationLevel = AutomationLevel.AUTONOMOUS,
+    ) -> None:
+        self._level = level
         self._store = store
         self._clock = clock
         self._index = index
@@ -109,12 +126,20 @@ class Catalogue:
         names = {workflow.name for workflow in wanted.workflows}
         services = {service.name for service in wanted.services} | set(self._services.names())
         for place, workflow in enumerate(wanted.workflows):
-            problems += _problems_of(lambda w=workflow, p=place: compile_workflow(w, path=f"workflows[{p}]"))
+            problems += _workflow_problems(workflow, f"workflows[{place}]")
+            if workflow.level is not None and level_of(self._level, workflow) is not workflow.level:
+                message = f"{workflow.level.value} asks less than the configured level {self._level.value}, which holds"
+                problems.append(Problem(f"workflows[{place}].level", message, severity="warning"))
             for index, action in enumerate(workflow.actions):
-                service = action.parameters.get("service_name")
+                path = f"workflows[{place}].actions[{index}].parameters"
+                service, child = action.parameters.get("service_name"), action.parameters.get("workflow")
                 if isinstance(service, str) and "${" not in service and service not in services:
-                    path = f"workflows[{place}].actions[{index}].parameters.service_name"
-                    problems.append(Problem(path, f"no service {service!r} is defined", severity="warning"))
+                    text = f"no service {service!r} is defined"
+                    problems.append(Problem(f"{path}.service_name", text, severity="warning"))
+                known = child in names or "${" in str(child) or self.workflows.get_workflow(str(child)) is not None
+                if action.action_type == "flow.workflow" and isinstance(child, str) and not known:
+                    text = f"there is no workflow {child!r} yet"
+                    problems.append(Problem(f"{path}.workflow", text, severity="warning"))
         for place, rule in enumerate(wanted.alerts):
             path = f"alerts[{place}]"
             if rule.actions and rule.name in names:
@@ -284,6 +309,13 @@ def workflow_of(rule: AlertRule) -> WorkflowDefinition | None:
 def _plan_of(rule: AlertRule, path: str = "") -> Plan | None:
     definition = workflow_of(rule)
     return compile_workflow(definition, path=path) if definition else None
+
+
+def _workflow_problems(workflow: WorkflowDefinition, path: str) -> Iterable[Problem]:
+    try:
+        return _under(path, compile_workflow(workflow).warnings)
+    except DefinitionError as error:
+        return _under(path, error.problems)
 
 
 def _check_alert(rule: AlertRule, path: str) -> None:

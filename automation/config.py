@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast, get_args
 
@@ -17,34 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from automation.errors import ConfigurationError
+from automation.model.approval import Approvals
+from automation.model.database import Store as Store
+from automation.model.guardrail import Guardrails
+from automation.model.performance import Performance
+from automation.model.retention import Retention
+from automation.model.roles import ROLES
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
 
 PREFIX = "AUTOMATION_"
-
-ROLES: Mapping[str, tuple[str, ...]] = {
-    "automation_admin": (
-        "workflows:create",
-        "workflows:execute",
-        "workflows:delete",
-        "actions:execute_critical",
-        "system:admin",
-    ),
-    "automation_operator": (
-        "workflows:execute",
-        "workflows:view",
-        "actions:execute_standard",
-        "alerts:acknowledge",
-        "alerts:view",
-        "metrics:view",
-        "events:publish",
-        "events:view",
-    ),
-    "automation_viewer": ("workflows:view", "metrics:view", "alerts:view", "events:view"),
-    "automation_source": ("events:publish",),
-}
-"""The roles that exist without configuration: those of the specification, with what their work needs beside it
-(events are named nowhere in it), and one for senders of events such as Alertmanager."""
 
 AuditKind = Literal[
     "workflow_execution",
@@ -118,6 +99,8 @@ class Audit(Section):
     """Whether audit rows are written."""
     events_to_audit: tuple[AuditKind, ...] = AUDITABLE
     """Which kinds of rows are written."""
+    retention_days: Annotated[float, Field(ge=1)] = 2555
+    """How many days audit rows are kept; the chain goes on to verify when older ones are deleted."""
 
 
 class Events(Section):
@@ -150,17 +133,6 @@ class Http(Section):
 
     allow_private_addresses: bool = True
     """Whether actions may call loopback and private addresses; link-local ones (cloud metadata) are always refused."""
-
-
-class Store(Section):
-    """How the database is used."""
-
-    lease_seconds: Annotated[float, Field(ge=2)] = 15.0
-    """After how long without a heartbeat another node takes over the work of a silent one."""
-    busy_timeout_seconds: Annotated[float, Field(ge=0)] = 5.0
-    """How long to wait for a locked SQLite file."""
-    max_pending: Annotated[int, Field(ge=100)] = 20_000
-    """How many writes may wait for the writer before callers are held back."""
 
 
 class Logs(Section):
@@ -224,11 +196,13 @@ class AutomationConfig(BaseSettings):
     level: AutomationLevel = AutomationLevel.INTELLIGENT
     """How much is done without asking; `manual` only proposes what triggers would have started."""
     max_concurrent_actions: Annotated[int, Field(ge=1)] = 10
-    """How many actions run at the same time."""
+    """How many actions run at the same time. Those of critical workflows have as many places of their own."""
     retry_attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """How often a failing action is tried in all, where its definition does not say."""
     timeout_seconds: Annotated[float, Field(gt=0)] = 300
     """The limit for one attempt of an action, where its definition does not say."""
+    verify_within_seconds: Annotated[float, Field(ge=0)] = 0
+    """How long the condition of a `verify` may take to become true, where it does not say."""
     monitoring_interval: Annotated[float, Field(gt=0)] = 30
     """Seconds between two rounds of health checks and metric collection."""
     enable_predictive_scaling: bool = True
@@ -236,7 +210,8 @@ class AutomationConfig(BaseSettings):
     enable_ml_optimization: bool = True
     """Accepted so that configurations of the specification load; nothing in this version optimises yet."""
     database_url: str | None = None
-    """`sqlite:///path` (three slashes relative, four absolute); by default `automation.db` in `data_dir`."""
+    """`sqlite:///path` (three slashes relative, four absolute) or `postgresql://user:password@host:port/database`; by
+    default the file `automation.db` in `data_dir`."""
     data_dir: Path = Path("automation-data")
     """Where the database, tokens, logs of processes and their records are kept; made when first needed."""
     definitions: Path | None = None
@@ -255,8 +230,16 @@ class AutomationConfig(BaseSettings):
     """Outgoing HTTP of actions."""
     store: Store = Store()
     """How the database is used."""
+    retention: Retention = Retention()
+    """How long what is over is kept."""
     logs: Logs = Logs()
     """The engine's own log."""
+    performance: Performance = Performance()
+    """How much runs at a time, and how."""
+    guardrails: Guardrails = Guardrails()
+    """What holds actions back."""
+    approvals: Approvals = Approvals()
+    """How people are asked, where a definition does not say."""
 
     def __init__(self, **values: Any) -> None:
         try:

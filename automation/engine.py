@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from automation.actions.builtin.notification import Notifier as NotifierProtocol
+from automation.actions.builtin.workflow import SubWorkflows
+from automation.actions.call import Middleware
+from automation.actions.circuits import Breakers
 from automation.actions.context import Resources
 from automation.actions.executor import Executor
 from automation.alerts.book import AlertBook
 from automation.catalogue import Catalogue
-from automation.clock import Clock, RealClock
+from automation.clock import Clock, RealClock, VirtualClock
 from automation.config import AutomationConfig
 from automation.definitions import Definitions
 from automation.errors import Conflict, EngineStopped
@@ -22,27 +25,39 @@ from automation.model.alert import AlertRule
 from automation.model.event import Event, EventReceipt
 from automation.model.execution import ExecutionContext, ExecutionResult, WorkflowStatus
 from automation.model.metric import Sample
-from automation.model.workflow import AutomationLevel, WorkflowDefinition
+from automation.model.workflow import WorkflowDefinition
 from automation.monitoring.metrics import MetricStore
 from automation.notifications.notifier import Notifier
 from automation.queries import Queries
+from automation.retention.keeper import Keeper
+from automation.schedules.cron import parse_cron
 from automation.security.secrets import Secrets
 from automation.security.tokens import Tokens
 from automation.store import executions
+from automation.store.executions import Asked
+from automation.store.statement import Op
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.rules import Rule
 from automation.watching import Watching
+from automation.workflows.approvals import Approvals
+from automation.workflows.consent import Consent
+from automation.workflows.control import Executions
+from automation.workflows.dryrun import Judge
+from automation.workflows.family import Family
+from automation.workflows.gate import Gate
+from automation.workflows.guards import Guards
 from automation.workflows.manager import WorkflowManager
-from automation.workflows.plan import Plan
+from automation.workflows.plan import Plan, Step
 from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
-from automation.workflows.starts import Cause, Starter
-from automation.workflows.state import Scope, State
+from automation.workflows.seats import Seats
+from automation.workflows.starts import Cause, Starter, check_conditions
 from automation.workflows.steps import Defaults, Surroundings
+from automation.workflows.waits import Waits
 
 log = logging.getLogger("automation")
 
@@ -50,44 +65,87 @@ log = logging.getLogger("automation")
 class AutomationEngine:
     """Watches, decides and acts. Use it as `async with AutomationEngine(config) as engine`."""
 
-    def __init__(self, config: AutomationConfig | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        config: AutomationConfig | None = None,
+        *,
+        clock: Clock | None = None,
+        middleware: Sequence[Middleware] = (),
+    ) -> None:
+        """`middleware` is run around each attempt of each action, inside of the engine's own."""
         self.config = config = config or AutomationConfig()
         self.clock = clock = clock or RealClock()
         self.metrics = Metrics()
         self.changes = Changes()
         self.resources = Resources()
-        self.store = Store(config.database, config.store, config.audit)
+        self.store = Store.of(config)
         self.metrics.watch_store(lambda: self.store.commits, lambda: self.store.pending)
+        if isinstance(clock, VirtualClock):
+            clock.watch(lambda: self.store.under_way)
         self.queries = Queries(self.store)
         self.secrets = Secrets(config.data_dir / "secrets")
         self.tokens = Tokens(self.store, config.security, clock)
         self.services = Services(config.data_dir / "services", clock)
         self.metric_store = MetricStore()
-        self._executor = Executor(self.metrics, config.max_concurrent_actions)
-        surroundings = Surroundings(
-            self.store, self._executor, clock, self.metrics, self.changes, self.resources, self.secrets
+        self._executor = self._build_executor(config, clock, middleware)
+        self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
+        self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
+        self._awaited = Waits(self.store, clock)
+        self._consent = Consent(self.store, clock, config.level, config.approvals)
+        defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
+        self._recovery = Recovery(
+            self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._call, self._awaited
         )
-        defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds)
-        self._recovery = Recovery(self.store, clock, config.store.lease_seconds, self._launch, self._interrupt)
-        self._runner = Runner(surroundings, defaults, self._recovery.poke)
-        self._starter = Starter(surroundings, self._runner, self._recovery, self._plan)
+        self._runner = Runner(self._surroundings(), defaults, self._recovery.poke)
+        self._awaited.deliver = self._runner.deliver
+        self.guardrails.on_release += [self._runner.wake, self._recovery.poke]
+        self._seats = Seats(self.store, clock, self._recovery, self._launch)
+        self._runner.look_for_seat = self._seats.look
+        self._recovery.rounds.append(self._seats.look_everywhere)
+        self._starter = Starter(self._surroundings(), self._runner, self._recovery, self._seats, self._plan)
+        self.approvals = Approvals(self.store, clock, self.changes, self._consent)
+        self.approvals.wakes(self._runner, self._recovery)
+        self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter, self.approvals)
+        self.executions.order = self._order
         self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
+        self._dispatcher.awaited = self._awaited
         self._dispatcher.retain = config.events.retain
-        self._dispatcher.proposes = config.level is AutomationLevel.MANUAL
+        self._consent.announce = self._dispatcher.announce
+        self._build_watching(config, clock)
+        self.metrics.before_render.append(self._refresh_metrics)
+        self._exit: AsyncExitStack | None = None
+
+    def _build_executor(self, config: AutomationConfig, clock: Clock, middleware: Sequence[Middleware]) -> Executor:
+        """What runs single actions."""
+        breaking = config.performance.circuit_breaker
+        self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
+        self.breakers.redact = self.secrets.redactor.redact
+        return Executor(
+            self.metrics,
+            clock,
+            config.max_concurrent_actions,
+            config.performance,
+            (*self.breakers.middleware, *middleware),
+            max_result_bytes=config.store.max_result_bytes,
+        )
+
+    def _build_watching(self, config: AutomationConfig, clock: Clock) -> None:
+        """What sees the world and tells people of it."""
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
         self.alerts.latest = self._latest
         self._dispatcher.companions.append(self.alerts.external)
-        self.catalogue = Catalogue(self.store, clock, self._dispatcher.index, self.alerts, self.services)
+        self.catalogue = Catalogue(self.store, clock, self._dispatcher.index, self.alerts, self.services, config.level)
         self.watching = Watching(
             self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
         )
+        self._retention = Keeper(self.store, clock, config, self.metrics)
         limits = HttpLimits(config.http.allow_private_addresses)
         self.notifier = Notifier(self.store, config.notifications, clock, limits, self._count_notification)
         self.resources.provide(Services, self.services)
         self.resources.provide(HttpLimits, limits)
         self.resources.provide(NotifierProtocol, self.notifier)
-        self.metrics.before_render.append(self._refresh_metrics)
-        self._exit: AsyncExitStack | None = None
+        family = Family(self.store, clock, self._runner, self._recovery, self._starter)
+        self.resources.provide(SubWorkflows, family)
 
     @property
     def hindrances(self) -> list[str]:
@@ -103,6 +161,11 @@ class AutomationEngine:
         """The registered workflows."""
         return self.catalogue.workflows
 
+    @property
+    def judge(self) -> Judge:
+        """Says what would hold a step back now, for a dry run."""
+        return self._judge
+
     async def start(self, *, watch: bool = True) -> None:
         """Open the database, take up what an earlier engine left, begin to watch. Raises StoreError.
 
@@ -117,9 +180,15 @@ class AutomationEngine:
             await self.store.open()
             stack.push_async_callback(self.store.close)
             stack.callback(self._executor.close)
+            await self.breakers.start()
+            stack.push_async_callback(self.breakers.stop)
+            await self._awaited.load()
+            await self.guardrails.open(self._recovery.node)
+            stack.push_async_callback(self.guardrails.close)
             await self._recovery.start()
             stack.push_async_callback(self._recovery.stop)
             stack.push_async_callback(self._runner.stop, 5.0)
+            stack.push_async_callback(self._seats.stop)
             await self.alerts.start()
             stack.push_async_callback(self.alerts.stop)
             stack.push_async_callback(self.tokens.close)
@@ -130,6 +199,8 @@ class AutomationEngine:
                 await self.watching.follow_schedules(self.catalogue.schedules)
                 await self.watching.start()
                 stack.push_async_callback(self.watching.stop)
+                self._retention.start()
+                stack.push_async_callback(self._retention.stop)
             self._exit = stack.pop_all()
 
     async def stop(self) -> None:
@@ -183,8 +254,8 @@ class AutomationEngine:
 
         The same key again gives the same execution; with other inputs it raises DuplicateKey.
         """
-        plan, variables, cause = await self._order(workflow_name, context, idempotency_key)
-        return await self._starter.start(plan, variables, cause)
+        started = await self.executions.start(workflow_name, context, idempotency_key=idempotency_key)
+        return started.execution_id
 
     async def wait_for(self, execution_id: str) -> ExecutionResult:
         """Wait for the end of an execution."""
@@ -199,14 +270,14 @@ class AutomationEngine:
     async def cancel(self, execution_id: str, reason: str = "", *, actor: str = "local") -> None:
         """End an execution: running handlers are cancelled, cleanup runs. Raises NotFound, Conflict if it has ended."""
         self._running()
-        await self._starter.cancel(execution_id, reason, actor)
+        await self.executions.cancel(execution_id, reason, actor=actor)
 
     async def decide(
         self, execution_id: str, action: str | None, agreed: bool, *, reason: str = "", actor: str = "local"
     ) -> None:
         """Approve or deny a proposed execution, or an action that waits for approval. Raises NotFound, Conflict."""
         self._running()
-        await self._starter.decide(execution_id, action, agreed, reason, actor)
+        await self.executions.decide(execution_id, action, agreed, reason=reason, actor=actor)
 
     async def publish(self, event: Event) -> EventReceipt:
         """Take an event in. Returns when it and all it starts are on disk; raises InputError."""
@@ -236,7 +307,7 @@ class AutomationEngine:
         self._running()
         end = self.clock.monotonic() + timeout
         while True:
-            if not self._runner.runs and self._recovery.recovered:
+            if not self._runner.runs and not self._seats.busy and self._recovery.recovered:
                 left = await executions.unfinished_count(self.store) - len(self._recovery.blocked)
                 if left <= 0:
                     return
@@ -262,12 +333,7 @@ class AutomationEngine:
         context = context or ExecutionContext()
         plan = self._plan(name)
         if plan.conditions:
-            state = State(())
-            state.variables, state.event = dict(context.variables), context.event
-            for condition in plan.conditions:
-                # What is unknown here speaks of events, and nobody has to invent one to start a workflow by hand.
-                if condition.evaluate(Scope(state)) is False:
-                    raise Conflict(f"workflow {name!r} does not start: its condition {condition.text!r} is false")
+            check_conditions(plan, context.variables, context.event)
         return plan, context.variables, Cause(context.actor, "asked for", context.event, key)
 
     async def _save(self, actor: str = "local", keep: bool = False) -> None:
@@ -277,6 +343,25 @@ class AutomationEngine:
             await self.watching.follow_schedules(self.catalogue.schedules)
             self._recovery.poke()
             self.changes.tell("definitions", "")
+
+    async def _announce(self, event: Event, ops: Sequence[Op]) -> None:
+        await self._dispatcher.publish(event, also=ops)
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            self.store,
+            self._executor,
+            self.clock,
+            self.metrics,
+            self.changes,
+            self.resources,
+            self.secrets,
+            self.metric_store,
+            self.guardrails,
+            self._gate,
+            self._awaited,
+            self._consent,
+        )
 
     def _refresh_metrics(self) -> None:
         for service, percent in self.watching.monitor.availability().items():
@@ -292,10 +377,17 @@ class AutomationEngine:
     def _plan(self, name: str) -> Plan:
         return self.catalogue.workflows.plan(name)
 
-    def _interrupt(self, execution_id: str, reason: str) -> None:
-        run = self._runner.runs.get(execution_id)
-        if run is not None:
-            run.interrupt(WorkflowStatus.CANCELLED, reason)
+    def _judge(self, plan: Plan, step: Step, parameters: Any) -> str | None:
+        refusal = self._gate.foresee(plan, step, parameters)
+        if refusal is not None:
+            return str(refusal)
+        return self.breakers.foresee(step.plugin, parameters, plan.name, step.name)
+
+    def _heed(self, asked: Asked) -> None:
+        self._runner.heed(asked)
+
+    def _call(self, execution_id: str) -> None:
+        self._runner.call(execution_id)
 
     def _launch(self, run: Run) -> None:
         self._runner.launch(run)

@@ -19,9 +19,15 @@
     │   └── AuditError            the audit chain does not verify
     ├── ActionError               what a handler raises, and what a run records
     │   ├── Refused               will not work however often it is tried
+    │   │   └── GuardrailRefused  a guardrail holds the action back
     │   ├── TryLater              may work later                          (retryable)
+    │   │   └── BreakerOpen       it kept failing, and is left alone now  (retryable)
+    │   ├── NotFaked              a test has no outcome for it, and it is not run for real
     │   ├── ActionTimeout         took longer than its limit              (retryable)
-    │   └── ActionCrashed         the handler raised something else       (retryable)
+    │   ├── ActionCrashed         the handler raised something else       (retryable)
+    │   ├── RepeatExhausted       its `repeat` ran it to the limit in vain
+    │   ├── ChildFailed           the workflow that it has started did not succeed
+    │   └── VerificationFailed    did its work, and its `verify` was not true (retryable)
     └── EngineStopped             the engine is not running
 
 A class's docstring is its message; its constructor's keywords fill it in and stay readable as attributes.
@@ -166,6 +172,14 @@ class Refused(ActionError):
     """It will not work however often it is tried."""
 
 
+class GuardrailRefused(Refused):
+    """guardrail {guardrail}: {reason}"""
+
+
+class NotFaked(ActionError):
+    """A test has no outcome for this operation, and it is not run for real."""
+
+
 class TryLater(ActionError):
     """It may work later. `after` is the least number of seconds to wait, where the other side said so."""
 
@@ -173,6 +187,10 @@ class TryLater(ActionError):
 
     def __init__(self, message: str | None = None, *, after: float | None = None, **details: Any) -> None:
         super().__init__(message, after=after, **details)
+
+
+class BreakerOpen(TryLater):
+    """{operation} on {target} has failed {failures} times in a row; it is tried again in {after:.0f} s"""
 
 
 class ActionTimeout(ActionError):
@@ -183,6 +201,20 @@ class ActionTimeout(ActionError):
 
 class ActionCrashed(ActionError):
     """The handler raised an error that is not an ActionError."""
+
+    retryable = True
+
+
+class RepeatExhausted(ActionError):
+    """was run {times} times, and {until!r} is still not true"""
+
+
+class ChildFailed(ActionError):
+    """The workflow that it has started did not succeed. `execution_id` names the other execution."""
+
+
+class VerificationFailed(ActionError):
+    """It has done its work, but what had to be true afterwards was not."""
 
     retryable = True
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from automation.errors import DefinitionError, NotFound, Problem
 
 Effect = Literal["read", "standard", "critical"]
+Runs = Literal["loop", "thread", "process"]
 Kind = Literal["action", "undo", "source", "channel", "platform", "collector"]
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,11 +45,15 @@ class Plugin:
     function: Callable[..., Any]
     settings: type[BaseModel]
     options: Mapping[str, Any] = field(default_factory=dict)
-    asynchronous: bool = field(init=False)
-    """Whether it is an `async def`."""
+    runs: Runs = field(init=False, compare=False)
+    """Where it is called: on the event loop, in a thread, in another process."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "asynchronous", inspect.iscoroutinefunction(self.function))
+        if inspect.iscoroutinefunction(self.function):
+            runs: Runs = "loop"
+        else:
+            runs = "process" if self.options.get("cpu_bound") else "thread"
+        object.__setattr__(self, "runs", runs)
 
     @property
     def home(self) -> tuple[str, str]:
@@ -212,21 +217,42 @@ def plugin(kind: Kind, name: str, **options: Any) -> Callable[[F], F]:
     """Register the decorated function as a plug-in of this kind."""
 
     def register(function: F) -> F:
-        registry.add(Plugin(kind, name, function, settings_model(function), options))
+        model = settings_model(function)
+        target = options.get("target")
+        if isinstance(target, str) and target not in model.model_fields:
+            raise TypeError(f"{kind} {name}: its target {target!r} is not a parameter of {model.__name__}")
+        registry.add(Plugin(kind, name, function, model, options))
         return function
 
     return register
 
 
+Target = str | Callable[[Mapping[str, Any]], str]
+"""What says what an action acts on: the name of a parameter, or a function of the parameters."""
+
+
 def action(
-    name: str, *, idempotent: bool = False, effect: Effect = "standard", cpu_bound: bool = False
+    name: str,
+    *,
+    idempotent: bool = False,
+    effect: Effect = "standard",
+    cpu_bound: bool = False,
+    target: Target | None = None,
+    touches: Callable[..., int] | None = None,
+    guarded: bool = True,
 ) -> Callable[[F], F]:
     """Register a handler for an operation: `async def f(params: Model, context: ActionContext) -> result`.
 
     A plain function runs in a thread; with `cpu_bound=True`, in a process. `effect` says what it does to the world
     (`read`, `standard`, `critical`); `idempotent` that running it twice with one idempotency key is as running it once.
+    `target` says what it acts on, for guardrails and circuit breakers: by default the first of the parameters
+    `service_name`, `target` and `subject` that is given. `touches(parameters, service, replicas)` says how many of a
+    service's replicas it acts on; by default all. With `guarded=False` no guardrail ever holds it back: for telling
+    people.
     """
-    return plugin("action", name, idempotent=idempotent, effect=effect, cpu_bound=cpu_bound)
+    further: dict[str, Any] = {} if guarded else {"guarded": False}
+    further |= {key: value for key, value in (("target", target), ("touches", touches)) if value is not None}
+    return plugin("action", name, idempotent=idempotent, effect=effect, cpu_bound=cpu_bound, **further)
 
 
 def undo(name: str) -> Callable[[F], F]:

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from automation.errors import NotFound, Problem
 from automation.model.alert import Alert, AlertState
-from automation.model.execution import ActionRun, Execution, JournalEntry, WorkflowStatus
-from automation.model.workflow import WorkflowDefinition
+from automation.model.execution import Execution, ExecutionDetail, WorkflowStatus
 from automation.store import alerts, events, executions, records
 from automation.store.alerts import Notification
 from automation.store.events import Decision, StoredEvent
-from automation.store.executions import Node
+from automation.store.executions import COUNTED, Node
 from automation.store.pages import LIMIT, Page
-from automation.store.records import AuditRow
+from automation.store.records import AuditRow, Version
 from automation.store.store import Store
-from automation.workflows.starts import fold_stored
+from automation.workflows.control import detail_of
 
-
-@dataclass(frozen=True, slots=True)
-class ExecutionDetail:
-    """All that is known of one execution."""
-
-    execution: Execution
-    definition: WorkflowDefinition
-    actions: tuple[ActionRun, ...]
-    variables: dict[str, Any]
-    event: dict[str, Any] | None
-    journal: tuple[JournalEntry, ...]
+__all__ = ["COUNTED", "EventDetail", "Queries"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +41,16 @@ class Queries:
             raise NotFound(kind="execution", name=execution_id)
         return found
 
-    async def execution_detail(self, execution_id: str) -> ExecutionDetail:
-        """All that is known of one execution."""
-        stored = await executions.load(self._store, execution_id)
-        if stored is None:
-            raise NotFound(kind="execution", name=execution_id)
-        state = fold_stored(stored)
-        definition = WorkflowDefinition.model_validate_json(stored.definition)
-        return ExecutionDetail(stored.execution, definition, state.runs(), state.variables, state.event, stored.entries)
+    async def execution_detail(self, execution_id: str, *, whole: bool = False) -> ExecutionDetail:
+        """All that is known of one execution; unless `whole`, a `LargeValue` stands for each value that is large."""
+        return await detail_of(self._store, execution_id, whole=whole)
+
+    async def large_value(self, execution_id: str, sha256: str) -> bytes:
+        """The JSON of a large value of an execution."""
+        found = await executions.large_value(self._store, execution_id, sha256)
+        if found is None:
+            raise NotFound(kind="large value of this execution", name=f"sha256:{sha256}")
+        return found
 
     async def executions(
         self,
@@ -74,8 +64,23 @@ class Queries:
         return await executions.page(self._store, workflow=workflow, status=status, cursor=cursor, limit=limit)
 
     async def execution_counts(self) -> dict[WorkflowStatus, int]:
-        """How many executions there are in each status."""
+        """How many executions there are in each status; COUNTED + 1 stands for more than that."""
         return await executions.counts(self._store)
+
+    async def versions(self, workflow: str) -> list[Version]:
+        """The versions of a workflow that were ever registered, the newest first, without their bodies."""
+        found = await records.versions(self._store, "workflow", workflow)
+        if not found:
+            raise NotFound(kind="workflow", name=workflow)
+        return found
+
+    async def version(self, workflow: str, version: str) -> Version:
+        """One version of a workflow, by its id or enough of the beginning of that to name one."""
+        found = await records.versions(self._store, "workflow", workflow, prefix=version)
+        if len(found) != 1:
+            known = "there are several versions that begin with" if found else "there is no version"
+            raise NotFound(f"{known} {version!r} of workflow {workflow!r}", kind="version", name=version)
+        return found[0]
 
     async def event(self, event_id: str, source: str | None = None) -> EventDetail:
         """An event and what became of it."""

@@ -36,9 +36,10 @@ test_db_connection.__test__ = False  # type: ignore[attr-defined]
 
 async def _try(url: str, config: AutomationConfig) -> str:
     backend = backend_of(url, config.store)
-    if not backend.path.exists() and backend.path.parent.is_dir():
+    missing = backend.absent()
+    if missing is not None:
         await backend.close()
-        raise ConfigurationError(f"there is no file {backend.path}; the engine makes it when it first starts")
+        raise ConfigurationError(missing)
     began = time.perf_counter()
     await backend.open()
     try:
@@ -47,8 +48,10 @@ async def _try(url: str, config: AutomationConfig) -> str:
         await backend.close()
     took = (time.perf_counter() - began) * 1000
     if version is None:
-        raise StoreError(f"{backend.path} has no tables of automation; the engine makes them when it first starts")
+        raise StoreError(f"{backend.place} has no tables of automation; the engine makes them when it first starts")
     if version > schema.HEAD:
-        raise StoreError(f"{backend.path} has schema {version}; this version of automation knows {schema.HEAD} at most")
+        raise StoreError(
+            f"{backend.place} has schema {version}; this version of automation knows {schema.HEAD} at most"
+        )
     note = "" if version == schema.HEAD else f", which the next start migrates to {schema.HEAD}"
-    return f"{backend.path} can be read and written (schema {version}{note}; {took:.0f} ms)"
+    return f"{backend.place} can be read and written (schema {version}{note}; {took:.0f} ms)"

@@ -21,7 +21,7 @@ from automation.monitoring.monitor import Monitor, Outlets, Watch
 from automation.schedules.scheduler import Scheduler
 from automation.sources.supervisor import SourceSupervisor
 from automation.store import records, statements
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store
 
 log = logging.getLogger("automation.watching")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import timeit
-from pathlib import Path
 
 from automation.conditions import compile_condition
 from benchmarks.figures import Figure, Outcome
+from benchmarks.setting import Setting
 
 FOUR = 'cpu_usage > 80 AND latency > 250ms AND region IN ["eu", "us"] AND NOT maintenance'
 CASES = {
@@ -18,9 +18,9 @@ CASES = {
 }
 
 
-def run(folder: Path, quick: bool) -> Outcome:
+def run(setting: Setting) -> Outcome:
     """The least of several rounds: what disturbs a measurement only ever adds to it."""
-    number, rounds = (20_000, 3) if quick else (200_000, 9)
+    number, rounds = (20_000, 3) if setting.quick else (200_000, 9)
     figures = []
     plain = _python(number, rounds)
     for name, (text, names) in CASES.items():

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from sqlalchemy import func, select
 
-from automation import ActionContext, AutomationConfig, AutomationEngine, AutomationLevel, WorkflowDefinition, action
+from automation import (
+    ActionContext,
+    AutomationConfig,
+    AutomationEngine,
+    AutomationLevel,
+    ExecutionContext,
+    WorkflowDefinition,
+    WorkflowStatus,
+    action,
+)
+from automation.store.tables import executions
 
 
 class Work(BaseModel):
@@ -44,14 +56,32 @@ THREE = WorkflowDefinition.model_validate(
 )
 
 
-def engine(folder: Path, name: str, **settings: Any) -> AutomationEngine:
-    """An engine with a database of its own in the folder."""
-    place = folder / name
-    place.mkdir(parents=True)
+def engine(folder: Path, url: str, **settings: Any) -> AutomationEngine:
+    """An engine on this database, with a folder for all else that it keeps."""
     config = AutomationConfig(
-        database_url=f"sqlite:///{place}/automation.db",
-        data_dir=place / "data",
-        level=AutomationLevel.AUTONOMOUS,
-        **{"max_concurrent_actions": 64, **settings},
+        **{
+            "database_url": url,
+            "data_dir": folder / "data",
+            "level": AutomationLevel.AUTONOMOUS,
+            "max_concurrent_actions": 64,
+            **settings,
+        }
     )
     return AutomationEngine(config)
+
+
+async def until_ready(engine: AutomationEngine) -> None:
+    """Return when all that an earlier engine left was looked at."""
+    while engine.hindrances:  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.002)
+
+
+async def count(engine: AutomationEngine, status: WorkflowStatus) -> int:
+    """How many executions have this status, all of them: what `queries` counts ends at some thousands."""
+    query = select(func.count()).select_from(executions).where(executions.c.status == status.value)
+    return int((await engine.store.fetch(query))[0][0])
+
+
+def numbered(number: int) -> ExecutionContext:
+    """The inputs of `three`."""
+    return ExecutionContext(variables={"number": number})

@@ -46,8 +46,8 @@ class Outcome:
 
     def table(self) -> str:
         """For people."""
-        width = max(len(figure.name) for figure in self.figures)
-        numbers = max(len(figure.text) for figure in self.figures)
+        width = max((len(figure.name) for figure in self.figures), default=0)
+        numbers = max((len(figure.text) for figure in self.figures), default=0)
         lines = [f"{self.name}: {self.title}"]
         lines += [
             f"  {figure.name:<{width}}  {figure.text:>{numbers}}  {figure.note}".rstrip() for figure in self.figures

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.figures import Figure, Outcome, median
+from benchmarks.setting import Setting
 
 STATEMENTS = {
     "import automation": "import automation",
@@ -49,13 +50,13 @@ print(json.dumps([taken, len(sys.modules), [name for name in {heavy!r} if name i
 """
 
 
-def run(folder: Path, quick: bool) -> Outcome:
+def run(setting: Setting) -> Outcome:
     """Medians over fresh interpreters, beside an interpreter that imports nothing."""
     figures, loaded = [], {}
     for name, statement in STATEMENTS.items():
         taken, modules = [], 0
-        for _ in range(3 if quick else 11):
-            seconds, modules, loaded[name] = _once(statement, folder)
+        for _ in range(3 if setting.quick else 11):
+            seconds, modules, loaded[name] = _once(statement, setting.folder)
             taken.append(seconds)
         figures.append(Figure(name, median(taken) * 1000, "ms", f"{modules} modules"))
     facts = {f"heavy after {name!r}": ", ".join(modules) or "none" for name, modules in loaded.items()}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, Outcome, median, percentile
+from benchmarks.setting import Setting
 
 
 def cores() -> int:
@@ -18,8 +19,9 @@ def cores() -> int:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """Cores, processor, versions, load, and how long the disk takes."""
+    """Cores, processor, versions, load, and how long the disk and a fixed loop of Python take."""
     disk = flush_seconds(folder)
+    python = [python_seconds() for _ in range(5)]
     return {
         "cores": cores(),
         "processor": _processor(),
@@ -27,6 +29,8 @@ def describe(folder: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "load_1m": round(os.getloadavg()[0], 2),
+        "python_loop_ms": round(min(python) * 1000, 2),
+        "python_loop_ms_worst": round(max(python) * 1000, 2),
         "fdatasync_ms_median": round(median(disk) * 1000, 3),
         "fdatasync_ms_p99": round(percentile(disk, 0.99) * 1000, 3),
         "folder": str(folder),
@@ -49,6 +53,20 @@ def flush_seconds(folder: Path, count: int = 100) -> list[float]:
     return taken
 
 
+def python_seconds() -> float:
+    """How long a fixed piece of plain Python takes: attributes, dictionaries, small objects, as the engine does.
+
+    Where it takes longer than it did, the machine is busy, and all figures are worse than they need be.
+    """
+    begin = time.perf_counter()
+    kept: dict[int, list[int]] = {}
+    for number in range(60_000):
+        kept.setdefault(number % 1000, []).append(number)
+    for values in kept.values():
+        values.sort(reverse=True)
+    return time.perf_counter() - begin
+
+
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -59,9 +77,9 @@ def _processor() -> str:
     return platform.processor() or "unknown"
 
 
-def run(folder: Path, quick: bool) -> Outcome:
+def run(setting: Setting) -> Outcome:
     """The disk alone: what no durable write can be quicker than."""
-    taken = flush_seconds(folder, 100 if quick else 1000)
+    taken = flush_seconds(setting.folder, 100 if setting.quick else 1000)
     figures = [
         Figure("write 4 KiB and fdatasync, median", median(taken) * 1000, "ms"),
         Figure("write 4 KiB and fdatasync, p99", percentile(taken, 0.99) * 1000, "ms"),

@@ -15,18 +15,19 @@ import psutil
 import yaml
 
 from benchmarks.figures import Figure, Outcome, median
+from benchmarks.setting import Setting
 
 WORKFLOWS = 100
 IDLE_SECONDS = 5.0
 
 
-def run(folder: Path, quick: bool) -> Outcome:
+def run(setting: Setting) -> Outcome:
     """Spawn it, ask `/readyz` until it answers 200, look at its memory and processor time after a few idle seconds."""
-    config = _write_definitions(folder)
+    config = _write_definitions(setting.folder)
     ready, memory, idle = [], [], []
     first = 0.0
-    for number in range(2 if quick else 5):
-        seconds, megabytes, share = _once(folder, config)
+    for number in range(2 if setting.quick else 5):
+        seconds, megabytes, share = _once(setting.folder, config)
         if number == 0:
             first = seconds
         else:

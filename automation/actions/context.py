@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -23,6 +25,18 @@ class Suspend(BaseException):
         super().__init__(until, reason)
         self.until = until
         self.reason = reason
+
+
+class Await(Suspend):
+    """Raised by a handler to be called again when what it waits for has come: for operations of the engine itself.
+
+    `wait` is the id of the stored wait; `what` says in a word what it waits for.
+    """
+
+    def __init__(self, wait: str, what: str, reason: str) -> None:
+        super().__init__(math.inf, reason)
+        self.wait = wait
+        self.what = what
 
 
 class Resources:
@@ -54,16 +68,33 @@ class ActionContext:
     attempt: int = 1
     started_at: float = 0.0
     """When the first attempt began, in seconds since the epoch; the same after a restart."""
+    iteration: int = 1
+    """Which run of it this is, where it has a `repeat`."""
     timeout_seconds: float = 300.0
     event: Mapping[str, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=RealClock)
     resources: Resources = field(default_factory=Resources)
     secret: Callable[[str], str] | None = None
+    cancellation: threading.Event | None = None
+    """Of a plain function in a thread: set when its result is not wanted any more."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether a plain function should end: its action was cancelled or its time is over.
+
+        Nobody can end a thread from outside, so what takes long looks here now and then. An `async def` is told by
+        `asyncio.CancelledError`, and the process of a CPU-bound one is killed.
+        """
+        return self.cancellation is not None and self.cancellation.is_set()
 
     @property
     def idempotency_key(self) -> str:
-        """The same for each attempt of this action, so that another system can recognise a repetition."""
-        return f"{self.execution_id}:{self.action}"
+        """The same for each attempt of this action, so that another system can recognise a repetition.
+
+        Each iteration of a `repeat` has its own.
+        """
+        key = f"{self.execution_id}:{self.action}"
+        return key if self.iteration == 1 else f"{key}#{self.iteration}"
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,26 +10,45 @@ from automation.actions.invoke import Invoker
 from automation.actions.middleware.guard import guard
 from automation.actions.middleware.measure import measure
 from automation.actions.middleware.slots import Slots, limit
-from automation.actions.middleware.storable import storable
+from automation.actions.middleware.storable import MAX_BYTES, storable
 from automation.actions.middleware.timeout import timeout
 from automation.actions.middleware.validate import validate
+from automation.clock import Clock
+from automation.model.performance import Performance
+from automation.plugins import Runs
 from automation.telemetry.metrics import Metrics
 
 
 class Executor:
     """Runs attempts of actions. The order of the middleware, outermost first, is the list below."""
 
-    def __init__(self, metrics: Metrics, max_concurrent_actions: int, further: Sequence[Middleware] = ()) -> None:
-        self.slots = Slots(max_concurrent_actions)
-        self._invoker = Invoker(processes=os.cpu_count() or 1)
+    def __init__(
+        self,
+        metrics: Metrics,
+        clock: Clock,
+        max_concurrent_actions: int,
+        performance: Performance,
+        further: Sequence[Middleware] = (),
+        *,
+        max_result_bytes: int = MAX_BYTES,
+    ) -> None:
+        now = clock.monotonic
+        one = not performance.async_execution
+        self.slots = Slots(1 if one else max_concurrent_actions, now, one_lane=one)
+        self._invoker = Invoker(performance.thread_pool_size, performance.process_pool_size)
+        outside: dict[Runs, Slots] = {
+            "thread": Slots(performance.thread_pool_size, now),
+            "process": Slots(performance.process_pool_size, now),
+        }
+        metrics.stray_threads.set_function(lambda: self._invoker.threads.stray)
         self._middleware: tuple[Middleware, ...] = (
             measure(metrics),
             guard(),
-            storable(),
+            storable(max_result_bytes),
             validate(),
-            limit(self.slots),
+            limit(self.slots, outside),
             *further,
-            timeout(),
+            timeout(metrics),
         )
         handler: Handler = self._invoker
         for middleware in reversed(self._middleware):

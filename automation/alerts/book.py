@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Protocol
 
 from automation.alerts.life import OPEN, Reading, follow
-from automation.clock import Clock, iso
+from automation.clock import Clock, iso, rest
 from automation.conditions import Condition, compile_condition
 from automation.errors import Conflict, NotFound
 from automation.model.alert import Alert, AlertRule, AlertState
@@ -18,7 +19,7 @@ from automation.model.event import Event, EventReceipt
 from automation.model.metric import UNITS, Sample
 from automation.store import alerts
 from automation.store.audit import Fact
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store, encode, to_json
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
@@ -60,6 +61,8 @@ class AlertBook:
         self._by_metric: dict[str, list[Watched]] = {}
         self._alerts: dict[str, Alert] = {}
         self._due: dict[str, tuple[float, Watched, Sample]] = {}
+        self._next_due = math.inf
+        self._sooner = asyncio.Event()
         self._locks: dict[str, asyncio.Lock] = {}
         self._task: asyncio.Task[None] | None = None
         self.latest: Latest = lambda name, subject: None
@@ -170,6 +173,8 @@ class AlertBook:
             due = watched.condition.next_check(reading.since, reading.at) if reading.since else None
             if step.alert.state is AlertState.PENDING and due is not None:
                 self._due[fingerprint] = (due, watched, sample)
+                if due < self._next_due:
+                    self._sooner.set()
             else:
                 self._due.pop(fingerprint, None)
             if step.transition is not None:
@@ -264,8 +269,13 @@ class AlertBook:
 
     async def _tick(self) -> None:
         """A duration runs out between samples too."""
+        now = self._clock.now()
         while True:
-            await self._clock.sleep(1.0)
+            self._sooner.clear()
+            # What was due at the last look and could not be evaluated then has to wait for the next.
+            self._next_due = min((due for due, _, _ in self._due.values() if due > now), default=math.inf)
+            # Looked at once a second all the same: the clock may be set meanwhile.
+            await rest(self._clock, self._next_due, 1.0, self._sooner)
             now = self._clock.now()
             for fingerprint, (due, watched, sample) in list(self._due.items()):
                 if self._rules.get(watched.rule.name) is not watched:

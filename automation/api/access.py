@@ -6,7 +6,9 @@ in the query, which ends up in logs and histories, and no `X-Forwarded-For`, whi
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from ipaddress import IPv6Address, ip_address
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from fastapi.routing import APIRoute
@@ -16,6 +18,8 @@ from automation.engine import AutomationEngine
 from automation.errors import Forbidden, InputError, Unauthenticated
 from automation.model.identity import Identity
 from automation.security.access import refuse, require
+
+T = TypeVar("T")
 
 COOKIE = "automation_session"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -77,6 +81,15 @@ async def identify(request: Request) -> Identity:
         await _note(request, identity, "same-origin")
         raise Forbidden("a session changes things only from this console's own pages", permission="same-origin")
     return identity
+
+
+async def audited(request: Request, identity: Identity, work: Awaitable[T]) -> T:
+    """What `work` gives. If it raises Forbidden, that is audited like a permission that a route demands."""
+    try:
+        return await work
+    except Forbidden as error:
+        await _note(request, identity, error.permission)
+        raise
 
 
 class Needs:

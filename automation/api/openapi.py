@@ -18,10 +18,12 @@ from automation.api.schemas import Schema, hoist
 TAGS = (
     {"name": "workflows", "description": "What there is to do, and starting it."},
     {"name": "executions", "description": "What was and is done: runs of workflows."},
+    {"name": "approvals", "description": "What people are asked, and what they answered."},
     {"name": "events", "description": "What happened, and what it led to."},
     {"name": "alerts", "description": "Conditions with a life, ours and those of other systems."},
     {"name": "webhooks", "description": "Events from other systems, in their own forms."},
     {"name": "records", "description": "Decisions, notifications, the audit chain, live changes."},
+    {"name": "guardrails", "description": "What holds actions back: the global stop, freeze windows, open circuits."},
     {"name": "services", "description": "What actions act on."},
     {"name": "tokens", "description": "Who may call."},
     {"name": "health", "description": "Whether the engine runs, is ready, and how it does."},

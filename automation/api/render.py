@@ -2,7 +2,8 @@
 
 Attributes of nouns become keys of the same name. Enums become their values. What is a time in a noun (`at`, `time`,
 `since`, `until`, and whatever ends in `_at`, `_until` or `_run`: seconds since the epoch inside) becomes RFC 3339 text
-in UTC with milliseconds. What users wrote or sent, such as an event's `data` or a workflow's variables, stays as it is.
+in UTC with milliseconds. What users wrote or sent, such as an event's `data` or a workflow's variables, stays as it is;
+a large value in it is a reference, unless it was asked for.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from starlette.responses import Response
 
 from automation.clock import iso
 from automation.model.execution import JournalEntry
+from automation.model.large import LargeValue
 
 _TIMES = frozenset({"at", "time", "since", "until"})
 _TIME_ENDINGS = ("_at", "_until", "_run")
-_OF_THE_ENGINE = ("retry_at", "until")
+_OF_THE_ENGINE = ("retry_at", "until", "since", "started_at", "finished_at")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,6 +42,8 @@ def plain(value: Any) -> Any:
         return _with_times(value.model_dump(mode="json"))
     if isinstance(value, JournalEntry):
         return _with_times(msgspec.structs.asdict(value) | {"body": _entry_body(value.body)})
+    if isinstance(value, LargeValue):
+        return value.as_reference()
     if isinstance(value, msgspec.Struct):
         return _with_times(msgspec.structs.asdict(value))
     if dataclasses.is_dataclass(value):

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from automation.cli.command import Session
+from automation.cli.control import Control
 from automation.errors import InputError
 from automation.model.event import Event
+from automation.model.guardrail import FreezeWindow
 from automation.store.pages import LIMIT
 
 Document = Mapping[str, Any]
@@ -34,8 +36,37 @@ class Order:
     idempotency_key: str | None = None
 
 
+class GuardrailsClient(Protocol):
+    """What holds actions back, and holding them back. Each answers with what is so then."""
+
+    async def status(self) -> Document:
+        """What is so now."""
+        ...
+
+    async def stop(self, reason: str) -> Document:
+        """Let nothing begin that changes anything."""
+        ...
+
+    async def release(self, reason: str) -> Document:
+        """Lift that."""
+        ...
+
+    async def freeze(self, window: FreezeWindow) -> Document:
+        """Put a freeze window in force."""
+        ...
+
+    async def thaw(self, name: str) -> Document:
+        """Take one back."""
+        ...
+
+
 class Client(Protocol):
     """Answers and acts. Raises AutomationError."""
+
+    @property
+    def control(self) -> Control:
+        """What people may ask of executions beside their end."""
+        ...
 
     async def start(self, order: Order) -> str:
         """Start a workflow; the execution's id."""
@@ -49,8 +80,8 @@ class Client(Protocol):
         """Executions, newest first."""
         ...
 
-    async def execution(self, execution_id: str) -> Document:
-        """All that is known of one."""
+    async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
+        """All that is known of one; unless `whole`, a reference stands for each large value."""
         ...
 
     async def cancel(self, execution_id: str, reason: str) -> Document:
@@ -85,6 +116,10 @@ class Client(Protocol):
         """One workflow."""
         ...
 
+    async def versions(self, name: str, version: str | None) -> Document:
+        """The versions of a workflow, or one of them with its definition."""
+        ...
+
     async def services(self) -> Document:
         """All services with their replicas."""
         ...
@@ -107,6 +142,11 @@ class Client(Protocol):
 
     async def verify_audit(self) -> Document:
         """Check every row of the audit chain: `rows` and `problems`."""
+        ...
+
+    @property
+    def guardrails(self) -> GuardrailsClient:
+        """What holds actions back."""
         ...
 
 

@@ -69,7 +69,7 @@ def waiting_for_approval(detail: Document) -> str | None:
     if "running" in statuses:
         return None
     for action in detail["actions"]:
-        if action["status"] == "waiting" and action["wake_at"] is None:
+        if action["waits_for"] == "approval":
             return str(action["name"])
     return None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Self
 from automation.api.render import event_mapping, plain
 from automation.cli.client import Document, Order, Slice
 from automation.cli.command import Session
+from automation.cli.control import LocalControl
 from automation.cli.definitions import Files
 from automation.engine import AutomationEngine
 from automation.errors import AutomationError, ConfigurationError, Conflict
@@ -21,10 +23,11 @@ from automation.infrastructure.services import Services
 from automation.model.alert import AlertState
 from automation.model.event import Event
 from automation.model.execution import ExecutionContext, WorkflowStatus
+from automation.model.guardrail import FreezeWindow
 from automation.model.service import Replica, ServiceDefinition
 from automation.model.workflow import WorkflowDefinition
 from automation.queries import Queries
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 
 POLL_SECONDS = 0.5
 _UNDER_WAY = frozenset({WorkflowStatus.PENDING, WorkflowStatus.RUNNING})
@@ -39,6 +42,7 @@ class LocalClient:
         self._files = Files.of(self._config, session.config_file, files)
         self._exit = AsyncExitStack()
         self._open = False
+        self.control = LocalControl(self._open_engine, self._acting_alone, self._settled)
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,7 +61,8 @@ class LocalClient:
         from automation.workflows.dryrun import foresee
 
         plan = self._defined.workflow_manager.plan(order.workflow)
-        return _document(foresee(plan, order.variables, level=self._config.level))
+        config, judge = self._config, self._engine.judge
+        return _document(foresee(plan, order.variables, level=config.level, approvals=config.approvals, judge=judge))
 
     async def executions(self, workflow: str | None, status: str | None, part: Slice) -> Document:
         """Executions, newest first."""
@@ -67,29 +72,28 @@ class LocalClient:
             await queries.executions(workflow=workflow, status=wanted, cursor=part.cursor, limit=part.limit)
         )
 
-    async def execution(self, execution_id: str) -> Document:
-        """All that is known of one."""
-        detail = await (await self._reading()).execution_detail(execution_id)
+    async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
+        """All that is known of one; unless `whole`, a reference stands for each large value."""
+        detail = await (await self._reading()).execution_detail(execution_id, whole=whole)
         layers = compile_workflow(detail.definition).layers()
         return {
             "execution": plain(detail.execution),
             "actions": plain(detail.actions),
             "layers": [[step.name for step in layer] for layer in layers],
-            "variables": detail.variables,
-            "event": event_mapping(detail.event),
+            "variables": plain(detail.variables),
+            "event": plain(event_mapping(detail.event)),
+            "children": plain(detail.children),
         }
 
     async def cancel(self, execution_id: str, reason: str) -> Document:
         """End it, with its cleanup, in this process."""
-        await self._alone(f"cancel {execution_id}")
-        engine = await self._acting()
+        engine = await self._acting_alone(f"cancel {execution_id}")
         await engine.cancel(execution_id, reason)
         return await self._settled(execution_id)
 
     async def decide(self, execution_id: str, action: str | None, agreed: bool, reason: str) -> Document:
         """Approve or deny, and run what follows in this process."""
-        await self._alone(f"decide on {execution_id}")
-        engine = await self._acting()
+        engine = await self._acting_alone(f"decide on {execution_id}")
         await engine.decide(execution_id, action, agreed, reason=reason)
         return await self._settled(execution_id)
 
@@ -133,6 +137,14 @@ class LocalClient:
             "effects": {step.name: step.effect for step in plan.steps},
         }
 
+    async def versions(self, name: str, version: str | None) -> Document:
+        """The versions of a workflow, or one of them."""
+        queries = await self._reading()
+        if version is None:
+            return {"items": [_version(found, None) for found in await queries.versions(name)]}
+        found = await queries.version(name, version)
+        return _version(found, json.loads(found.body))
+
     async def services(self) -> Document:
         """The services of the definition files, and what runs of them."""
         services = self._defined.services
@@ -166,6 +178,15 @@ class LocalClient:
         rows, problems = await (await self._reading()).verify_audit()
         return {"valid": not problems, "rows": rows, "problems": plain(problems)}
 
+    @property
+    def guardrails(self) -> LocalGuardrails:
+        """What holds actions back. A running engine hears of a change within a second, so it need not be asked."""
+        return LocalGuardrails(self._open_store)
+
+    async def _open_store(self) -> AutomationEngine:
+        await self._reading()
+        return self._engine
+
     @cached_property
     def _engine(self) -> AutomationEngine:
         return AutomationEngine(self._config)
@@ -179,18 +200,24 @@ class LocalClient:
     async def _reading(self, *, create: bool = False) -> Queries:
         """The open database, without an engine that would take up work. Raises StoreError, ConfigurationError."""
         if not self._open:
-            store, path = self._engine.store, self._engine.store.backend.path
+            store = self._engine.store
+            folderless = self._config.database_url is None and not self._config.data_dir.is_dir()
             if create:
                 prepare_folder(self._config.database_url, self._config.data_dir)
-            elif not path.exists() and (path.parent.is_dir() or self._config.database_url is None):
+            elif folderless or store.backend.absent():
                 raise ConfigurationError(
-                    f"there is no database {path} yet",
+                    f"there is no database {store.backend.place} yet",
                     hint="start with 'automation serve', name a configuration with --config, or set AUTOMATION_URL",
                 )
             await store.open()
             self._exit.push_async_callback(store.close)
             self._open = True
         return self._engine.queries
+
+    async def _open_engine(self) -> AutomationEngine:
+        """The engine with its database open, and not running."""
+        await self._reading()
+        return self._engine
 
     async def _acting(self) -> AutomationEngine:
         """The running engine, with the definitions."""
@@ -201,6 +228,11 @@ class LocalClient:
             self._exit.push_async_callback(engine.stop)
             self._open = True
         return engine
+
+    async def _acting_alone(self, what: str) -> AutomationEngine:
+        """The running engine, where no other holds in memory what is to be changed; raises Conflict."""
+        await self._alone(what)
+        return await self._acting()
 
     async def _alone(self, what: str) -> None:
         """Refuse to change what a running engine holds in memory; raises Conflict."""
@@ -214,14 +246,60 @@ class LocalClient:
                     code=2,
                 )
 
+    async def _idle(self) -> bool:
+        """Whether nothing is left to run now."""
+        try:
+            await self._engine.drain(0)
+        except TimeoutError:
+            return False
+        return True
+
     async def _settled(self, execution_id: str) -> Document:
         """The execution once it has ended, or waits for a time or a person."""
         queries = self._engine.queries
         with self._engine.changes.watch(execution_id) as watch:
             while (execution := await queries.execution(execution_id)).status in _UNDER_WAY:
+                if execution.status is WorkflowStatus.PENDING and await self._idle():
+                    # What has its seat waits for a time or a person.
+                    break
                 # Another process may have it, whose changes only the database tells.
                 await watch.next(POLL_SECONDS)
         return {"execution_id": execution_id, "status": execution.status.value}
+
+
+class LocalGuardrails:
+    """Guardrails, by the rows of the configured database."""
+
+    def __init__(self, opened: Callable[[], Awaitable[AutomationEngine]]) -> None:
+        self._opened = opened
+
+    async def status(self) -> Document:
+        """What is so now."""
+        from automation.api.routes.guardrails import view_of
+
+        engine = await self._opened()
+        await engine.breakers.refresh()
+        return _document(await view_of(engine))
+
+    async def stop(self, reason: str) -> Document:
+        """Let nothing begin that changes anything."""
+        await (await self._opened()).guardrails.stop(reason)
+        return await self.status()
+
+    async def release(self, reason: str) -> Document:
+        """Lift that."""
+        await (await self._opened()).guardrails.release(reason=reason)
+        return await self.status()
+
+    async def freeze(self, window: FreezeWindow) -> Document:
+        """Put a freeze window in force."""
+        await (await self._opened()).guardrails.freeze(window)
+        return await self.status()
+
+    async def thaw(self, name: str) -> Document:
+        """Take one back."""
+        await (await self._opened()).guardrails.thaw(name)
+        return await self.status()
 
 
 def prepare_folder(database_url: str | None, data_dir: Path) -> None:
@@ -264,6 +342,11 @@ def _summary(definition: WorkflowDefinition) -> Document:
         "actions": [action.name for action in definition.actions],
         "labels": definition.labels,
     }
+
+
+def _version(version: Any, definition: Any) -> Document:
+    told = plain(version)
+    return {**{key: told[key] for key in ("id", "created_at", "in_force")}, "definition": definition}
 
 
 def _document(value: Any) -> Document:

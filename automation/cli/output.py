@@ -176,6 +176,16 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 
+def size(count: int) -> str:
+    """A number of bytes as people read it: `300 bytes`, `65.5 kB`."""
+    amount, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{count} bytes" if unit == "bytes" else f"{amount:.3g} {unit}"
+
+
 def to_plain(value: Any) -> Any:
     """A value as the REST interface writes it."""
     from automation.api.render import plain

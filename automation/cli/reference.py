@@ -29,11 +29,12 @@ With `AUTOMATION_URL` set, commands talk to the server there, with the token of 
 `AUTOMATION_TOKEN_FILE` names. Without it, they work on the configured database, in their own process:
 
 - what only reads opens the database and nothing else; it takes up no work that another process left;
-- `run`, `events publish`, `executions cancel`, `approve` and `deny` run an engine until what they began has ended. It
-  takes up unfinished executions, as every engine does, and has neither monitors nor sources nor schedules;
+- `run`, `events publish` and what acts on executions (`executions cancel`, `approve`, `deny`, `pause`, `resume`,
+  `retry`, `rerun`, `fork`) run an engine until what they began has ended, or waits. It takes up unfinished executions,
+  as every engine does, and has neither monitors nor sources nor schedules;
 - `serve`, `demo`, `check` and `config show` work here whatever `AUTOMATION_URL` says;
-- what an engine in another process holds in memory is changed by talking to that one: `executions cancel`, `approve`,
-  `deny` and `alerts acknowledge` say so, and refuse.
+- what an engine in another process holds in memory is changed by talking to that one: what acts on executions and
+  `alerts acknowledge` say so, and refuse.
 
 The configuration is the file of `--config` or `AUTOMATION_CONFIG`, or `automation.yaml` in the working directory.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -10,6 +10,7 @@ import httpx2
 import msgspec
 
 from automation.cli.client import Document, Order, Slice
+from automation.cli.control import RemoteControl
 from automation.cli.failures import CommandFailed, ServerUnreachable
 from automation.errors import (
     AutomationError,
@@ -26,6 +27,7 @@ from automation.errors import (
 )
 from automation.infrastructure.probe import innermost
 from automation.model.event import Event
+from automation.model.guardrail import FreezeWindow
 
 TIMEOUT_SECONDS = 30.0
 
@@ -37,6 +39,7 @@ class RemoteClient:
         self._url = url
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
+        self.control = RemoteControl(self._get, self._post)
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,9 +62,9 @@ class RemoteClient:
         """Executions, newest first."""
         return await self._get("/executions", workflow=workflow, status=status, **_page(part))
 
-    async def execution(self, execution_id: str) -> Document:
-        """All that is known of one."""
-        return await self._get(f"/executions/{_part(execution_id)}")
+    async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
+        """All that is known of one; unless `whole`, a reference stands for each large value."""
+        return await self._get(f"/executions/{_part(execution_id)}", whole=whole or None)
 
     async def cancel(self, execution_id: str, reason: str) -> Document:
         """Ask for its end."""
@@ -98,6 +101,10 @@ class RemoteClient:
         """One workflow."""
         return await self._get(f"/workflows/{_part(name)}")
 
+    async def versions(self, name: str, version: str | None) -> Document:
+        """The versions of a workflow, or one of them."""
+        return await self._get(f"/workflows/{_part(name)}/versions" + (f"/{_part(version)}" if version else ""))
+
     async def services(self) -> Document:
         """All services with their replicas."""
         return await self._get("/services")
@@ -121,6 +128,11 @@ class RemoteClient:
     async def verify_audit(self) -> Document:
         """Check every row of the audit chain."""
         return await self._get("/audit/verify")
+
+    @property
+    def guardrails(self) -> RemoteGuardrails:
+        """What holds actions back."""
+        return RemoteGuardrails(self._ask)
 
     async def _get(self, path: str, **query: Any) -> Document:
         return await self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
@@ -148,6 +160,34 @@ class RemoteClient:
             raise _error(response.status_code, answer if isinstance(answer, dict) else {})
         document: Document = answer
         return document
+
+
+class RemoteGuardrails:
+    """Guardrails of a server."""
+
+    def __init__(self, ask: Callable[..., Awaitable[Document]]) -> None:
+        self._ask = ask
+
+    async def status(self) -> Document:
+        """What is so now."""
+        return await self._ask("GET", "/guardrails")
+
+    async def stop(self, reason: str) -> Document:
+        """Let nothing begin that changes anything."""
+        return await self._ask("POST", "/guardrails/stop", json={"reason": reason})
+
+    async def release(self, reason: str) -> Document:
+        """Lift that."""
+        return await self._ask("POST", "/guardrails/release", json={"reason": reason})
+
+    async def freeze(self, window: FreezeWindow) -> Document:
+        """Put a freeze window in force."""
+        body = window.model_dump(mode="json", exclude_defaults=True)
+        return await self._ask("POST", "/guardrails/freezes", json=body)
+
+    async def thaw(self, name: str) -> Document:
+        """Take one back."""
+        return await self._ask("DELETE", f"/guardrails/freezes/{_part(name)}")
 
 
 def _error(status: int, problem: Mapping[str, Any]) -> AutomationError:

@@ -61,7 +61,7 @@ async def serve(session: Session, config: AutomationConfig) -> None:
                 {
                     "version": __version__,
                     "url": server.url,
-                    "database": str(engine.store.backend.path),
+                    "database": engine.store.backend.place,
                     "workflows": len(engine.workflow_manager.list_workflows()),
                     "definitions": counted(definitions),
                     "admin_token_file": str(token_file) if token_file.exists() else None,

@@ -4,19 +4,24 @@ condition = compile_condition('cpu_usage > 80 AND event.severity IN ["high", "cr
 condition({"cpu_usage": 91.5, "event": {"severity": "high"}})    # True
 """
 
+from automation.conditions.bindings import BoundCondition, compile_bound
 from automation.conditions.condition import Condition, Expression, compile_condition, compile_expression
 from automation.conditions.durations import Held
 from automation.conditions.interpreter import Explanation, Names
 from automation.conditions.templates import Template, compile_template
+from automation.conditions.units import seconds_of
 
 __all__ = [
+    "BoundCondition",
     "Condition",
     "Explanation",
     "Expression",
     "Held",
     "Names",
     "Template",
+    "compile_bound",
     "compile_condition",
     "compile_expression",
     "compile_template",
+    "seconds_of",
 ]

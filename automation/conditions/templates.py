@@ -40,6 +40,16 @@ def compile_template(value: Any, *, path: str = "") -> Template:
     return Template(value, part, tuple(compiler.holes), frozenset(compiler.secrets))
 
 
+def pieces(text: str) -> Iterator[str | Expression | None]:
+    """A text and the expressions of its `${...}`, in their order; None for a secret. Raises ConditionError."""
+    compiler = _Compiler()
+    found = list(compiler.parts(text, ""))
+    if compiler.problems:
+        raise ConditionError(text, 1, compiler.problems[0].message)
+    for part in found:
+        yield part if isinstance(part, str) else part.expression if isinstance(part, _Hole) else None
+
+
 class Template:
     """A value with `${...}` in it.
 

@@ -23,6 +23,8 @@ SIZES: dict[str, Fraction] = {
     **{f"{prefix}B": Fraction(1000**power) for power, prefix in enumerate("KMGTP", start=1)},
     **{f"{prefix}iB": Fraction(1024**power) for power, prefix in enumerate("KMGTP", start=1)},
 }
+LONGEST = 10 * 366 * 86_400
+"""Seconds that `seconds_of` takes at most: ten years."""
 PERCENT_UNITS = frozenset({"percent", "%"})
 
 _WORDS = {
@@ -45,6 +47,28 @@ _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?([0-9]+))?")
 _STEP = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z_]+)")
 # Enough for any float; what is longer would only cost time.
 _DIGITS = 400
+
+
+def seconds_of(value: object) -> float:
+    """The seconds of a number, or of a text such as `90`, `30s`, `5m` or `1h30m`. Raises ValueError."""
+    if isinstance(value, str):
+        text = value.replace(" ", "")
+        unit = re.search(r"[A-Za-z%_]", text)
+        try:
+            seconds = float(text) if unit is None else parse_number(text, 1)
+        except (ValueError, AssertionError):
+            raise ValueError(f"{value!r} is neither seconds nor a duration such as '90s', '5m' or '1h30m'") from None
+        except Mistake as mistake:
+            raise ValueError(f"{value!r} is not a duration: {mistake}") from None
+        if unit is not None and text[unit.start() :] in {*SIZES, "%"}:
+            raise ValueError(f"{value!r} is not a duration such as '90s', '5m' or '1h30m'")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value
+    else:
+        raise ValueError(f"must be seconds or a duration such as '5m', not {type(value).__name__}")
+    if not 0 <= seconds <= LONGEST:
+        raise ValueError(f"{value!r} is not between 0 and {LONGEST:,} seconds")
+    return float(seconds)
 
 
 def parse_number(text: str, column: int) -> int | float:

@@ -39,9 +39,11 @@ HEADERS = {
 _NAVIGATION = (
     ("overview", "/", "Overview", None),
     ("executions", "/executions", "Executions", "workflows:view"),
+    ("approvals", "/approvals", "Approvals", "workflows:view"),
     ("workflows", "/workflows", "Workflows", "workflows:view"),
     ("events", "/events", "Events", "events:view"),
     ("alerts", "/alerts", "Alerts", "alerts:view"),
+    ("guardrails", "/guardrails", "Guardrails", "workflows:view"),
 )
 
 
@@ -65,7 +67,9 @@ class Desk:
             "event_path": event_path,
             "failure": words.failure,
             "json": words.as_json,
+            "large_in": words.large_in,
             "moment": words.moment,
+            "size": words.size,
             "said": lambda status: status.replace("_", " "),
             "tone": icons.tone,
         }

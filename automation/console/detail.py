@@ -8,8 +8,7 @@ from typing import Any
 from automation.console.drawing import operation_of
 from automation.console.graph import needs_of
 from automation.console.words import brief, duration, failure
-from automation.model.execution import ActionRun, ActionStatus, JournalEntry
-from automation.queries import ExecutionDetail
+from automation.model.execution import ActionRun, ActionStatus, ExecutionDetail, JournalEntry
 
 MOST_ENTRIES = 500
 """How many entries of a journal a page shows: the last ones."""
@@ -84,8 +83,8 @@ def actions_of(detail: ExecutionDetail, now: float) -> list[ActionRow]:
 
 
 def waits_for_person(run: ActionRun) -> bool:
-    """Whether an action waits for approval, and not for a time."""
-    return run.status is ActionStatus.WAITING and run.wake_at is None
+    """Whether an action waits for approval, and not for a time, an event or a workflow."""
+    return run.waits_for == "approval"
 
 
 def journal_of(detail: ExecutionDetail) -> list[JournalRow]:
@@ -105,6 +104,9 @@ def journal_of(detail: ExecutionDetail) -> list[JournalRow]:
     ]
 
 
+_SAID = {"action_verifying": "its work is done; what must be true is awaited"}
+
+
 def _text(entry: JournalEntry) -> str:
     body = entry.body
     error = body.get("error")
@@ -112,6 +114,10 @@ def _text(entry: JournalEntry) -> str:
         return brief(failure(error), 160)
     if entry.kind == "finished":
         return str(body.get("status", ""))
+    if entry.kind in _SAID:
+        return _SAID[entry.kind]
+    if entry.kind == "action_holding":
+        return "its condition holds" if body.get("since") is not None else "its condition no longer holds"
     if entry.kind == "action_started" and body.get("attempt", 1) > 1:
         return f"attempt {body['attempt']}"
     said = [body[key] for key in ("actor", "reason") if body.get(key)]

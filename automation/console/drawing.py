@@ -14,6 +14,7 @@ from automation.console.graph import HEIGHT, WIDTH, Edge, Layout, Node, Point, c
 from automation.console.words import duration, fit
 from automation.model.execution import ActionRun, ActionStatus
 from automation.model.workflow import ActionDefinition, WorkflowDefinition
+from automation.workflows.shape import shape_of
 
 MANY = 12
 """With more actions than that, a graph is scrolled by itself and not with its page."""
@@ -29,17 +30,20 @@ class Look:
     operation: str
     note: str
     status: str | None = None
+    shape: tuple[str, ...] = ()
+    """When and how often it runs, where that is more than once in its turn."""
+    joins_some: bool = False
+    """Whether it begins when some of those before it have succeeded, rather than when all have ended."""
 
     @property
     def summary(self) -> str:
         """All of it in one line."""
-        return ", ".join(part for part in (self.name, self.operation, self.note) if part)
+        return ", ".join(part for part in (self.name, self.operation, self.note, *self.shape) if part)
 
 
 def draw_workflow(definition: WorkflowDefinition) -> Markup:
     """The graph of a workflow as it is defined."""
-    looks = [Look(action.name, operation_of(action), _defined(action)) for action in definition.actions]
-    return _draw(definition, looks)
+    return _draw(definition, [_look(action, operation_of(action), _defined(action)) for action in definition.actions])
 
 
 def draw_execution(definition: WorkflowDefinition, runs: Iterable[ActionRun], now: float) -> Markup:
@@ -49,11 +53,15 @@ def draw_execution(definition: WorkflowDefinition, runs: Iterable[ActionRun], no
     for action in definition.actions:
         run = ran.get(action.name)
         if run is None:
-            looks.append(Look(action.name, operation_of(action), "pending", "pending"))
+            looks.append(_look(action, operation_of(action), "pending", "pending"))
         else:
             operation = run.operation or operation_of(action)
-            looks.append(Look(action.name, operation, progress(run, now), run.status.value))
+            looks.append(_look(action, operation, progress(run, now), run.status.value))
     return _draw(definition, looks)
+
+
+def _look(action: ActionDefinition, operation: str, note: str, status: str | None = None) -> Look:
+    return Look(action.name, operation, note, status, shape_of(action), action.join != "all")
 
 
 def operation_of(action: ActionDefinition) -> str:
@@ -66,12 +74,17 @@ def progress(run: ActionRun, now: float) -> str:
     parts = [run.status.value]
     if run.started_at is not None and run.status is not ActionStatus.PENDING:
         parts.append(duration((run.finished_at or now) - run.started_at))
+    if run.iteration > 1:
+        parts.append(f"iteration {run.iteration}")
     if run.attempt > 1:
         parts.append(f"try {run.attempt}")
     return " · ".join(parts)
 
 
 def _defined(action: ActionDefinition) -> str:
+    shape = shape_of(action)
+    if shape:
+        return "; ".join(shape)
     if action.conditions:
         return f"if {' and '.join(action.conditions)}"
     if action.always:
@@ -101,7 +114,9 @@ def _layouts(needs: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[Layout, La
 
 
 def _svg(picture: Layout, looks: Mapping[str, Look], title: str, kind: str) -> Markup:
-    edges = Markup("").join(_edge(edge, looks[edge.source].status in _ENDED, kind) for edge in picture.edges)
+    edges = Markup("").join(
+        _edge(edge, _edge_look(looks[edge.source], looks[edge.target]), kind) for edge in picture.edges
+    )
     nodes = Markup("").join(_node(node, looks[node.name]) for node in picture.nodes)
     return Markup(
         '<svg class="{kind}" role="img" aria-labelledby="graph-{kind}-title graph-{kind}-text"'
@@ -120,11 +135,15 @@ def _svg(picture: Layout, looks: Mapping[str, Look], title: str, kind: str) -> M
     )
 
 
+def _edge_look(source: Look, target: Look) -> str:
+    if target.joins_some:
+        return "edge some done" if source.status == ActionStatus.SUCCEEDED.value else "edge some"
+    return "edge done" if source.status in _ENDED else "edge"
+
+
 @lru_cache(maxsize=4096)
-def _edge(edge: Edge, done: bool, kind: str) -> Markup:
-    return Markup('<path class="edge{}" d="{}" marker-end="url(#arrow-{})"/>').format(
-        " done" if done else "", _route(edge), kind
-    )
+def _edge(edge: Edge, look: str, kind: str) -> Markup:
+    return Markup('<path class="{}" d="{}" marker-end="url(#arrow-{})"/>').format(look, _route(edge), kind)
 
 
 def _route(edge: Edge) -> str:

@@ -25,21 +25,28 @@ _STROKES = {
     "M8 6.2a1.8 1.8 0 1 0 0 3.6a1.8 1.8 0 1 0 0-3.6z",
     "overview": "M2 2.5h5v5H2zM9.5 2.5H14v3H9.5zM9.5 8H14v5.5H9.5zM2 10h5v3.5H2z",
     "executions": "M4.2 2.6v10.8l9-5.4z",
+    "approvals": "M3 2.5h10v8H8.6L5.4 13.5v-3H3zM5.6 6.4l1.7 1.7l3.2-3.2",
     "workflows": "M3.5 2a1.7 1.7 0 1 0 0 3.4a1.7 1.7 0 1 0 0-3.4zM3.5 10.6a1.7 1.7 0 1 0 0 3.4a1.7 1.7 0 1 0 0-3.4z"
     "M12.5 6.3a1.7 1.7 0 1 0 0 3.4a1.7 1.7 0 1 0 0-3.4zM5.2 3.7h2.1l2.2 4.3h1.3M5.2 12.3h2.1L9.5 8",
     "events": "M9 1.5L3.2 9h4.2L6.8 14.5L12.8 7H8.6z",
     "alerts": "M8 1.8c-2.5 0-4 1.9-4 4.2c0 3.4-1.4 4.4-1.4 5.5h10.8c0-1.1-1.4-2.1-1.4-5.5c0-2.3-1.5-4.2-4-4.2z"
     "M6.4 13.9h3.2",
+    "guardrails": "M8 1.6l5.2 1.9v4.1c0 3.3-2.1 5.6-5.2 6.8c-3.1-1.2-5.2-3.5-5.2-6.8V3.5zM5.6 8l1.7 1.7L10.5 6.4",
+    "open": "M2 8h3.4M10.6 8H14M5.4 8l4.4-3.4",
+    "half_open": "M2 8h3.4M10.6 8H14M5.4 8l5-1.7",
     "theme": "M8 1.75a6.25 6.25 0 1 0 0 12.5zM8 1.75a6.25 6.25 0 1 1 0 12.5",
     "leave": "M9.5 2.5H3v11h6.5M6.5 8H14M11.2 5.2L14 8l-2.8 2.8",
 }
-_STROKES["resolved"] = _STROKES["succeeded"]
+_STROKES["resolved"] = _STROKES["approved"] = _STROKES["succeeded"]
+_STROKES["denied"] = _STROKES["failed"]
+_STROKES["expired"] = _STROKES["timed_out"]
+_STROKES["withdrawn"] = _STROKES["skipped"]
 
 _TONES = {
-    "good": ("succeeded", "resolved"),
-    "bad": ("failed", "timed_out", "firing"),
+    "good": ("succeeded", "resolved", "approved"),
+    "bad": ("failed", "timed_out", "firing", "open", "denied", "expired"),
     "busy": ("running", "rolling_back"),
-    "wait": ("waiting", "paused", "proposed", "acknowledged"),
+    "wait": ("waiting", "paused", "proposed", "acknowledged", "half_open"),
 }
 _TONE = {status: tone for tone, statuses in _TONES.items() for status in statuses}
 

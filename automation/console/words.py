@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from automation.model.large import LargeValue
+
 LONGEST_JSON = 20_000
 """Characters of a value that a page shows; the rest is for the REST API."""
 
@@ -66,7 +68,7 @@ def _utc(at: float, middle: str, end: str) -> str:
 
 def as_json(value: Any) -> str:
     """A value as indented JSON, cut off where it is too long to look at."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
     if len(text) > LONGEST_JSON:
         return f"{text[:LONGEST_JSON]}\n… and {len(text) - LONGEST_JSON} characters more"
     return text
@@ -74,9 +76,31 @@ def as_json(value: Any) -> str:
 
 def brief(value: Any, limit: int = 100) -> str:
     """A value in one line."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_plain)
     text = " ".join(text.split())
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _plain(value: Any) -> Any:
+    return value.as_reference() if isinstance(value, LargeValue) else str(value)
+
+
+def large_in(value: Any) -> list[LargeValue]:
+    """The large values for which references stand within a value, each once."""
+    if isinstance(value, LargeValue):
+        return [value]
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return list(dict.fromkeys(found for item in items for found in large_in(item)))
+
+
+def size(count: int) -> str:
+    """A number of bytes as a person would say it: `300 bytes`, `65.5 kB`, `12 MB`."""
+    amount, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{count} bytes" if unit == "bytes" else f"{amount:.3g} {unit}"
 
 
 def failure(error: Mapping[str, Any]) -> str:

@@ -26,6 +26,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     time: float = msgspec.field(default_factory=time.time)
 
 
+def as_mapping(event: Event) -> dict[str, Any]:
+    """An event as conditions and executions see it."""
+    return {
+        "type": event.type,
+        "subject": event.subject,
+        "source": event.source,
+        "severity": event.severity,
+        "id": event.id,
+        "time": event.time,
+        "data": event.data,
+        "labels": event.labels,
+    }
+
+
 class EventReceipt(msgspec.Struct, frozen=True, kw_only=True):
     """What publishing an event led to, once that is durable."""
 
@@ -34,3 +48,5 @@ class EventReceipt(msgspec.Struct, frozen=True, kw_only=True):
     executions: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     """Workflows that were triggered and did not start, each as `name: reason`."""
+    woken: tuple[str, ...] = ()
+    """Executions that had waited for it."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+from automation.model.workflow import WorkflowDefinition
 
 
 class WorkflowStatus(Enum):
@@ -87,6 +89,21 @@ class ActionRun:
     started_at: float | None = None
     finished_at: float | None = None
     wake_at: float | None = None
+    waits_for: str | None = None
+    """While it waits: for `approval`, a `time`, an `event`, a `workflow`, or its `items`."""
+    iteration: int = 1
+    """Which run of it this is, where it has a `repeat`."""
+    approval: str | None = None
+    """The approval that it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """That somebody wants an execution paused or resumed, as long as its journal does not say that it is."""
+
+    act: Literal["pause", "resume"]
+    actor: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +124,26 @@ class Execution:
     actor: str = "local"
     idempotency_key: str | None = None
     error: dict[str, Any] | None = None
+    wish: Wish | None = None
+    rerun_of: str | None = None
+    """The execution that this one repeats from its beginning."""
+    forked_from: str | None = None
+    """The execution whose completed actions this one has taken over."""
+    concurrency_key: str | None = None
+    """Of those with the same key, only so many run at the same time."""
+    parent: str | None = None
+    """The execution that has started this one."""
+    parent_action: str | None = None
+    """The action by which it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartReceipt:
+    """That a start is on disk."""
+
+    execution_id: str
+    repeated: bool = False
+    """Whether its idempotency key has started this execution before, so that nothing was started now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +169,17 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     action: str | None = None
     body: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionDetail:
+    """All that is known of one execution."""
+
+    execution: Execution
+    definition: WorkflowDefinition
+    actions: tuple[ActionRun, ...]
+    variables: dict[str, Any]
+    event: dict[str, Any] | None
+    journal: tuple[JournalEntry, ...]
+    children: tuple[Execution, ...] = ()
+    """What its actions have started."""

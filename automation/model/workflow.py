@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum, IntEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
+from automation.model.approval import ApprovalPolicy
 from automation.model.base import Definition, Name
+from automation.model.guardrail import WorkflowGuardrails
 
 
 class AutomationLevel(Enum):
@@ -82,6 +85,10 @@ class RollbackStrategy(Definition):
     """Seconds for all undos together."""
 
 
+Duration = Annotated[float, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=1000)]
+"""Seconds, or a duration of the condition language such as `90s`, `5m` or `1h30m`, or `${...}` for either."""
+
+
 def _for_each(value: Any) -> Any:
     return {"items": value} if isinstance(value, str | list | tuple) else value
 
@@ -95,8 +102,47 @@ class ForEach(Definition):
     """How many items at the same time, at most."""
 
 
+class Repeat(Definition):
+    """Runs an action again until a condition is true; `iteration`, from 1, is a name of its expressions."""
+
+    until: Annotated[str, Field(min_length=1)]
+    """Over what it returned last, by key, and the usual names."""
+    max: Annotated[int, Field(ge=1, le=10_000)]
+    """How often it is run, at most."""
+    delay: Duration | None = None
+    """How long to wait before it is run again."""
+    on_exhausted: Literal["fail", "continue"] = "fail"
+    """What becomes of the action when it was run so often in vain: it fails, with RepeatExhausted, or has succeeded."""
+
+
+class WaitFor(Definition):
+    """The event that an action waits for. What it carries as data becomes the outputs of the action."""
+
+    event: Annotated[str, Field(min_length=1, max_length=200)]
+    """Its type."""
+    condition: str | None = None
+    """Which one of this type: `event.data.order == ${order}`. `event` is the arriving event."""
+    timeout: Duration | None = None
+    """How long it is waited for; by default without end."""
+    on_timeout: Literal["fail", "continue"] = "fail"
+    """Whether the action then fails, with ActionTimeout, or has ended with the output `timed_out`."""
+
+
+WAIT_FOR = "flow.wait_for"
+"""The operation of an action that waits for an event."""
+
+
+def _waiting(value: Any) -> Any:
+    """An action that waits for an event does nothing else, so it need not say what it does."""
+    if isinstance(value, Mapping) and value.get("wait_for") is not None and "action_type" not in value:
+        return {**value, "action_type": WAIT_FOR}
+    return value
+
+
 class ActionDefinition(Definition):
     """One step of a workflow: an operation, its parameters, and how it is run."""
+
+    _complete = model_validator(mode="before")(_waiting)
 
     name: Name
     action_type: Name
@@ -112,16 +158,32 @@ class ActionDefinition(Definition):
     """All must hold, else the action is skipped; what depends on it still runs."""
     depends_on: tuple[str, ...] | None = None
     """Actions that must have ended first; by default the one before it in the list."""
+    join: Literal["all", "any"] | Annotated[int, Field(ge=1)] = "all"
+    """`all`: begins when all of `depends_on` have ended; `any` or a number: when so many of them have *succeeded*."""
+    delay: Duration | None = None
+    """How long it is held back once it could begin: seconds, `30s`, `1h30m`, or `${...}`."""
     on_failure: Literal["fail", "continue"] = "fail"
     """Whether its failure fails the workflow."""
     always: bool = False
     """Run even when an action before it has failed or the workflow is cancelled: cleanup."""
-    on_interrupt: Literal["retry", "fail"] | None = None
-    """What to do when the engine died while it ran; by default retry if the operation is idempotent, else fail."""
+    on_guardrail: Literal["fail", "skip", "wait"] = "fail"
+    """What becomes of it when a guardrail holds it back; `wait` tries again when the guardrail says it may."""
+    effect: Literal["read", "standard", "critical"] | None = None
+    """Raises what the operation does to the world, so that more people are asked; it cannot be lowered."""
+    on_interrupt: Literal["retry", "fail", "ask"] | None = None
+    """When the engine died while it ran: by default retry if it is idempotent, ask if it is critical, else fail."""
+    repeat: Repeat | None = None
+    """Run it again until a condition is true."""
+    wait_for: WaitFor | None = None
+    """An event to wait for; such an action needs no `action_type`."""
     for_each: Annotated[ForEach, BeforeValidator(_for_each)] | None = None
     """Run it once for each item of a list."""
+    verify: Annotated[str, Field(min_length=1)] | None = None
+    """What must be true once its work is done, else it fails: `cpu_usage < 70 within 5m for 1m`."""
     rollback: UndoDefinition | None = None
     """What undoes it; by default the operation's own undo."""
+    approval: ApprovalPolicy | None = None
+    """How people are asked before it runs, where they are."""
     description: str = ""
 
 
@@ -178,6 +240,17 @@ class InputDefinition(Definition):
     description: str = ""
 
 
+class Concurrency(Definition):
+    """How many executions of a workflow run at the same time, of those with the same key."""
+
+    key: Annotated[str, Field(max_length=1000)] = ""
+    """What belongs together, such as `${event.subject}`; by default, all executions of the workflow."""
+    limit: Annotated[int, Field(ge=1, le=1000)] = 1
+    """How many of them run at the same time, at most."""
+    on_conflict: Literal["queue", "skip", "replace"] = "queue"
+    """What becomes of one too many: it waits for its turn, does not start, or has the oldest cancelled for it."""
+
+
 class WorkflowDefinition(Definition):
     """What to do, step by step, and what starts it."""
 
@@ -196,4 +269,12 @@ class WorkflowDefinition(Definition):
     """The limit for a whole execution; none by default."""
     enabled: bool = True
     """Whether triggers start it; a person still can."""
+    level: AutomationLevel | None = None
+    """How much of it is done without asking; of this and the configured level, the stricter one holds."""
+    approval: ApprovalPolicy | None = None
+    """How people are asked about a proposed execution, and about its actions where those do not say."""
+    concurrency: Concurrency | None = None
+    """How many executions run at the same time; by default any number."""
+    guardrails: WorkflowGuardrails | None = None
+    """Limits and freeze windows for its actions, beside those of the configuration."""
     labels: dict[str, str] = Field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,6 +24,9 @@ from automation.store.alerts import Notification
 from automation.store.store import Store
 
 _MAX_TEXT = 10_000
+
+Outlet = Callable[[str, Mapping[str, Any], Message], Awaitable[None]]
+"""Hands a message over: by this channel, with these settings over its configured ones. Raises TryLater or Refused."""
 
 OnSent = Callable[[str, str], object]
 """Called with the channel and `sent` or `failed`, for each attempt."""
@@ -58,6 +61,8 @@ class Notifier:
         self._clock = clock
         self._context = ChannelContext(clock, limits or HttpLimits())
         self._on_sent = on_sent or (lambda channel, status: None)
+        self.outlet: Outlet = self._hand_over
+        """Where messages leave; a test puts something of its own here."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def deliver(self, channel: str, settings: Mapping[str, Any], message: Message, *, key: str) -> Delivery:
@@ -91,9 +96,7 @@ class Notifier:
 
     async def _send(self, row: Notification, settings: Mapping[str, Any], message: Message) -> None:
         try:
-            plugin = find_channel(row.channel)
-            read = channel_settings(plugin, self._configured, settings)
-            await _called(plugin, read, message, self._context)
+            await self.outlet(row.channel, settings, message)
         except asyncio.CancelledError:
             # It may have been delivered or not; the attempt's limit leaves no time to wait for this to be on disk.
             error = "interrupted before the answer came"
@@ -105,6 +108,14 @@ class Notifier:
             await self._store.commit_patiently([replace(row, status="failed", error=str(error)).op()])
             self._on_sent(row.channel, "failed")
             raise
+
+    async def _hand_over(self, channel: str, settings: Mapping[str, Any], message: Message) -> None:
+        plugin = find_channel(channel)
+        read = channel_settings(plugin, self._configured, settings)
+        if len(inspect.signature(plugin.function).parameters) > 2:
+            await plugin.function(read, message, self._context)
+        else:
+            await plugin.function(read, message)
 
 
 def find_channel(name: str) -> Plugin:
@@ -130,13 +141,6 @@ def _advice(channel: str, section: object, problem: Problem) -> str:
         variable = f"{PREFIX}NOTIFICATIONS__{channel}__{problem.path}_FILE".upper()
         return f"the channel {channel!r} is not configured: set notifications.{channel}.{problem.path}, or {variable}"
     return f"the channel {channel!r} cannot be used: {problem}"
-
-
-async def _called(plugin: Plugin, settings: BaseModel, message: Message, context: ChannelContext) -> None:
-    if len(inspect.signature(plugin.function).parameters) > 2:
-        await plugin.function(settings, message, context)
-    else:
-        await plugin.function(settings, message)
 
 
 def _shown(message: Message) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from automation.clock import Clock, iso
+from automation.clock import Clock, iso, rest
 from automation.errors import InputError, NotFound
 from automation.model.event import Event, EventReceipt
 from automation.model.schedule import ScheduleDefinition
@@ -21,7 +21,7 @@ from automation.schedules.cron import NEVER, Cron, parse_cron
 from automation.store import statements
 from automation.store.events import Decision
 from automation.store.records import save_position
-from automation.store.statements import Op
+from automation.store.statement import Op
 
 log = logging.getLogger("automation.schedules")
 
@@ -188,16 +188,7 @@ class Scheduler:
             tended = [entry for entry in self._entries.values() if entry.wake_at <= now or self._is_ahead(entry, now)]
             await asyncio.gather(*(self._tend(entry, now) for entry in tended))
             soonest = min((entry.wake_at for entry in self._entries.values()), default=NEVER)
-            await self._rest(min(max(soonest - self._clock.now(), 0.0), RECHECK_SECONDS))
-
-    async def _rest(self, seconds: float) -> None:
-        waits = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._changed.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+            await rest(self._clock, soonest, RECHECK_SECONDS, self._changed)
 
     def _is_ahead(self, entry: _Entry, now: float) -> bool:
         return entry.definition.enabled and entry.until > now + CLOCK_SLACK_SECONDS

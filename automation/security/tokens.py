@@ -28,7 +28,7 @@ from automation.security.refusals import Refusals
 from automation.store import statements
 from automation.store.audit import Fact
 from automation.store.records import Token, all_tokens, token_by_hash
-from automation.store.statements import Unexpected
+from automation.store.statement import Unexpected
 from automation.store.store import Store, to_json
 
 CACHE_SECONDS = 5.0

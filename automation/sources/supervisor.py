@@ -19,7 +19,7 @@ from automation.plugins import Plugin, read_settings, registry
 from automation.sources.source import Delivery, Item, Rejected, SourceContext
 from automation.store.events import Decision
 from automation.store.records import save_position
-from automation.store.statements import Op
+from automation.store.statement import Op
 
 log = logging.getLogger("automation.sources")
 

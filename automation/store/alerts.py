@@ -12,7 +12,7 @@ from automation.errors import InputError
 from automation.model.alert import Alert, AlertState
 from automation.store import statements
 from automation.store.pages import LIMIT, Page, limited
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store, decode, to_json
 from automation.store.tables import alerts, notifications
 

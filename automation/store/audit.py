@@ -3,11 +3,14 @@ or moved without every later hash telling.
 
 The hash is SHA-256 over the JSON array of the row's fields with the previous hash last; the first row of a chain
 follows 64 zeros. Where the last rows were cut off, the chain's head, written with each of them, tells.
+
+The oldest rows may be deleted when they have been kept long enough. Before that, a row is sealed that says up to which
+number, and with which hash the deleted part ends: so a chain that begins later is as sound as that row, which is in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -15,9 +18,11 @@ import msgspec
 
 from automation.errors import Problem
 from automation.store import statements
-from automation.store.statements import Op
+from automation.store.statement import Op
 
 START = "0" * 64
+RETENTION = "retention"
+"""The act of a row that says what was deleted for its age; of audit rows, `{"audit": {chain: [seq, hash]}}`."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -74,18 +79,27 @@ class Chain:
         return statements.AUDIT_HEAD(chain=self.name, seq=self.seq, hash=self.hash)
 
 
-def verify(rows: Iterable[Sequence[Any]], heads: dict[str, tuple[int, str]]) -> tuple[int, list[Problem]]:
+def verify(
+    rows: Iterable[Sequence[Any]],
+    heads: Mapping[str, tuple[int, str]],
+    deleted: Mapping[str, tuple[int, str]] | None = None,
+) -> tuple[int, list[Problem]]:
     """Walk the rows, ordered by chain and seq; return how many there are and what does not fit.
 
-    A row is (chain, seq, at, kind, actor, act, subject, outcome, detail, previous, hash).
+    A row is (chain, seq, at, kind, actor, act, subject, outcome, detail, previous, hash). `deleted` says up to which
+    row each chain may have been deleted for its age, and that row's hash, as rows of `RETENTION` among these say.
     """
     problems: list[Problem] = []
     ends: dict[str, tuple[int, str]] = {}
+    deleted = deleted or {}
     count = 0
     for row in rows:
         count += 1
         chain, seq, previous, digest = row[0], row[1], row[9], row[10]
-        last_seq, last_hash = ends.get(chain, (0, START))
+        gone = deleted.get(chain, (0, START))
+        # Deleting stops and goes on: what begins before the end of what may be gone, begins anywhere.
+        first = gone if seq > gone[0] else (seq - 1, previous if seq > 1 else START)
+        last_seq, last_hash = ends.get(chain, first)
         place = f"{chain}/{seq}"
         if seq != last_seq + 1:
             missing = f"{last_seq + 1}" if seq == last_seq + 2 else f"{last_seq + 1} to {seq - 1}"
@@ -94,6 +108,8 @@ def verify(rows: Iterable[Sequence[Any]], heads: dict[str, tuple[int, str]]) -> 
             problems.append(Problem(place, "does not follow the row before it: one of the two was replaced or moved"))
         if sha256(_encode(tuple(row[:10]))).hexdigest() != digest:
             problems.append(Problem(place, "was changed: its hash does not fit its content"))
+        elif seq == gone[0] and digest != gone[1]:
+            problems.append(Problem(place, "is not the row that was to be deleted: it was replaced"))
         ends[chain] = (seq, digest)
     for chain, (seq, digest) in sorted(heads.items()):
         last_seq, last_hash = ends.get(chain, (0, START))

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Row
 from automation.model.event import Event
 from automation.store import statements
 from automation.store.pages import LIMIT, Page, limited, number
-from automation.store.statements import Op
+from automation.store.statement import Op
 from automation.store.store import Store, decode, to_json
 from automation.store.tables import decisions, events
 
@@ -66,18 +66,23 @@ def insert(event: Event, received_at: float, matched: bool) -> Op:
     )
 
 
-def _from_row(row: Row[Any]) -> StoredEvent:
-    event = Event(
-        type=row.type,
-        subject=row.subject,
-        data=decode(row.data),
-        source=row.source,
-        severity=row.severity,
-        labels=decode(row.labels),
-        id=row.id,
-        time=row.time,
+def event_from_row(row: Row[Any], prefix: str = "") -> Event:
+    """The event of a row of its table, whose columns have this prefix."""
+    found = row._mapping
+    return Event(
+        type=found[f"{prefix}type"],
+        subject=found[f"{prefix}subject"],
+        data=decode(found[f"{prefix}data"]),
+        source=found[f"{prefix}source"],
+        severity=found[f"{prefix}severity"],
+        labels=decode(found[f"{prefix}labels"]),
+        id=found[f"{prefix}id"],
+        time=found[f"{prefix}time"],
     )
-    return StoredEvent(event, row.received_at, bool(row.matched))
+
+
+def _from_row(row: Row[Any]) -> StoredEvent:
+    return StoredEvent(event_from_row(row), row.received_at, bool(row.matched))
 
 
 async def get(store: Store, event_id: str, source: str | None = None) -> StoredEvent | None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
-from sqlalchemy.engine import Row
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, union_all
+from sqlalchemy.engine import Connection, Row
 
-from automation.model.execution import Execution, JournalEntry, WorkflowStatus
+from automation.errors import NotFound
+from automation.model.execution import Execution, JournalEntry, Wish, WorkflowStatus
+from automation.store import large
+from automation.store.packing import Told, rows_of, rows_of_many
 from automation.store.pages import LIMIT, Page, limited
-from automation.store.store import Store, decode
-from automation.store.tables import definitions, executions, journal, nodes
+from automation.store.store import Store, decode, to_json
+from automation.store.tables import definitions, executions, large_value_uses, nodes, waits
 
-_WAITING = (WorkflowStatus.WAITING.value, WorkflowStatus.PROPOSED.value, WorkflowStatus.PAUSED.value)
+_WAITING = tuple(
+    status.value
+    for status in (WorkflowStatus.WAITING, WorkflowStatus.PROPOSED, WorkflowStatus.PAUSED, WorkflowStatus.PENDING)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,8 @@ class Stored:
     node: str | None
     cancel_reason: str | None
     entries: tuple[JournalEntry, ...]
+    large: Mapping[str, int] = field(default_factory=dict)
+    """The large values that its journal names, with their sizes."""
 
 
 def from_row(row: Row[Any]) -> Execution:
@@ -44,7 +53,24 @@ def from_row(row: Row[Any]) -> Execution:
         actor=row.actor,
         idempotency_key=row.idempotency_key,
         error=decode(row.error) if row.error else None,
+        # One that came too late has nothing to say any more.
+        wish=read_wish(row.wish) if row.finished_at is None else None,
+        rerun_of=row.rerun_of,
+        forked_from=row.forked_from,
+        concurrency_key=row.concurrency_key,
+        parent=row.parent,
+        parent_action=row.parent_action,
     )
+
+
+def write_wish(wish: Wish) -> str:
+    """A wish as it is kept in its row: always the same text for the same wish."""
+    return to_json([wish.act, wish.actor, wish.reason])
+
+
+def read_wish(text: str | None) -> Wish | None:
+    """The wish of a row, or None."""
+    return Wish(*decode(text)) if text else None
 
 
 async def get(store: Store, execution_id: str) -> Execution | None:
@@ -66,21 +92,91 @@ async def by_event(store: Store, source: str, event_id: str) -> tuple[Execution,
 
 
 async def entries(store: Store, execution_id: str) -> tuple[JournalEntry, ...]:
-    """The journal of an execution, in order."""
-    query = select(journal).where(journal.c.execution_id == execution_id).order_by(journal.c.seq)
-    return tuple(_entry(row) for row in await store.fetch(query))
+    """The journal of an execution, in order, with its large values. Raises NotFound if one is not there."""
+
+    def read(connection: Connection) -> tuple[JournalEntry, ...]:
+        rows = rows_of(connection, execution_id)
+        bodies = large.whole(connection, [row.body for row in rows])
+        return tuple(entry_of(execution_id, row, body) for row, body in zip(rows, bodies, strict=True))
+
+    return await store.read(read)
 
 
-async def load(store: Store, execution_id: str) -> Stored | None:
-    """An execution with its definition and journal, or None."""
-    row = await store.first(
-        select(executions, definitions.c.body)
-        .join(definitions, definitions.c.id == executions.c.definition_id)
-        .where(executions.c.id == execution_id)
-    )
-    if row is None:
-        return None
-    return Stored(from_row(row), row.body, row.node, row.cancel_reason, await entries(store, execution_id))
+async def load(store: Store, execution_id: str, *, whole: bool = True) -> Stored | None:
+    """An execution with its definition and journal, or None.
+
+    Without `whole`, a `LargeValue` stands for each large value of the journal, and it is not read.
+    """
+
+    def read(connection: Connection) -> Stored | None:
+        row = connection.execute(
+            select(executions, definitions.c.body)
+            .join(definitions, definitions.c.id == executions.c.definition_id)
+            .where(executions.c.id == execution_id)
+        ).first()
+        if row is None:
+            return None
+        rows = rows_of(connection, execution_id)
+        texts = [told.body for told in rows]
+        bodies = large.whole(connection, texts) if whole else [large.named(text) for text in texts]
+        entries = tuple(entry_of(execution_id, told, body) for told, body in zip(rows, bodies, strict=True))
+        found = large.distinct(decode(text) for text in texts if large.MARK in text)
+        return Stored(from_row(row), row.body, row.node, row.cancel_reason, entries, found)
+
+    return await store.read(read)
+
+
+async def of_ids(store: Store, execution_ids: Sequence[str]) -> list[Stored]:
+    """Those of the executions that are there, with their definitions and without their journals."""
+
+    def read(connection: Connection) -> list[Stored]:
+        rows = connection.execute(select(executions).where(executions.c.id.in_(execution_ids))).all()
+        wanted = {row.definition_id for row in rows}
+        query = select(definitions.c.id, definitions.c.body).where(definitions.c.id.in_(wanted))
+        bodies = {row.id: row.body for row in connection.execute(query)}
+        return [Stored(from_row(row), bodies[row.definition_id], row.node, row.cancel_reason, ()) for row in rows]
+
+    return await store.read(read)
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """The journal of an execution that is taken up."""
+
+    entries: tuple[JournalEntry, ...]
+    large: Mapping[str, int]
+    """The large values that it names, with their sizes."""
+
+
+async def journals(store: Store, execution_ids: Sequence[str]) -> dict[str, Journal | NotFound]:
+    """The journals of executions, with their large values; for one whose large values are not there, the error."""
+
+    def read(connection: Connection) -> dict[str, Journal | NotFound]:
+        found: dict[str, Journal | NotFound] = {}
+        for execution_id, rows in rows_of_many(connection, execution_ids).items():
+            texts = [told.body for told in rows]
+            try:
+                bodies = large.whole(connection, texts)
+            except NotFound as error:
+                found[execution_id] = error
+                continue
+            named = large.distinct(decode(text) for text in texts if large.MARK in text)
+            entries = (entry_of(execution_id, told, body) for told, body in zip(rows, bodies, strict=True))
+            found[execution_id] = Journal(tuple(entries), named)
+        return found
+
+    return await store.read(read)
+
+
+async def large_value(store: Store, execution_id: str, digest: str) -> bytes | None:
+    """The JSON of a large value that the journal of an execution names, or None if it names none such."""
+    uses = large_value_uses.c
+
+    def read(connection: Connection) -> bytes | None:
+        query = select(uses.sha256).where(uses.execution_id == execution_id, uses.sha256 == digest)
+        return None if connection.execute(query).first() is None else large.text_of(connection, digest)
+
+    return await store.read(read)
 
 
 async def page(
@@ -92,8 +188,11 @@ async def page(
     limit: int = LIMIT,
 ) -> Page[Execution]:
     """Executions, newest first."""
-    query = select(executions).order_by(executions.c.id.desc()).limit(limited(limit) + 1)
-    if workflow is not None:
+    newest = executions.c.id.desc()
+    query = select(executions).order_by(newest).limit(limited(limit) + 1)
+    if workflow is not None and status is None:
+        query = select(executions).where(executions.c.id.in_(_newest_of(workflow, cursor, limit + 1))).order_by(newest)
+    elif workflow is not None:
         query = query.where(executions.c.workflow == workflow)
     if status is not None:
         query = query.where(executions.c.status == status.value)
@@ -103,34 +202,84 @@ async def page(
     return Page(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 
 
+def _newest_of(workflow: str, cursor: str | None, limit: int) -> Select[Any]:
+    """The ids of the newest executions of a workflow.
+
+    The index has the status between the workflow and the id, as a filter by both needs it: so the newest of each status
+    are looked up, and of those the newest.
+    """
+    parts = []
+    for status in WorkflowStatus:
+        part = select(executions.c.id).where(executions.c.workflow == workflow, executions.c.status == status.value)
+        if cursor is not None:
+            part = part.where(executions.c.id < cursor)
+        parts.append(select(part.order_by(executions.c.id.desc()).limit(limit).subquery().c.id))
+    found = union_all(*parts).subquery()
+    return select(found.c.id).order_by(found.c.id.desc()).limit(limit)
+
+
+COUNTED = 10_000
+"""How many executions of a status are counted."""
+
+
 async def counts(store: Store) -> dict[WorkflowStatus, int]:
-    """How many executions there are in each status."""
-    query = select(executions.c.status, func.count().label("total")).group_by(executions.c.status)
-    return {WorkflowStatus(row.status): row.total for row in await store.fetch(query)}
+    """How many executions there are in each status; COUNTED + 1 says that there are more.
+
+    A page shows these numbers to people with each refresh: reading them must not take longer the more there are.
+    """
+    parts = []
+    for status in WorkflowStatus:
+        some = select(executions.c.id).where(executions.c.status == status.value).limit(COUNTED + 1).subquery()
+        parts.append(select(literal(status.value).label("status"), func.count().label("total")).select_from(some))
+    rows = await store.fetch(union_all(*parts))
+    return {WorkflowStatus(row.status): row.total for row in rows if row.total}
+
+
+def _met() -> ColumnElement[bool]:
+    """What it waited for has come."""
+    waiting = executions.c.status == WorkflowStatus.WAITING.value
+    return and_(waiting, executions.c.id.in_(select(waits.c.execution_id).where(waits.c.met_at.is_not(None))))
 
 
 def _unfinished() -> Select[Any]:
     return select(executions.c.id, executions.c.node, executions.c.workflow).where(executions.c.finished_at.is_(None))
 
 
-async def orphans(store: Store, node: str, now: float, limit: int = 500) -> list[tuple[str, str | None, str]]:
-    """Unfinished executions that are due and that no living node holds: (id, former node, workflow)."""
-    dead = ~executions.c.node.in_(select(nodes.c.id).where(or_(nodes.c.lease_until > now, nodes.c.id == node)))
+async def orphans(
+    store: Store, silent: Collection[str], now: float, limit: int = 500
+) -> list[tuple[str, str | None, str]]:
+    """Unfinished executions that are due and that no living node holds: (id, former node, workflow).
+
+    Alive are the nodes that are signed on, without those that are `silent`.
+    """
+    dead = ~executions.c.node.in_(select(nodes.c.id).where(nodes.c.id.not_in(silent)))
     # One that waits without a time waits for a person, who will bring it back.
     active = and_(executions.c.wake_at.is_(None), executions.c.status.not_in(_WAITING))
-    # One that is to be cancelled may have been parked just as that was asked: it is due whatever it waits for.
-    due = or_(active, executions.c.wake_at <= now, executions.c.cancel_reason.is_not(None))
+    # One of which something is asked may have been parked just as that was: it is due whatever it waits for.
+    asked = or_(executions.c.cancel_reason.is_not(None), executions.c.wish.is_not(None))
+    due = or_(active, executions.c.wake_at <= now, asked, _met())
     query = _unfinished().where(and_(or_(executions.c.node.is_(None), dead), due))
     rows = await store.fetch(query.order_by(executions.c.priority.desc(), executions.c.id).limit(limit))
     return [(row.id, row.node, row.workflow) for row in rows]
 
 
-async def to_cancel(store: Store, node: str) -> list[tuple[str, str]]:
-    """Executions of this node that somebody has asked to cancel, perhaps by way of another node: (id, reason)."""
-    query = select(executions.c.id, executions.c.cancel_reason).where(
-        executions.c.node == node, executions.c.finished_at.is_(None), executions.c.cancel_reason.is_not(None)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody has asked of an execution, perhaps by way of another node than the one that runs it."""
+
+    execution_id: str
+    cancel_reason: str | None
+    wish: Wish | None
+
+
+async def asked_of(store: Store, node: str) -> list[Asked]:
+    """What was asked of the executions that this node runs."""
+    query = select(executions.c.id, executions.c.cancel_reason, executions.c.wish).where(
+        executions.c.node == node,
+        executions.c.finished_at.is_(None),
+        or_(executions.c.cancel_reason.is_not(None), executions.c.wish.is_not(None)),
     )
-    return [(row.id, row.cancel_reason) for row in await store.fetch(query)]
+    return [Asked(row.id, row.cancel_reason, read_wish(row.wish)) for row in await store.fetch(query)]
 
 
 async def next_wake(store: Store) -> float | None:
@@ -147,7 +296,7 @@ async def unfinished_count(store: Store) -> int:
     query = (
         select(func.count())
         .select_from(executions)
-        .where(executions.c.finished_at.is_(None), executions.c.status.not_in(_WAITING))
+        .where(executions.c.finished_at.is_(None), or_(executions.c.status.not_in(_WAITING), _met()))
     )
     row = await store.first(query)
     return int(row[0]) if row else 0
@@ -170,12 +319,8 @@ async def all_nodes(store: Store) -> list[Node]:
     return [Node(row.id, row.host, row.pid, row.process_started, row.lease_until) for row in rows]
 
 
-def _entry(row: Row[Any]) -> JournalEntry:
+def entry_of(execution_id: str, told: Told, body: dict[str, Any]) -> JournalEntry:
+    """The journal entry of a row."""
     return JournalEntry(
-        execution_id=row.execution_id,
-        seq=row.seq,
-        at=row.at,
-        kind=row.kind,
-        action=row.action,
-        body=decode(row.body),
+        execution_id=execution_id, seq=told.seq, at=told.at, kind=told.kind, action=told.action, body=body
     )

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from heapq import merge
+from itertools import islice
 from typing import Any
 
+from msgspec import MsgspecError, Struct
+from msgspec.json import Decoder
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection, Row
 
-from automation.errors import Problem
+from automation.errors import InputError, Problem
 from automation.store import audit as chain
 from automation.store import statements
-from automation.store.pages import LIMIT, Page, limited, number
-from automation.store.statements import Op
+from automation.store.pages import LIMIT, Page, limited
+from automation.store.statement import Op
 from automation.store.store import Store, decode, to_json
 from automation.store.tables import audit, audit_heads, definitions, positions, tokens
 
@@ -29,6 +34,42 @@ async def definition_body(store: Store, definition_id: str) -> str | None:
     """The stored text of a version of a definition."""
     row = await store.first(select(definitions.c.body).where(definitions.c.id == definition_id))
     return row.body if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a definition, as stored."""
+
+    id: str
+    """A hash of its content: the same content is the same version, however often it is registered."""
+    name: str
+    created_at: float
+    in_force: bool
+    """Whether it is the one by which executions start now, or did when it was last registered."""
+    body: str = ""
+
+
+async def versions(store: Store, kind: str, name: str, *, prefix: str | None = None) -> list[Version]:
+    """The versions of a definition, the newest first; with `prefix`, those whose id begins so, with their bodies."""
+    place = f"current.{kind}.{name}"
+    current = select(positions.c.body).where(positions.c.name == place).scalar_subquery()
+    columns = [definitions.c.id, definitions.c.created_at, current.label("current")]
+    if prefix is not None:
+        columns.append(definitions.c.body)
+    query = select(*columns).where(definitions.c.kind == kind, definitions.c.name == name)
+    if prefix is not None:
+        query = query.where(definitions.c.id.startswith(prefix, autoescape=True))
+    rows = await store.fetch(query.order_by(definitions.c.created_at.desc(), definitions.c.id).limit(1000))
+    return [
+        Version(
+            row.id,
+            name,
+            row.created_at,
+            row.current is not None and decode(row.current) == row.id,
+            row.body if prefix is not None else "",
+        )
+        for row in rows
+    ]
 
 
 def save_position(name: str, body: Any, now: float) -> Op:
@@ -106,41 +147,70 @@ class AuditRow:
 async def audit_page(
     store: Store, *, kind: str | None = None, cursor: str | None = None, limit: int = LIMIT
 ) -> Page[AuditRow]:
-    """Audit rows of the main chain, newest first."""
-    query = select(audit).order_by(audit.c.seq.desc()).limit(limited(limit) + 1)
-    if kind is not None:
-        query = query.where(audit.c.kind == kind)
-    before = number(cursor)
-    if before is not None:
-        query = query.where(audit.c.seq < before)
-    rows = await store.fetch(query)
-    items = tuple(
-        AuditRow(
-            row.chain,
-            row.seq,
-            row.at,
-            row.kind,
-            row.actor,
-            row.act,
-            row.subject,
-            row.outcome,
-            decode(row.detail),
-            row.hash,
-        )
-        for row in rows[:limit]
+    """Audit rows of all chains, newest first. Within a chain they stand in its order, whatever their clocks said."""
+    most, before = limited(limit) + 1, _positions(cursor)
+    if before is None:
+        heads = await store.fetch(select(audit_heads.c.chain, audit_heads.c.seq))
+        before = {row.chain: row.seq + 1 for row in heads}
+    found = []
+    for name, seq in before.items():
+        query = select(audit).where(audit.c.chain == name, audit.c.seq < seq).order_by(audit.c.seq.desc())
+        if kind is not None:
+            query = query.where(audit.c.kind == kind)
+        found.append([_audit_row(row) for row in await store.fetch(query.limit(most))])
+    rows = list(islice(merge(*found, key=lambda row: -row.at), most))
+    if len(rows) <= limit:
+        return Page(tuple(rows), None)
+    after = before | {row.chain: row.seq for row in rows[:limit]}
+    return Page(tuple(rows[:limit]), ",".join(f"{name}:{seq}" for name, seq in after.items()))
+
+
+def _positions(cursor: str | None) -> dict[str, int] | None:
+    """The row of each chain before which a page begins; raises InputError for a cursor that we did not hand out."""
+    if cursor is None:
+        return None
+    if not re.fullmatch(r"[\w-]+:\d{1,18}(,[\w-]+:\d{1,18})*", cursor):
+        raise InputError(f"cursor: {cursor[:50]!r} is not a cursor of this list; take `next_cursor` of the page before")
+    return {name: int(seq) for name, _, seq in (part.partition(":") for part in cursor.split(","))}
+
+
+def _audit_row(row: Row[Any]) -> AuditRow:
+    return AuditRow(
+        row.chain, row.seq, row.at, row.kind, row.actor, row.act, row.subject, row.outcome, decode(row.detail), row.hash
     )
-    return Page(items, str(rows[limit - 1].seq) if len(rows) > limit else None)
 
 
 async def verify_audit(store: Store) -> tuple[int, list[Problem]]:
     """Check every row of every chain: how many there are, and what was changed, is missing or was moved."""
+    return await store.read(verify_chain)
 
-    def walk(connection: Connection) -> tuple[int, list[Problem]]:
-        heads = {row.chain: (row.seq, row.hash) for row in connection.execute(select(audit_heads))}
-        query = select(audit).order_by(audit.c.chain, audit.c.seq).execution_options(yield_per=5_000)
-        return chain.verify(_rows(connection, query), heads)
 
-    return await store.read(walk)
+def verify_chain(connection: Connection) -> tuple[int, list[Problem]]:
+    """The same, over a connection."""
+    heads = {row.chain: (row.seq, row.hash) for row in connection.execute(select(audit_heads))}
+    query = select(audit).order_by(audit.c.chain, audit.c.seq).execution_options(yield_per=5_000)
+    return chain.verify(_rows(connection, query), heads, _deleted(connection))
+
+
+def _deleted(connection: Connection) -> dict[str, tuple[int, str]]:
+    """Up to which row each chain was deleted for its age, as its rows say; these are verified with all others."""
+    found: dict[str, tuple[int, str]] = {}
+    for text in connection.execute(select(audit.c.detail).where(audit.c.act == chain.RETENTION)).scalars():
+        try:
+            ends = _pruned.decode(text).audit
+        except MsgspecError:
+            # Somebody changed it: the walk will say so.
+            continue
+        for name, end in ends.items():
+            found[name] = max(found.get(name, end), end)
+    return found
+
+
+class _Pruned(Struct):
+    audit: dict[str, tuple[int, str]] = {}
+
+
+_pruned = Decoder(_Pruned)
 
 
 def _rows(connection: Connection, query: Any) -> Iterator[Any]:

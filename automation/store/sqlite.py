@@ -19,7 +19,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from automation.errors import StoreError, StoreUnavailable
 from automation.store import statements
 from automation.store.audit import Chain
-from automation.store.statements import Statement, Unexpected
+from automation.store.statement import Statement, Unexpected
 from automation.store.writer import Unit
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class Sqlite:
     """A database in one file. Opening it refuses, in one line, what would fail later."""
 
     def __init__(self, location: str, busy_timeout: float = 5.0) -> None:
-        self._private = location in ("", ":memory:")
+        self.private = location in ("", ":memory:")
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self.path = Path(location)
         self._busy_timeout = busy_timeout
@@ -45,9 +45,23 @@ class Sqlite:
         self._connection: sqlite3.Connection | None = None
         self.engine: Engine | None = None
 
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    def absent(self) -> str | None:
+        """Why there can be nothing to read yet: there is no file."""
+        missing = not self.private and not self.path.exists() and self.path.parent.is_dir()
+        return f"there is no file {self.path}; the engine makes it when it first starts" if missing else None
+
+    async def settle(self) -> bool:
+        """Nothing is ever in doubt: the file is written by this process."""
+        raise NotImplementedError
+
     async def open(self) -> None:
         """Connect; raises StoreUnavailable with what to do about it."""
-        if self._private:
+        if self.private:
             # A file of its own: readers and the writer have separate connections, which memory does not allow.
             self._temporary = tempfile.TemporaryDirectory(prefix="automation-")
             self.path = Path(self._temporary.name) / "automation.db"
@@ -90,12 +104,14 @@ class Sqlite:
         return await self.read(lambda connection: list(connection.execute(query)))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, called in a reader thread with a read-only connection."""
+        """What `work` returns, called in a reader thread with a read-only connection that sees one state."""
 
         def run() -> T:
             assert self.engine is not None
             try:
                 with self.engine.connect() as connection:
+                    # One picture for all queries of the work; the driver begins none by itself.
+                    connection.exec_driver_sql("BEGIN")
                     return work(connection)
             except OperationalError as error:
                 raise StoreUnavailable(f"cannot read the database {self.path}: {_reason(error.orig)}") from None
@@ -108,7 +124,15 @@ class Sqlite:
         """What `work` returns, called with a writing connection while nothing else writes: for migrations."""
 
         def run() -> T:
-            engine = create_engine(f"sqlite:///{self.path}", connect_args={"timeout": self._busy_timeout})
+            engine = create_engine(
+                f"sqlite:///{self.path}", connect_args={"timeout": self._busy_timeout, "isolation_level": None}
+            )
+
+            @event.listens_for(engine, "begin")
+            def _alone(connection: Connection) -> None:
+                # By itself the driver begins no transaction for CREATE TABLE: two processes would migrate at once.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
             try:
                 with engine.begin() as connection:
                     return work(connection)
@@ -131,6 +155,8 @@ class Sqlite:
             self.path, isolation_level=None, timeout=self._busy_timeout, check_same_thread=False, cached_statements=256
         )
         try:
+            # Only a file without tables takes it: what is freed in it can be given back while it is in use.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
@@ -200,6 +226,7 @@ class Sqlite:
             sqlite3.InterfaceError,
             sqlite3.ProgrammingError,
             OverflowError,
+            UnicodeError,
         ):
             return False
         return True
@@ -213,13 +240,15 @@ class Sqlite:
         sql, order = self._sql(statement)
         if order is not None:
             rows = [_reorder(row, order) for row in rows]
-        head, separator, row = sql.partition(" VALUES ")
-        if not separator or not row.endswith(")") or len(rows) < _CHUNKS[-1]:
+        head, separator, values = sql.partition(" VALUES ")
+        row, _, tail = values.partition(")")
+        # What follows the values, such as ON CONFLICT, is said once for all of them.
+        if not separator or "?" in tail or len(rows) < _CHUNKS[-1]:
             connection.executemany(sql, rows)
             return
         begin = 0
         for size in _CHUNKS:
-            many = f"{head} VALUES {', '.join([row] * size)}" if len(rows) - begin >= size else ""
+            many = f"{head} VALUES {', '.join([row + ')'] * size)}{tail}" if len(rows) - begin >= size else ""
             while len(rows) - begin >= size:
                 connection.execute(many, [value for values in rows[begin : begin + size] for value in values])
                 begin += size
@@ -228,6 +257,7 @@ class Sqlite:
 
     def _write_alone(self, connection: sqlite3.Connection, unit: Unit) -> None:
         connection.execute("SAVEPOINT alone")
+        statement = None
         try:
             for statement, values in unit.ops:
                 sql, order = self._sql(statement)
@@ -237,9 +267,17 @@ class Sqlite:
         except Unexpected as error:
             unit.error = error
         except sqlite3.IntegrityError as error:
-            guarded = next((statement.name for statement, _ in unit.ops if statement.expect is not None), None)
-            unit.error = Unexpected(guarded) if guarded else StoreError(f"the database refused: {error}")
-        except (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError) as error:
+            guarded = [known.name for known, _ in unit.ops if known.expect is not None]
+            if statement is not None and statement.name in guarded:
+                guarded = [statement.name]
+            unit.error = Unexpected(guarded[0]) if guarded else StoreError(f"the database refused: {error}")
+        except (
+            sqlite3.DataError,
+            sqlite3.InterfaceError,
+            sqlite3.ProgrammingError,
+            OverflowError,
+            UnicodeError,
+        ) as error:
             unit.error = StoreError(f"the database refused: {error}")
         else:
             connection.execute("RELEASE alone")

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 from sqlalchemy import Executable
 from sqlalchemy.engine import Connection, Row
 
-from automation.config import AUDITABLE, Audit
+from automation.config import AUDITABLE, Audit, AutomationConfig
 from automation.config import Store as Settings
-from automation.errors import ConfigurationError, EngineStopped
+from automation.errors import ConfigurationError, EngineStopped, MissingExtra
 from automation.store import schema
 from automation.store.audit import Fact
+from automation.store.large import Limits
 from automation.store.sqlite import Sqlite
-from automation.store.statements import Op
-from automation.store.writer import Writer
+from automation.store.statement import Op
+from automation.store.writer import Backend, Writer
 
 T = TypeVar("T")
 
@@ -30,32 +32,71 @@ def to_json(value: Any) -> str:
     return encode(value).decode()
 
 
-def backend_of(url: str, settings: Settings) -> Sqlite:
-    """The backend for a database URL; raises ConfigurationError for one that is not understood."""
+EXAMPLES = "sqlite:///path/to/file.db or postgresql://user:password@host:5432/database"
+
+
+def backend_of(url: str, settings: Settings, connections: int = 20) -> Backend:
+    """The backend for a database URL, with at most so many connections to a server.
+
+    Raises ConfigurationError for a URL that is not understood, MissingExtra.
+    """
     scheme, separator, rest = url.partition("://")
     if not separator:
-        raise ConfigurationError(f"database_url: {url!r} is not a URL; write sqlite:///path/to/file.db")
+        raise ConfigurationError(f"database_url: {_without_password(url)!r} is not a URL; write {EXAMPLES}")
     if scheme == "sqlite":
         if rest and not rest.startswith("/"):
             raise ConfigurationError(f"database_url: {url!r} needs three slashes: sqlite:///{rest}")
         return Sqlite(rest.removeprefix("/"), settings.busy_timeout_seconds)
-    raise ConfigurationError(
-        f"database_url: {scheme} is not supported in this version; write sqlite:///path/to/file.db"
-    )
+    if scheme in ("postgresql", "postgres"):
+        try:
+            from automation.store.postgres import Postgres
+        except ImportError as error:
+            if (error.name or "").partition(".")[0] not in ("asyncpg", "greenlet"):
+                raise
+            raise MissingExtra(feature="PostgreSQL", extra="postgres") from None
+        return Postgres(url, settings, connections)
+    raise ConfigurationError(f"database_url: {scheme} is not supported; write {EXAMPLES}")
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r":[^/].*@", ":***@", url)
 
 
 class Store:
     """Opens the database and migrates it, commits units of writes, answers queries."""
 
-    def __init__(self, url: str, settings: Settings | None = None, audit: Audit | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        settings: Settings | None = None,
+        audit: Audit | None = None,
+        *,
+        batch: int = 2000,
+        connections: int = 20,
+    ) -> None:
         settings = settings or Settings()
         audit = audit or Audit()
         self.url = url
-        self.backend = backend_of(url, settings)
+        self.backend: Backend = backend_of(url, settings, connections)
+        self.limits = Limits(settings.inline_bytes, settings.max_execution_bytes)
         self._settings = settings
+        self._batch = batch
         self._audited = frozenset(audit.events_to_audit) if audit.enabled else frozenset()
         self._audits_all = self._audited >= frozenset(AUDITABLE)
         self._writer: Writer | None = None
+        self._reading = 0
+
+    @classmethod
+    def of(cls, config: AutomationConfig) -> Self:
+        """The store that a configuration names."""
+        performance = config.performance
+        return cls(
+            config.database,
+            config.store,
+            config.audit,
+            batch=performance.batch_processing.most,
+            connections=performance.database_connection_pool,
+        )
 
     async def open(self) -> None:
         """Connect, bring the schema up to date and begin to write; raises StoreError."""
@@ -66,7 +107,7 @@ class Store:
         except BaseException:
             await self.backend.close()
             raise
-        self._writer = Writer(self.backend, self._settings.max_pending)
+        self._writer = Writer(self.backend, self._settings.max_pending, self._batch)
         self._writer.start()
 
     async def close(self) -> None:
@@ -92,6 +133,12 @@ class Store:
     def pending(self) -> int:
         """How many writes wait for the writer."""
         return self._writer.pending if self._writer is not None else 0
+
+    @property
+    def under_way(self) -> str:
+        """What is being written or read now, in a few words; empty when nothing is."""
+        writing = self._writer is not None and self._writer.busy
+        return " and ".join(name for name, now in (("a write", writing), ("a read", self._reading)) if now)
 
     @property
     def writable(self) -> str | None:
@@ -124,13 +171,21 @@ class Store:
 
     async def fetch(self, query: Executable) -> list[Row[Any]]:
         """The rows of a query."""
-        return await self.backend.fetch(query)
+        self._reading += 1
+        try:
+            return await self.backend.fetch(query)
+        finally:
+            self._reading -= 1
 
     async def first(self, query: Executable) -> Row[Any] | None:
         """The first row of a query, or None."""
-        rows = await self.backend.fetch(query)
+        rows = await self.fetch(query)
         return rows[0] if rows else None
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, called beside the writer with a read-only connection."""
-        return await self.backend.read(work)
+        self._reading += 1
+        try:
+            return await self.backend.read(work)
+        finally:
+            self._reading -= 1

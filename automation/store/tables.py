@@ -1,6 +1,8 @@
 """The schema, once, for every dialect. Migrations bring a database here; a test holds the two together.
 
-Times are seconds since the epoch (double precision); JSON is kept as text, as it was written.
+Times are seconds since the epoch (double precision); JSON is kept as text, as it was written. The conditions of partial
+indexes hold on PostgreSQL as well, where the migrations say them: `postgresql_where` here would load that dialect for
+everybody, which takes longer than all tables.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
+    LargeBinary,
     String,
     Table,
     Text,
@@ -21,17 +23,8 @@ from sqlalchemy import (
     text,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-# SQLite numbers rows by itself only where the key's type is exactly INTEGER.
-Serial = BigInteger().with_variant(Integer, "sqlite")
+from automation.store.metadata import Serial, partial_index
+from automation.store.metadata import metadata as metadata
 
 nodes = Table(
     "nodes",
@@ -42,6 +35,17 @@ nodes = Table(
     Column("process_started", Double, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("lease_until", Double, nullable=False),
+)
+
+# One row for each open writer on PostgreSQL: which of its sessions may write, and the number of the last batch that is
+# committed, by which it finds out what became of one whose connection broke meanwhile. SQLite has no need of it.
+writers = Table(
+    "writers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("session", String, nullable=False),
+    Column("batch", BigInteger, nullable=False),
+    Column("seen_at", Double, nullable=False),
 )
 
 definitions = Table(
@@ -76,19 +80,34 @@ executions = Table(
     Column("request_hash", String),
     Column("cancel_reason", Text),
     Column("error", Text),
+    Column("wish", Text),
+    Column("rerun_of", String),
+    Column("forked_from", String),
+    Column("concurrency_key", String),
+    Column("parent", String),
+    Column("parent_action", String),
     Index(
         "ix_executions_key",
         "idempotency_key",
         unique=True,
         sqlite_where=text("idempotency_key IS NOT NULL"),
     ),
-    Index(None, "workflow", "id"),
+    partial_index("ix_executions_parent", "parent", "parent_action", where="parent IS NOT NULL"),
+    Index(None, "workflow", "status", "id"),
     Index(None, "status", "id"),
     Index(
         "ix_executions_event",
         "event_source",
         "event_id",
         sqlite_where=text("event_id IS NOT NULL"),
+    ),
+    partial_index(
+        "ix_executions_keyed",
+        "workflow",
+        "concurrency_key",
+        "priority",
+        "id",
+        where="concurrency_key IS NOT NULL AND finished_at IS NULL",
     ),
     Index(
         "ix_executions_unfinished",
@@ -107,6 +126,106 @@ journal = Table(
     Column("kind", String, nullable=False),
     Column("action", String),
     Column("body", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+waits = Table(
+    "waits",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("execution_id", String, nullable=False),
+    Column("action", String, nullable=False),
+    # What it waits for: an event of this type, or
+    Column("event_type", String),
+    Column("condition", Text),
+    Column("names", Text, nullable=False),
+    # the end of this execution.
+    Column("child_id", String),
+    Column("created_at", Double, nullable=False),
+    # The newest event when the wait began: only later ones count.
+    Column("after_seq", BigInteger, nullable=False),
+    # That it has come, and the event.
+    Column("met_at", Double),
+    Column("event", Text),
+    Index(None, "execution_id"),
+    Index(
+        "ix_waits_child",
+        "child_id",
+        sqlite_where=text("child_id IS NOT NULL"),
+    ),
+    Index(
+        "ix_waits_met",
+        "met_at",
+        sqlite_where=text("met_at IS NOT NULL"),
+    ),
+)
+
+packed_journals = Table(
+    "packed_journals",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("entries", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+seats = Table(
+    "seats",
+    metadata,
+    Column("workflow", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("seat", Integer, primary_key=True, autoincrement=False),
+    Column("execution_id", String, nullable=False),
+    UniqueConstraint("execution_id"),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("execution_id", String, nullable=False),
+    Column("workflow", String, nullable=False),
+    Column("action", String),
+    Column("operation", String),
+    Column("effect", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked_at", Double, nullable=False),
+    Column("started_by", String, nullable=False),
+    Column("by_hand", Boolean, nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("status", String, nullable=False),
+    Column("answers", Text, nullable=False),
+    Column("escalated_at", Double),
+    Column("decided_at", Double),
+    Column("settled_at", Double),
+    Column("revision", Integer, nullable=False),
+    Index(None, "execution_id", "id"),
+    Index(None, "status", "id"),
+    Index(None, "workflow", "id"),
+    Index(
+        "ix_approvals_unsettled",
+        "status",
+        sqlite_where=text("settled_at IS NULL"),
+    ),
+)
+
+# The body comes last: whoever reads the columns before it does not read its pages.
+large_values = Table(
+    "large_values",
+    metadata,
+    Column("sha256", String, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),
+    Column("coding", String, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+large_value_uses = Table(
+    "large_value_uses",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("sha256", String, primary_key=True),
+    Index(None, "sha256"),
     sqlite_with_rowid=False,
 )
 
@@ -201,6 +320,56 @@ tokens = Table(
     Column("expires_at", Double),
     Column("revoked_at", Double),
     UniqueConstraint("hash"),
+)
+
+# What was done to targets, for guardrails that look back; one row an action, whatever its attempts.
+acts = Table(
+    "acts",
+    metadata,
+    Column("execution_id", String, primary_key=True),
+    Column("action", String, primary_key=True),
+    Column("workflow", String, nullable=False),
+    Column("operation", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("service", String),
+    Column("replicas", Integer, nullable=False),
+    Column("replicas_of", Integer, nullable=False),
+    Column("node", String, nullable=False),
+    Column("began_at", Double),
+    Column("until", Double, nullable=False),
+    Column("held_by", String),
+    Column("changed_at", Double, nullable=False),
+    Index(None, "changed_at"),
+    Index(
+        "ix_acts_held",
+        "held_by",
+        sqlite_where=text("held_by IS NOT NULL"),
+    ),
+)
+
+# What people have put in force by hand: the global stop, freeze windows.
+holds = Table(
+    "holds",
+    metadata,
+    Column("kind", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+# Circuits that are not closed.
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("operation", String, primary_key=True),
+    Column("target", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("until", Double, nullable=False),
+    Column("opened_at", Double, nullable=False),
+    Column("error", Text, nullable=False),
 )
 
 audit = Table(

@@ -10,16 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Executable
+from sqlalchemy.engine import Connection, Row
 
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
 from automation.store.audit import Fact
-from automation.store.statements import Op
+from automation.store.statement import Op
+
+T = TypeVar("T")
 
 log = logging.getLogger("automation.store")
 
+DOUBT_SECONDS = 0.2
+"""How long to wait before asking again what became of a batch; real seconds, as for a full disk."""
 EAGER = 32
 """How many units are not made to wait for further ones of the same turn of the event loop."""
 
@@ -40,22 +47,67 @@ class Unit:
         self.error: BaseException | None = None
 
 
-class Backend(Protocol):
-    """Where the writer writes: one file per dialect."""
+class InDoubt(Exception):
+    """The connection broke while a batch was being committed: whether it is, nobody knows before `settle`."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class Target(Protocol):
+    """Where the writer writes."""
 
     def write(self, units: list[Unit]) -> Awaitable[None]:
         """Begin at once to commit all units in one transaction; done when they are on disk.
 
         A unit that the database refuses gets its `error`, without harm to the others; raises StoreError if nothing
-        could be committed.
+        could be committed, InDoubt if nobody knows.
         """
+        ...
+
+    async def settle(self) -> bool:
+        """Whether the batch that was in doubt is committed; raises StoreUnavailable while that cannot be known."""
+        ...
+
+
+class Backend(Target, Protocol):
+    """One open database: a class for each dialect."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: without a password."""
+        ...
+
+    def absent(self) -> str | None:
+        """Why there can be nothing to read yet, or None: what is known without opening it."""
+        ...
+
+    async def open(self) -> None:
+        """Connect; raises StoreUnavailable with what to do about it."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect."""
+        ...
+
+    async def fetch(self, query: Executable) -> list[Row[Any]]:
+        """The rows of a query, read beside the writer."""
+        ...
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, called with a read-only connection that sees the database as it is now, to the end."""
+        ...
+
+    async def change(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, called within a transaction while no other process changes the schema."""
         ...
 
 
 class Writer:
     """Gathers units and hands them to the backend, batch after batch."""
 
-    def __init__(self, backend: Backend, max_pending: int = 20_000, max_batch: int = 2_000) -> None:
+    def __init__(self, backend: Target, max_pending: int = 20_000, max_batch: int = 2_000) -> None:
         self._backend = backend
         self._max_pending = max_pending
         self._max_batch = max_batch
@@ -87,6 +139,18 @@ class Writer:
     def pending(self) -> int:
         """How many units wait."""
         return len(self._pending)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is being written."""
+        return not self._idle.is_set()
+
+    def abandon(self) -> None:
+        """Write nothing more, not even what is pending: as if the process had died."""
+        self._open = False
+        self._refuse(EngineStopped())
+        if self._batch is None:
+            self._idle.set()
 
     async def commit(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
         """Return when the writes and their audit rows are on disk, all of them.
@@ -147,6 +211,11 @@ class Writer:
             self.batches += 1
             self.units += len(units)
             self._note(None)
+        except InDoubt:
+            # Nothing else is written before it is known what became of these.
+            self._batch = asyncio.ensure_future(self._settle(units))
+            self._batch.add_done_callback(partial(self._ended, units))
+            return
         except AutomationError as error:
             self._note(error.message)
             for unit in units:
@@ -166,6 +235,33 @@ class Writer:
         self._begin()
         if self._batch is None:
             self._idle.set()
+
+    async def _settle(self, units: list[Unit]) -> None:
+        """Find out whether these are committed, and write them if they are not. What has come meanwhile is refused
+        for as long as that is not possible."""
+        while True:
+            try:
+                committed = await self._backend.settle()
+            except StoreUnavailable as error:
+                self._note(error.message)
+                self._refuse(error)
+                if not self._open:
+                    raise
+                await asyncio.sleep(DOUBT_SECONDS)
+            else:
+                break
+        if not committed:
+            for unit in units:
+                unit.error = None
+            await self._backend.write(units)
+
+    def _refuse(self, error: AutomationError) -> None:
+        """Tell all who wait that theirs is not written."""
+        self._room.set()
+        while self._pending:
+            unit = self._pending.popleft()
+            if not unit.future.done():
+                unit.future.set_exception(error)
 
     def _note(self, failure: str | None) -> None:
         # One line when it begins and one when it ends, however often writes are tried in between.

@@ -48,6 +48,29 @@ class Metrics:
         self.action_duration = Stopwatch(
             "action_execution_duration_seconds", "One attempt of an action.", "operation", _SECONDS, registry
         )
+        self.handlers_left_behind = Counter(
+            "automation_handlers_left_behind_total",
+            "Handlers that ignored their cancellation and run on although their action has ended.",
+            ["operation"],
+            registry=registry,
+        )
+        self.stray_threads = Gauge(
+            "automation_threads_left_behind",
+            "Plain functions that run on in a thread although their action has ended.",
+            registry=registry,
+        )
+        self.guardrail_refusals = Counter(
+            "guardrail_refusals_total",
+            "Actions that a guardrail held back, by which: stop, freeze, cooldown, rate, blast_radius.",
+            ["guardrail"],
+            registry=registry,
+        )
+        self.breakers = Gauge(
+            "circuit_breaker_state",
+            "The circuit of an operation on a target, once it has opened: 0 closed, 1 half open, 2 open.",
+            ["operation", "target"],
+            registry=registry,
+        )
         self.notifications_sent = Counter(
             "alert_notifications_sent_total",
             "Messages to people, by how they ended.",
@@ -85,6 +108,17 @@ class Metrics:
         self.reload_successful = Gauge(
             "automation_config_last_reload_successful",
             "1 if the last reading of definitions was valid.",
+            registry=registry,
+        )
+        self.retention_deleted = Counter(
+            "automation_retention_deleted_total",
+            "Rows deleted for their age; of the journal, those that were packed.",
+            ["table"],
+            registry=registry,
+        )
+        self.retention_last_run = Gauge(
+            "automation_retention_last_run_timestamp_seconds",
+            "When this process last deleted what was past its time; 0 if it has not yet.",
             registry=registry,
         )
         self.pending = Gauge("automation_store_pending_writes", "Writes that wait for the writer.", registry=registry)

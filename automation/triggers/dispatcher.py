@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from automation.clock import Clock
 from automation.errors import InputError, NotFound
-from automation.model.event import Event, EventReceipt
+from automation.model.event import Event, EventReceipt, as_mapping
 from automation.store import events
 from automation.store.audit import Fact
 from automation.store.events import Decision
-from automation.store.statements import Op, Unexpected
+from automation.store.statement import Op, Unexpected
 from automation.store.store import Store, encode
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
-from automation.triggers.rules import EventScope, Index, Rule, as_mapping
+from automation.triggers.rules import EventScope, Index, Rule
+
+Claim = tuple[str, str]
 
 
 class Prepared(Protocol):
@@ -25,20 +27,55 @@ class Prepared(Protocol):
     id: str
     ops: list[Op]
     facts: list[Fact]
+    events: list[Event] | None
+    """What is to be told together with it."""
+
+    @property
+    def claim(self) -> Claim | None:
+        """The workflow and concurrency key of which it needs a seat, if it needs one."""
+        ...
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it starts only if there is a seat for it; its writes are refused together if there is none."""
+        ...
 
 
 P = TypeVar("P", bound=Prepared)
+
+Taken = Mapping["Claim", str]
+"""For concurrency keys without a free seat: why nothing starts for them."""
 
 
 class Workflows(Protocol[P]):
     """What the dispatcher needs of the workflows room."""
 
-    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str, proposed: bool) -> P:
+    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str) -> P:
         """A new execution, not yet written; raises NotFound, InputError when its inputs do not fit."""
         ...
 
     def launch(self, run: P, /) -> None:
-        """Run it, now that it is written."""
+        """Go on with it, now that it is written."""
+        ...
+
+    async def refusal(self, run: P, /) -> str | None:
+        """Why there is no seat for it, or None."""
+        ...
+
+
+class Awaited(Protocol):
+    """Executions that wait for events."""
+
+    def match(self, event: Event) -> Sequence[Any]:
+        """What waits for the event; nothing, at hardly any cost, for most events."""
+        ...
+
+    async def writes(self, met: Sequence[Any], event: Event) -> list[Op]:
+        """What is committed with the event."""
+        ...
+
+    def tell(self, met: Sequence[Any], event: Event) -> tuple[str, ...]:
+        """The event is on disk; returns the executions that it has woken."""
         ...
 
 
@@ -56,6 +93,17 @@ class Verdict(Generic[P]):
     decisions: list[Decision]
 
 
+@dataclass(slots=True)
+class _Intake(Generic[P]):
+    """What is committed together: writes, executions that start, and waits that are over."""
+
+    taken: Taken
+    """Claims for which there is no seat."""
+    ops: list[Op] = field(default_factory=list)
+    starts: list[P] = field(default_factory=list)
+    met: list[tuple[Sequence[Any], Event]] = field(default_factory=list)
+
+
 class Dispatcher(Generic[P]):
     """Publishes events. An event is acknowledged when its effects are on disk."""
 
@@ -67,9 +115,8 @@ class Dispatcher(Generic[P]):
         self._workflows = workflows
         self.index = Index()
         self.companions: list[Companion] = []
+        self.awaited: Awaited | None = None
         self.retain: Retain = "all"
-        self.proposes = False
-        """Whether triggers only propose executions, for a person to approve."""
 
     async def publish(
         self, event: Event, *, also: Sequence[Op] = (), hold: Mapping[str, str] | None = None
@@ -79,46 +126,104 @@ class Dispatcher(Generic[P]):
         `also` is committed with it; `hold` names workflows that must not start now, with the reason.
         """
         check(event)
-        self._metrics.events_received.labels(event.source).inc()
-        verdict = self._decide(event, hold or {})
-        ops: list[Op] = []
-        matched = bool(verdict.starts)
-        if matched or self.retain == "all" or (verdict.decisions and self.retain == "matched"):
-            ops.append(events.insert(event, self._clock.now(), matched))
-        ops += also
-        for companion in self.companions:
-            ops += companion(event)
-        facts: list[Fact] = []
-        for prepared in verdict.starts:
-            ops += prepared.ops
-            facts += prepared.facts
-            prepared.ops, prepared.facts = [], []
-        ops += [decision.op() for decision in verdict.decisions]
-        try:
-            if ops:
-                await self._store.commit(ops, facts)
-        except Unexpected as error:
-            if error.statement != "event":
-                raise
-            return await self._duplicate(event)
-        for prepared in verdict.starts:
-            if self.proposes:
-                self._changes.tell("execution", prepared.id, "proposed")
-            else:
-                self._workflows.launch(prepared)
+        taken: Taken = {}
+        while True:
+            intake: _Intake[P] = _Intake(taken)
+            verdict = self._take_in(event, intake, hold or {}, also)
+            try:
+                woken = await self._commit(intake, ())
+                break
+            except Unexpected as error:
+                if error.statement == "event":
+                    return await self._duplicate(event)
+                taken = await self._taken(intake.starts, error)
         self._changes.tell("event", event.id)
         return EventReceipt(
             event_id=event.id,
             executions=tuple(prepared.id for prepared in verdict.starts),
             skipped=tuple(f"{decision.subject}: {decision.reason}" for decision in verdict.decisions),
+            woken=woken,
         )
+
+    async def announce(
+        self, events: Sequence[Event], ops: Sequence[Op], facts: Sequence[Fact], *, patiently: bool = False
+    ) -> None:
+        """Commit writes together with events that tell of them, and with all that those start.
+
+        With `patiently`, waits out a database that cannot be written now.
+        """
+        taken: Taken = {}
+        while True:
+            intake: _Intake[P] = _Intake(taken, list(ops))
+            for event in events:
+                self._take_in(event, intake)
+            try:
+                await self._commit(intake, facts, patiently)
+                break
+            except Unexpected as error:
+                taken = await self._taken(intake.starts, error)
+        for event in events:
+            self._changes.tell("event", event.id)
+
+    async def _taken(self, starts: Sequence[P], error: Unexpected) -> Taken:
+        """The claims for which there is no seat; raises the error if it is about something else."""
+        exclusive = [prepared for prepared in starts if prepared.exclusive]
+        if not exclusive:
+            raise error
+        reasons = [(prepared.claim, await self._workflows.refusal(prepared)) for prepared in exclusive]
+        return {claim: reason for claim, reason in reasons if claim is not None and reason is not None}
+
+    def _take_in(
+        self, event: Event, intake: _Intake[P], hold: Mapping[str, str] | None = None, also: Sequence[Op] = ()
+    ) -> Verdict[P]:
+        """What an event leads to; all that is to be written for it, and all that starts, is added to `intake`."""
+        self._metrics.events_received.labels(event.source).inc()
+        verdict = self._decide(event, hold or {}, intake.taken)
+        ops = intake.ops
+        met = self.awaited.match(event) if self.awaited is not None else ()
+        if met:
+            intake.met.append((met, event))
+        matched = bool(verdict.starts or met)
+        if matched or self.retain == "all" or (verdict.decisions and self.retain == "matched"):
+            ops.append(events.insert(event, self._clock.now(), matched))
+        ops += also
+        for companion in self.companions:
+            ops += companion(event)
+        ops += [decision.op() for decision in verdict.decisions]
+        for prepared in verdict.starts:
+            intake.starts.append(prepared)
+            ops += prepared.ops
+            # What is only proposed asks people, and that is told in the same transaction.
+            told, prepared.ops, prepared.events = prepared.events or (), [], None
+            for each in told:
+                self._take_in(each, intake)
+        return verdict
+
+    async def _commit(self, intake: _Intake[P], facts: Sequence[Fact], patiently: bool = False) -> tuple[str, ...]:
+        """Write what was taken in and let go of it; returns the executions that had waited for an event of it."""
+        all_facts = list(facts)
+        for prepared in intake.starts:
+            all_facts += prepared.facts
+            prepared.facts = []
+        for met, event in intake.met:
+            assert self.awaited is not None
+            intake.ops += await self.awaited.writes(met, event)
+        if intake.ops:
+            await (self._store.commit_patiently if patiently else self._store.commit)(intake.ops, all_facts)
+        for prepared in intake.starts:
+            self._workflows.launch(prepared)
+        woken: list[str] = []
+        for met, event in intake.met:
+            assert self.awaited is not None
+            woken += self.awaited.tell(met, event)
+        return tuple(woken)
 
     def explain(self, event: Event) -> list[tuple[Rule, str | None]]:
         """Every rule that was considered for the event, with why it does not start its workflow, or None."""
         scope = EventScope(as_mapping(event))
         return [(rule, rule.refuses(event, scope)) for rule in self.index.candidates(event)]
 
-    def _decide(self, event: Event, hold: Mapping[str, str]) -> Verdict[P]:
+    def _decide(self, event: Event, hold: Mapping[str, str], taken: Taken) -> Verdict[P]:
         verdict: Verdict[P] = Verdict([], [])
         candidates = self.index.candidates(event)
         if not candidates:
@@ -134,8 +239,11 @@ class Dispatcher(Generic[P]):
             if outcome is None:
                 try:
                     why = f"{rule.about}: event {event.type} of {event.source}"
-                    verdict.starts.append(self._workflows.prepare(rule.workflow, seen, why, self.proposes))
-                    continue
+                    prepared = self._workflows.prepare(rule.workflow, seen, why)
+                    if prepared.claim is None or prepared.claim not in taken:
+                        verdict.starts.append(prepared)
+                        continue
+                    outcome, reason = "concurrency", taken[prepared.claim]
                 except (InputError, NotFound) as error:
                     outcome, reason = "refused", error.message
             self._metrics.events_not_started.labels(outcome).inc()

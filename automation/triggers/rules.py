@@ -51,20 +51,6 @@ class EventScope:
         return True if name == self._type else default
 
 
-def as_mapping(event: Event) -> dict[str, Any]:
-    """An event as conditions and executions see it."""
-    return {
-        "type": event.type,
-        "subject": event.subject,
-        "source": event.source,
-        "severity": event.severity,
-        "id": event.id,
-        "time": event.time,
-        "data": event.data,
-        "labels": event.labels,
-    }
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """One way in which a workflow is started. What is None does not matter; all else must fit."""

@@ -6,15 +6,18 @@ run: a condition that hangs on it is unknown, and a parameter that needs it stay
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from automation.conditions import Condition
 from automation.errors import InputError
+from automation.model.approval import Approvals
 from automation.model.workflow import AutomationLevel
+from automation.workflows.asking import level_of, needs_approval, terms_of
 from automation.workflows.plan import Plan, Step
-from automation.workflows.run import needs_approval
+from automation.workflows.seats import key_of
+from automation.workflows.shape import shape_of
 from automation.workflows.starts import checked_inputs
 from automation.workflows.state import Scope, State
 
@@ -46,6 +49,27 @@ class ForeseenStep:
     """Rendered, or as they are written where `unknown` names what is missing."""
     unknown: tuple[str, ...]
     needs_approval: bool
+    held_by: str | None
+    """What would hold it back if it began now: a guardrail or an open circuit, with its reason."""
+    on_guardrail: str
+    """What would become of it then: `fail`, `skip` or `wait`."""
+    approval: str = ""
+    """How it is asked for, in words, where it is."""
+    shape: tuple[str, ...] = ()
+    """When and how often it runs, where that is more than once in its turn: `after 2 of a, b, c`."""
+
+
+Judge = Callable[[Plan, Step, Any], str | None]
+"""Says what would hold a step with these parameters back now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeseenConcurrency:
+    """Of which concurrency key it would need a seat."""
+
+    key: str
+    limit: int
+    on_conflict: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +83,7 @@ class Foreseen:
     variables: dict[str, Any]
     """What was given, with defaults filled in."""
     steps: tuple[ForeseenStep, ...]
+    concurrency: ForeseenConcurrency | None = None
 
 
 def foresee(
@@ -66,6 +91,8 @@ def foresee(
     variables: Mapping[str, Any],
     event: Mapping[str, Any] | None = None,
     level: AutomationLevel = AutomationLevel.AUTONOMOUS,
+    approvals: Approvals | None = None,
+    judge: Judge | None = None,
 ) -> Foreseen:
     """What starting the plan with these variables would do; raises InputError for inputs that a start would refuse."""
     given = checked_inputs(plan, variables, event)
@@ -73,15 +100,42 @@ def foresee(
     state.variables, state.event = given, dict(event) if event else None
     scope = Scope(state, {"attempt": 1})
     gates = tuple(ForeseenCondition(gate.text, _word(gate.evaluate(scope))) for gate in plan.conditions)
+
+    def held_by(step: Step, parameters: Any) -> str | None:
+        return judge(plan, step, parameters) if judge is not None else None
+
+    own = level_of(level, plan.definition)
+    asked = approvals or Approvals()
     steps = tuple(
-        _step(step, layer, scope, needs_approval(level, step))
+        _step(step, layer, scope, _asked(plan, step, asked) if needs_approval(own, step) else "", held_by)
         for layer, steps in enumerate(plan.layers())
         for step in steps
     )
-    return Foreseen(plan.name, _all(gates), gates, given, steps)
+    return Foreseen(plan.name, _all(gates), gates, given, steps, _concurrency(plan, given, event))
 
 
-def _step(step: Step, layer: int, scope: Scope, approval: bool) -> ForeseenStep:
+def _concurrency(plan: Plan, given: Mapping[str, Any], event: Mapping[str, Any] | None) -> ForeseenConcurrency | None:
+    key, concurrency = key_of(plan, given, event), plan.definition.concurrency
+    if key is None or concurrency is None:
+        return None
+    return ForeseenConcurrency(key, concurrency.limit, concurrency.on_conflict)
+
+
+def _asked(plan: Plan, step: Step, defaults: Approvals) -> str:
+    terms = terms_of(defaults, 0.0, step.definition.approval, plan.definition.approval)
+    told = f"{terms.quorum} {'has' if terms.quorum == 1 else 'have'} to approve"
+    if terms.roles:
+        told += f" of {' or '.join(terms.roles)}"
+    if terms.escalate_at is not None:
+        told += f"; escalates after {terms.escalate_at:g} s"
+    if terms.expires_at is not None:
+        told += f"; after {terms.expires_at:g} s: {terms.on_expiry}"
+    return told
+
+
+def _step(
+    step: Step, layer: int, scope: Scope, approval: str, held_by: Callable[[Step, Any], str | None]
+) -> ForeseenStep:
     conditions = tuple(
         ForeseenCondition(condition.text, _word(_value(condition, step, scope))) for condition in step.conditions
     )
@@ -96,7 +150,11 @@ def _step(step: Step, layer: int, scope: Scope, approval: bool) -> ForeseenStep:
         conditions=conditions,
         parameters=parameters,
         unknown=unknown,
-        needs_approval=approval,
+        needs_approval=bool(approval),
+        held_by=held_by(step, parameters),
+        on_guardrail=step.definition.on_guardrail,
+        approval=approval,
+        shape=shape_of(step.definition),
     )
 
 

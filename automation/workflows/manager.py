@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from automation.errors import DefinitionError, NotFound
 from automation.model.workflow import WorkflowDefinition
-from automation.workflows.plan import Plan, compile_workflow
+from automation.workflows.compiler import compile_workflow
+from automation.workflows.plan import Plan
 
 
 class WorkflowManager:

@@ -1,24 +1,20 @@
-"""A workflow definition, checked and compiled: what the runner follows.
-
-Pure: a definition goes in, a plan or every problem at once comes out.
-"""
+"""A plan: a workflow definition, checked and compiled. What the runner follows; `compiler.py` makes it."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import to_json
+from pydantic import BaseModel
 
-from automation.conditions import Condition, Template, compile_condition, compile_template
-from automation.errors import ConditionError, DefinitionError, Problem
-from automation.model.workflow import ActionDefinition, ScheduleTrigger, WorkflowDefinition
-from automation.plugins import Plugin, registry, validation_problems
+from automation.conditions import BoundCondition, Condition, Template
+from automation.errors import Problem
+from automation.model.workflow import ActionDefinition, WorkflowDefinition
+from automation.plugins import Plugin
 from automation.store import records
+from automation.workflows.repeat import Loop
+from automation.workflows.verify import Check
 
 EXPLICIT = frozenset({"actions", "context", "event"})
 """Roots of names that always mean the same, whatever inputs and outputs are called."""
@@ -43,6 +39,15 @@ class Undo:
     timeout_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EventWait:
+    """The event that a step waits for."""
+
+    event_type: str
+    condition: BoundCondition | None
+    timeout: Template | None
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One action of a plan."""
@@ -58,11 +63,32 @@ class Step:
     undo: Undo | None = None
     items: Template | None = None
     """For `for_each`: what gives the list."""
+    needed: int | None = None
+    """For `join: any` or a number: how many of those it depends on must have succeeded. None: all must have ended."""
+    delay: Template | None = None
+    """What gives the time for which it is held back before it begins."""
+    verify: Check | None = None
+    """What must be true once it has done its work."""
+    wait_for: EventWait | None = None
+    """The event that it waits for."""
+    repeat: Loop | None = None
+    """Until when it is run again."""
 
     @cached_property
     def own_names(self) -> frozenset[str]:
         """Names of its own scope."""
-        return OWN | ITEM if self.items is not None else OWN
+        own = OWN | ITEM if self.items is not None else OWN
+        return own if self.repeat is None else own | {"iteration"}
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Names without which it cannot begin."""
+        found = self.parameters.names | _names(self.items) | _names(self.delay)
+        if self.wait_for is not None:
+            found |= _names(self.wait_for.timeout)
+            if self.wait_for.condition is not None:
+                found |= {path.partition(".")[0].partition("[")[0] for path in self.wait_for.condition.given_paths}
+        return found
 
     @cached_property
     def name(self) -> str:
@@ -71,8 +97,22 @@ class Step:
 
     @cached_property
     def effect(self) -> str:
-        """`read`, `standard` or `critical`."""
-        return str(self.plugin.options.get("effect", "standard"))
+        """`read`, `standard` or `critical`: what the definition says or, if it says nothing, the operation."""
+        return self.definition.effect or str(self.plugin.options.get("effect", "standard"))
+
+    @cached_property
+    def on_interrupt(self) -> str:
+        """What becomes of it when the engine has died while it ran: `retry`, `fail`, or `ask` a person."""
+        if self.definition.on_interrupt is not None:
+            return self.definition.on_interrupt
+        if self.idempotent:
+            return "retry"
+        return "ask" if self.effect == "critical" else "fail"
+
+    @cached_property
+    def starts_workflows(self) -> bool:
+        """Whether it starts another workflow."""
+        return self.plugin.name == "flow.workflow"
 
     @cached_property
     def idempotent(self) -> bool:
@@ -102,13 +142,23 @@ class Plan:
         return records.definition("workflow", self.name, self.body, 0.0)[0]
 
     @cached_property
+    def waits(self) -> bool:
+        """Whether any of its steps may wait for something that is stored as a wait."""
+        return any(step.wait_for is not None or step.starts_workflows for step in self.steps)
+
+    @cached_property
+    def starts_workflows(self) -> bool:
+        """Whether any of its steps starts another workflow."""
+        return any(step.starts_workflows for step in self.steps)
+
+    @cached_property
     def inputs_used(self) -> tuple[tuple[str, int], ...]:
         """Names that only a variable or the event can give, each with the index of the action that uses it."""
         return tuple(
             (name, step.index)
             for step in self.steps
             if not step.depends_on
-            for name in sorted((step.parameters.names | _names(step.items)) - EXPLICIT - step.own_names)
+            for name in sorted(step.names - EXPLICIT - step.own_names)
         )
 
     @cached_property
@@ -118,8 +168,13 @@ class Plan:
 
     @cached_property
     def blockers(self) -> Mapping[str, int]:
-        """For each step, how many others it waits for."""
-        return {step.name: len(set(step.depends_on)) for step in self.steps}
+        """For each step, how many others it waits for: to end or, where it joins some of them, to succeed."""
+        return {step.name: step.needed or len(set(step.depends_on)) for step in self.steps}
+
+    @cached_property
+    def spare(self) -> Mapping[str, int]:
+        """For each step that joins some of those it depends on, how many of them it can do without."""
+        return {step.name: len(set(step.depends_on)) - step.needed for step in self.steps if step.needed is not None}
 
     @cached_property
     def dependents(self) -> Mapping[str, tuple[Step, ...]]:
@@ -130,10 +185,14 @@ class Plan:
                 found[name].append(step)
         return {name: tuple(steps) for name, steps in found.items()}
 
+    def in_order(self) -> list[Step]:
+        """The steps, each after all it depends on."""
+        return _ordered(self.steps)
+
     def layers(self) -> list[list[Step]]:
         """The steps, ordered so that each comes in a later layer than all it depends on: how a picture shows them."""
         depth: dict[str, int] = {}
-        for step in _ordered(self.steps):
+        for step in self.in_order():
             depth[step.name] = 1 + max((depth[name] for name in step.depends_on), default=-1)
         rows: list[list[Step]] = [[] for _ in range(max(depth.values()) + 1)]
         for step in self.steps:
@@ -153,238 +212,5 @@ def _ordered(steps: Iterable[Step]) -> list[Step]:
     return order
 
 
-def compile_workflow(definition: WorkflowDefinition, *, path: str = "") -> Plan:
-    """Check a definition and compile it; raises DefinitionError with every problem and its path."""
-    # Files are checked before they are applied, and applied before they are recovered: the same plan serves all.
-    key = (registry.version, definition.model_dump_json(exclude_defaults=True))
-    plan = _plans.pop(key, None) or _Compiler(definition, path).compile()
-    _plans[key] = plan
-    if len(_plans) > _KEPT_PLANS:
-        del _plans[next(iter(_plans))]
-    return plan
-
-
-_plans: dict[tuple[int, str], Plan] = {}
-_KEPT_PLANS = 1000
-
-
-class _Compiler:
-    def __init__(self, definition: WorkflowDefinition, path: str) -> None:
-        self.definition = definition
-        self.path = f"{path}." if path else ""
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
-
-    def compile(self) -> Plan:
-        definition = self.definition
-        names = [action.name for action in definition.actions]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                self._problem(f"actions[{index}].name", f"there is already an action {name!r}")
-        conditions = self._conditions(definition.conditions, "conditions")
-        for index, trigger in enumerate(definition.triggers):
-            if isinstance(trigger, ScheduleTrigger):
-                self._schedule(trigger, f"triggers[{index}]")
-            elif getattr(trigger, "condition", None) is not None:
-                self._condition(trigger.condition, f"triggers[{index}].condition")  # type: ignore[union-attr,arg-type]
-        strategy = definition.rollback_strategy
-        triggers = strategy.triggers if strategy else ()
-        self._conditions(
-            [text for text in triggers if text not in FAILURES and not text.endswith("_failure")],
-            "rollback_strategy.triggers",
-        )
-        steps = [self._step(index, action, names) for index, action in enumerate(definition.actions)]
-        self._find_cycles(names)
-        if self.problems:
-            raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
-        plan = Plan(
-            definition,
-            tuple(step for step in steps if step is not None),
-            conditions,
-            tuple(self.warnings),
-            _pinned(definition),
-        )
-        self._check_names(plan)
-        if self.problems:
-            raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
-        return plan
-
-    def _problem(self, path: str, message: str) -> None:
-        self.problems.append(Problem(self.path + path, message))
-
-    def _condition(self, text: str, path: str) -> Condition | None:
-        try:
-            return compile_condition(text)
-        except ConditionError as error:
-            self._problem(path, error.message)
-            return None
-
-    def _conditions(self, texts: Iterable[str], path: str) -> tuple[Condition, ...]:
-        found = (self._condition(text, f"{path}[{index}]") for index, text in enumerate(texts))
-        return tuple(condition for condition in found if condition is not None)
-
-    def _schedule(self, trigger: ScheduleTrigger, path: str) -> None:
-        from cronsim import CronSim, CronSimError
-
-        try:
-            import datetime
-            from zoneinfo import ZoneInfo
-
-            CronSim(trigger.cron, datetime.datetime.now(ZoneInfo(trigger.timezone)))
-        except CronSimError as error:
-            self._problem(f"{path}.cron", f"{trigger.cron!r} is not a cron expression of five fields: {error}")
-        except (KeyError, ValueError):
-            self._problem(f"{path}.timezone", f"{trigger.timezone!r} is not an IANA time zone such as Europe/Berlin")
-
-    def _step(self, index: int, action: ActionDefinition, names: list[str]) -> Step | None:
-        path = f"actions[{index}]"
-        plugin = self._operation(action, path)
-        depends_on = action.depends_on
-        if depends_on is None:
-            depends_on = (names[index - 1],) if index else ()
-        for position, name in enumerate(depends_on):
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                self._problem(f"{path}.depends_on[{position}]", f"there is no action {name!r}{hint}")
-            elif name == action.name:
-                self._problem(f"{path}.depends_on[{position}]", "an action cannot depend on itself")
-        conditions = self._conditions(action.conditions, f"{path}.conditions")
-        template = self._template(action.parameters, f"{path}.parameters")
-        if plugin is None or template is None:
-            return None
-        validated = self._parameters(plugin, action.parameters, template, path)
-        undo = self._undo(action, plugin, path)
-        items = self._template(action.for_each.items, f"{path}.for_each") if action.for_each else None
-        return Step(index, action, plugin, tuple(depends_on), conditions, template, validated, undo, items)
-
-    def _undo(self, action: ActionDefinition, plugin: Plugin, path: str) -> Undo | None:
-        given = action.rollback
-        if given is None:
-            own = registry.find("undo", plugin.name)
-            return Undo(own) if own else None
-        operation = registry.find("action", given.action_type)
-        if operation is None:
-            self._problem(f"{path}.rollback.action_type", registry.unknown("action", given.action_type))
-            return None
-        template = self._template(given.parameters, f"{path}.rollback.parameters")
-        if template is None:
-            return None
-        self._parameters(operation, given.parameters, template, f"{path}.rollback")
-        return Undo(operation, template, given.timeout_seconds)
-
-    def _template(self, value: Any, path: str) -> Template | None:
-        try:
-            return compile_template(value)
-        except DefinitionError as error:
-            for problem in error.problems:
-                self._problem(_join(path, problem.path), problem.message)
-            return None
-
-    def _operation(self, action: ActionDefinition, path: str) -> Plugin | None:
-        composed = f"{action.action_type}.{action.name}"
-        plugin = registry.find("action", composed)
-        if plugin is not None:
-            return plugin
-        if "." in action.action_type or registry.find("action", action.action_type) is not None:
-            plugin = registry.find("action", action.action_type)
-            if plugin is not None:
-                return plugin
-            self._problem(f"{path}.action_type", registry.unknown("action", action.action_type))
-            return None
-        self._problem(path, registry.unknown("action", composed))
-        return None
-
-    def _parameters(self, plugin: Plugin, values: Mapping[str, Any], template: Template, path: str) -> BaseModel | None:
-        try:
-            model = plugin.settings.model_validate(values, extra="forbid")
-        except ValidationError as error:
-            for problem in validation_problems(error):
-                # What an expression will give is known only when it runs; its type is checked then.
-                if not _is_template(values, problem.path):
-                    self._problem(_join(f"{path}.parameters", problem.path), problem.message)
-            return None
-        return model if template.constant else None
-
-    def _find_cycles(self, names: list[str]) -> None:
-        actions = self.definition.actions
-        waits = {
-            action.name: set(
-                action.depends_on if action.depends_on is not None else ((names[index - 1],) if index else ())
-            )
-            & set(names) - {action.name}
-            for index, action in enumerate(actions)
-        }
-        while True:
-            free = {name for name, needed in waits.items() if not needed}
-            if not free:
-                break
-            waits = {name: needed - free for name, needed in waits.items() if name not in free}
-        if waits:
-            self._problem("actions", f"these depend on one another in a circle: {' -> '.join(_circle(waits))}")
-
-    def _check_names(self, plan: Plan) -> None:
-        inputs = self.definition.inputs
-        for step in plan.steps:
-            for place, paths in self._uses(step):
-                for name in paths:
-                    parts = name.split(".")
-                    if parts[0] == "actions" and len(parts) > 1 and parts[1] not in plan.by_name:
-                        self._problem(place, f"{name}: there is no action {parts[1]!r}")
-                    elif inputs is not None and not (parts[0] in inputs or self._has_other_origin(parts[0], step)):
-                        near = difflib.get_close_matches(parts[0], list(inputs), n=1)
-                        hint = f"; did you mean {near[0]!r}?" if near else ""
-                        self._problem(place, f"{parts[0]!r} is neither a declared input nor an output{hint}")
-
-    def _has_other_origin(self, name: str, step: Step) -> bool:
-        # What an action returns is not declared, so after another action any name may be one of its outputs.
-        return name in EXPLICIT or name in step.own_names or bool(step.depends_on)
-
-    def _uses(self, step: Step) -> list[tuple[str, frozenset[str]]]:
-        base = f"actions[{step.index}]"
-        uses = [(f"{base}.conditions[{index}]", condition.paths) for index, condition in enumerate(step.conditions)]
-        uses.append((f"{base}.parameters", step.parameters.paths))
-        if step.items is not None:
-            uses.append((f"{base}.for_each", step.items.paths))
-        return uses
-
-
-def _pinned(definition: WorkflowDefinition) -> str:
-    body = definition.model_dump(mode="json", exclude_defaults=True)
-    for trigger, told in zip(definition.triggers, body.get("triggers", ()), strict=True):
-        # Its default, but without it nobody can tell which kind of trigger it was.
-        told["type"] = trigger.type
-    return to_json(body).decode()
-
-
 def _names(template: Template | None) -> frozenset[str]:
     return template.names if template is not None else frozenset()
-
-
-def _join(base: str, path: str) -> str:
-    if not path:
-        return base
-    return base + path if path.startswith("[") else f"{base}.{path}"
-
-
-def _is_template(parameters: Mapping[str, Any], path: str) -> bool:
-    """Whether the value at a problem's path, or a value above it, is text with an expression in it."""
-    value: Any = parameters
-    for part in path.replace("[", ".[").split("."):
-        if isinstance(value, str):
-            break
-        if part.startswith("["):
-            position = int(part[1:-1])
-            value = value[position] if isinstance(value, list | tuple) and position < len(value) else None
-        else:
-            value = value.get(part) if isinstance(value, Mapping) else None
-    return isinstance(value, str) and "${" in value
-
-
-def _circle(waits: Mapping[str, set[str]]) -> list[str]:
-    name = next(iter(waits))
-    seen: list[str] = []
-    while name not in seen:
-        seen.append(name)
-        name = sorted(waits[name])[0]
-    return [*seen[seen.index(name) :], name]

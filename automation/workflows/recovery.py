@@ -1,6 +1,6 @@
 """Who works on what: the lease of this node, and the taking up of executions that nobody holds.
 
-An execution without a node, or with one whose lease ran out, is anybody's: the first to change its row has it. A timer
+An execution without a node, or with one that is dead, is anybody's: the first to change its row has it. A timer
 that is due, the work of a dead process and what a stopping engine left are all found by the same query.
 """
 
@@ -10,22 +10,32 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from automation.clock import Clock
-from automation.errors import DefinitionError, NotFound, StoreError
+from automation.clock import Clock, rest
+from automation.errors import AutomationError, DefinitionError, NotFound, StoreError
 from automation.infrastructure.processes import began
 from automation.model.execution import WorkflowStatus
 from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
-from automation.store import executions, statements
-from automation.store.statements import Unexpected
+from automation.store import approvals, executions, statements, waits
+from automation.store.executions import Asked, Journal, Stored
+from automation.store.statement import Unexpected
 from automation.store.store import Store
-from automation.workflows.plan import Plan, compile_workflow
+from automation.workflows.compiler import compile_workflow
+from automation.workflows.plan import Plan
 from automation.workflows.run import Run
+from automation.workflows.silence import Silence
 from automation.workflows.state import fold
+from automation.workflows.waits import Waits
 
 log = logging.getLogger("automation.recovery")
+
+_ANSWERABLE = frozenset({WorkflowStatus.WAITING, WorkflowStatus.PROPOSED})
+"""What is taken up to look at an answer; one that is paused does so when it goes on."""
+
+SHORTEST_PAUSE = 0.02
+"""Seconds between two looks, however much is due."""
 
 
 class Recovery:
@@ -37,14 +47,22 @@ class Recovery:
         clock: Clock,
         lease_seconds: float,
         launch: Callable[[Run], None],
-        cancel: Callable[[str, str], None],
+        heed: Callable[[Asked], None],
+        call: Callable[[str], object],
+        waits: Waits,
     ) -> None:
         self.node = new_id()
+        self._waits = waits
         self._store = store
         self._clock = clock
         self._lease = lease_seconds
+        self._silence = Silence(lease_seconds)
+        self._silent: frozenset[str] = frozenset()
         self._launch = launch
-        self._cancel = cancel
+        self._heed = heed
+        self._call = call
+        self.rounds: list[Callable[[], Awaitable[None]]] = []
+        """What is looked after at the start and with each beat of the lease."""
         self._plans: dict[str, Plan] = {}
         self._blocked: dict[str, str] = {}
         self._poke = asyncio.Event()
@@ -81,52 +99,111 @@ class Recovery:
         """Look again soon: something was parked or registered."""
         self._poke.set()
 
-    async def take(self, execution_id: str) -> Run | None:
-        """Claim an execution that nobody holds and load it, or None if another node holds it."""
-        stored = await executions.load(self._store, execution_id)
-        if stored is None or stored.execution.status.finished:
-            return None
-        if stored.node is not None and await self._lives(stored.node):
-            return None
-        plan = self._plan(stored.execution.definition_id, stored.definition)
-        claim = statements.EXECUTION_CLAIM(
-            node=self.node, status=WorkflowStatus.RUNNING.value, where_id=execution_id, where_node=stored.node
-        )
+    async def take(self, execution_id: str, *, only: Callable[[Stored], bool] = lambda _: True) -> Run | None:
+        """Claim an execution that nobody holds and load it, or None if another node holds it.
+
+        With `only`, not if it says no: perhaps somebody was quicker, and there is nothing left to take it up for.
+        """
+        taken = (await self._take_all([execution_id], only)).get(execution_id)
+        if isinstance(taken, AutomationError):
+            raise taken
+        return taken
+
+    async def _take_all(
+        self, execution_ids: Sequence[str], only: Callable[[Stored], bool] = lambda _: True
+    ) -> dict[str, Run | AutomationError]:
+        """Claim executions and load them, with as many looks and commits for hundreds as for one.
+
+        Those that another node holds are left out; for one that cannot be run here there is the error.
+        """
+        found: dict[str, Run | AutomationError] = {}
+        wanted: dict[str, tuple[Stored, Plan]] = {}
+        living = {node.id for node in await executions.all_nodes(self._store)} - self._silent
+        living.add(self.node)
+        for stored in await executions.of_ids(self._store, execution_ids):
+            if stored.execution.status.finished or stored.node in living or not only(stored):
+                continue
+            try:
+                wanted[stored.execution.id] = stored, self.plan(stored.execution.definition_id, stored.definition)
+            except (DefinitionError, NotFound) as error:
+                found[stored.execution.id] = error
+        # They go into one transaction; one that another node was quicker to claim is refused by itself.
+        claims = await asyncio.gather(*(self._claim(stored) for stored, _ in wanted.values()))
+        ours = [execution_id for execution_id, claimed in zip(wanted, claims, strict=True) if claimed]
+        # Read only now: whoever held one may have written between the look and the claim.
+        for execution_id, journal in (await executions.journals(self._store, ours)).items():
+            if isinstance(journal, NotFound):
+                found[execution_id] = journal
+            else:
+                found[execution_id] = await self._resumed(*wanted[execution_id], journal)
+        return found
+
+    async def _claim(self, stored: Stored) -> bool:
+        """Whether an execution is ours from now on."""
+        running, id = WorkflowStatus.RUNNING.value, stored.execution.id
+        claim = statements.EXECUTION_CLAIM(node=self.node, status=running, where_id=id, where_node=stored.node)
         try:
             await self._store.commit([claim])
         except Unexpected:
-            return None
-        # Read again: whoever held it may have written between the first look and the claim.
-        state = fold((step.name for step in plan.steps), await executions.entries(self._store, execution_id))
+            return False
+        return True
+
+    async def _resumed(self, stored: Stored, plan: Plan, journal: Journal) -> Run:
+        """An execution as it runs on, from what is stored of it."""
         execution = stored.execution
-        run = Run(execution.id, plan, actor=execution.actor, priority=execution.priority, node=self.node, state=state)
+        state = fold((step.name for step in plan.steps), journal.entries)
+        run = Run(
+            execution.id,
+            plan,
+            actor=execution.actor,
+            priority=execution.priority,
+            node=self.node,
+            state=state,
+            limits=self._store.limits,
+        )
+        run.knows(journal.large)
+        run.parent = None if execution.parent is None else (execution.parent, execution.parent_action or "")
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
+        if plan.waits:
+            for met in await waits.met_of(self._store, execution.id):
+                run.rouse(met.action, met.id, met.event)
         if stored.cancel_reason is not None:
             run.interrupt(WorkflowStatus.CANCELLED, stored.cancel_reason or "cancelled")
+        if execution.wish is not None:
+            run.ask(execution.wish)
+        if state.asks:
+            run.call()
         return run
 
     async def _loop(self) -> None:
-        next_beat = self._clock.now() + self._lease / 3
+        # Not by the clock on the wall: set back, it would keep us from being heard.
+        next_beat = self._clock.monotonic() + self._lease / 3
         while True:
             try:
                 self._poke.clear()
-                if self._clock.now() >= next_beat:
+                beat = self._clock.monotonic() >= next_beat
+                if beat:
                     await self._beat()
-                    next_beat = self._clock.now() + self._lease / 3
-                for execution_id, reason in await executions.to_cancel(self._store, self.node):
-                    self._cancel(execution_id, reason)
-                await self._bury_the_dead()
+                    next_beat = self._clock.monotonic() + self._lease / 3
+                for asked in await executions.asked_of(self._store, self.node):
+                    self._heed(asked)
+                await self._look_at_answers()
+                if await self._bury_the_dead() or self._waits:
+                    await self._waits.refresh(self.node)
+                looked = self._clock.now()
                 while await self._take_some():
-                    pass
+                    looked = self._clock.now()
+                for look_after in self.rounds if beat or not self.recovered else ():
+                    await look_after()
                 self.recovered = True
                 wake_at = await executions.next_wake(self._store)
-                pause = next_beat - self._clock.now()
-                if wake_at is not None:
-                    pause = min(pause, wake_at - self._clock.now())
+                now = self._clock.now()
+                # What was due when it was looked at, and not taken, is blocked, or another node is about to take it.
+                due = None if wake_at is None or wake_at <= looked else max(wake_at, now + SHORTEST_PAUSE)
                 # What other nodes ask for is only seen by looking.
-                pause = min(pause, 1.0)
-                await self._sleep(max(pause, 0.02))
+                look = min(max(next_beat - self._clock.monotonic(), SHORTEST_PAUSE), 1.0)
+                await rest(self._clock, due, look, self._poke)
             except StoreError as error:
                 log.error("recovery: %s", error.message)
                 await self._clock.sleep(1.0)
@@ -135,14 +212,13 @@ class Recovery:
                 log.exception("recovery failed; it goes on")
                 await self._clock.sleep(1.0)
 
-    async def _sleep(self, seconds: float) -> None:
-        sleeper = asyncio.ensure_future(self._clock.sleep(seconds))
-        poke = asyncio.ensure_future(self._poke.wait())
-        try:
-            await asyncio.wait({sleeper, poke}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeper.cancel()
-            poke.cancel()
+    async def _look_at_answers(self) -> None:
+        """What people have answered by way of another node, or in the moment in which it left memory."""
+        for found in await approvals.answered(self._store):
+            if found.node == self.node:
+                self._call(found.execution_id)
+            elif found.node is None and WorkflowStatus(found.status) in _ANSWERABLE:
+                await self._run_those({found.execution_id: found.workflow})
 
     async def _beat(self) -> None:
         await self._store.commit(
@@ -158,41 +234,51 @@ class Recovery:
             ]
         )
 
-    async def _bury_the_dead(self) -> None:
-        """Nodes of this host whose process is gone need not be waited for."""
-        for node in await executions.all_nodes(self._store):
+    async def _bury_the_dead(self) -> bool:
+        """Nodes of this host whose process is gone need not be waited for; any other one is dead when it is silent.
+
+        Returns whether there are others.
+        """
+        nodes = await executions.all_nodes(self._store)
+        self._silent = self._silence.look(nodes, self._clock.monotonic()) - {self.node}
+        for node in nodes:
             if (
                 node.id != self.node
                 and node.host == socket.gethostname()
                 and not _alive(node.pid, node.process_started)
             ):
                 log.warning("node %s (process %d) died; its work is taken up", node.id, node.pid)
-                await self._store.commit([statements.NODE_DELETE(where_id=node.id)])
+                await self.bury(node.id)
+        return len(nodes) > 1
 
-    async def _lives(self, node: str) -> bool:
-        """Whether this node, or another whose lease has not run out, holds what is its."""
-        now = self._clock.now()
-        nodes = await executions.all_nodes(self._store)
-        return node == self.node or any(known.id == node and known.lease_until > now for known in nodes)
+    async def bury(self, node: str) -> None:
+        """What this node held is anybody's: it is dead."""
+        await self._store.commit([statements.NODE_DELETE(where_id=node)])
+        self.poke()
 
     async def _take_some(self) -> bool:
-        found = await executions.orphans(self._store, self.node, self._clock.now())
-        taken = 0
-        for execution_id, _, workflow in found:
-            try:
-                run = await self.take(execution_id)
-            except (DefinitionError, NotFound) as error:
+        found = await executions.orphans(self._store, self._silent, self._clock.now())
+        return await self._run_those({execution_id: workflow for execution_id, _, workflow in found}) > 0
+
+    async def _run_those(self, workflows: Mapping[str, str]) -> int:
+        """Take executions up and run them, or note why that is not possible; how many run now."""
+        running = 0
+        taken = await self._take_all(list(workflows)) if workflows else {}
+        for execution_id, workflow in workflows.items():
+            run = taken.get(execution_id)
+            if isinstance(run, AutomationError):
                 if execution_id not in self._blocked:
-                    log.warning("execution %s of %s waits: %s", execution_id, workflow, error.message)
-                self._blocked[execution_id] = error.message
+                    log.warning("execution %s of %s waits: %s", execution_id, workflow, run.message)
+                self._blocked[execution_id] = run.message
                 continue
             self._blocked.pop(execution_id, None)
             if run is not None:
-                taken += 1
                 self._launch(run)
-        return taken > 0
+                running += 1
+        return running
 
-    def _plan(self, definition_id: str, body: str) -> Plan:
+    def plan(self, definition_id: str, body: str) -> Plan:
+        """A stored version of a workflow, compiled; raises DefinitionError if an operation of it is not known."""
         plan = self._plans.get(definition_id)
         if plan is None:
             plan = self._plans[definition_id] = compile_workflow(WorkflowDefinition.model_validate_json(body))

@@ -19,8 +19,9 @@ from automation.model.execution import WorkflowStatus
 from automation.store import statements
 from automation.store.events import Decision
 from automation.workflows.plan import FAILURES, Step
+from automation.workflows.progress import Rollback
 from automation.workflows.run import Run
-from automation.workflows.state import Rollback, Scope
+from automation.workflows.state import Scope
 from automation.workflows.steps import Surroundings
 
 log = logging.getLogger("automation.workflows")
@@ -50,6 +51,21 @@ def trigger_of(run: Run, status: WorkflowStatus) -> str | None:
     return None
 
 
+def rollback_of(
+    run: Run, reason: str, status: WorkflowStatus, error: dict[str, Any] | None, until: float
+) -> dict[str, Any]:
+    """What the journal says of a rollback that begins: what is undone, the last first, and what cannot be."""
+    done = [(key, run.step_of(key)) for key in reversed(run.state.completed)]
+    return {
+        "reason": reason,
+        "order": [key for key, step in done if step.undo is not None],
+        "without_undo": [key for key, step in done if step.undo is None and step.effect != "read"],
+        "until": until,
+        "status": status.value,
+        "error": error,
+    }
+
+
 class Undoing:
     """Undoes what executions have done."""
 
@@ -61,6 +77,7 @@ class Undoing:
         self._resources = surroundings.resources
         self._secrets = surroundings.secrets
         self._flush = flush
+        self._guards = surroundings.guards
         self._limit = limit
 
     async def finish(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> Ending:
@@ -78,16 +95,8 @@ class Undoing:
     def _begin(self, run: Run, reason: str, status: WorkflowStatus, error: dict[str, Any] | None) -> Rollback:
         strategy = run.plan.definition.rollback_strategy
         assert strategy is not None
-        done = [(key, run.step_of(key)) for key in reversed(run.state.completed)]
         now = self._clock.now()
-        body = {
-            "reason": reason,
-            "order": [key for key, step in done if step.undo is not None],
-            "without_undo": [key for key, step in done if step.undo is None and step.effect != "read"],
-            "until": now + strategy.max_rollback_time,
-            "status": status.value,
-            "error": error,
-        }
+        body = rollback_of(run, reason, status, error, now + strategy.max_rollback_time)
         run.note(now, "rollback_started", None, body)
         run.write(
             statements.EXECUTION_STATUS(
@@ -101,6 +110,7 @@ class Undoing:
 
     async def _undo(self, run: Run, rollback: Rollback, key: str) -> None:
         step = run.step_of(key)
+        await self._let_through(run, rollback)
         now = self._clock.now()
         run.note(now, "undo_started", key, {})
         await self._flush(run)
@@ -119,6 +129,19 @@ class Undoing:
             # The engine stops: the next one runs this undo again.
             raise
         run.fact(self._clock.now(), "action_execution", f"undo {step.plugin.name}", outcome, {"action": key})
+
+    async def _let_through(self, run: Run, rollback: Rollback) -> None:
+        """Return when no stop of all changes is in force; what that takes is not counted in the time of the rollback.
+
+        Waited for here and not parked: it is in the journal that it is held, and whoever takes it up waits on.
+        """
+        while (stop := self._guards.stopped) is not None:
+            if rollback.held_at is None:
+                run.note(self._clock.now(), "rollback_held", None, {"reason": f"guardrail stop: {stop.reason}"})
+                await self._flush(run)
+            await self._guards.released()
+        if rollback.held_at is not None:
+            run.note(self._clock.now(), "rollback_released", None, {})
 
     def _call(self, run: Run, step: Step, key: str, left: float) -> Call:
         undo = step.undo
@@ -149,7 +172,9 @@ class Undoing:
 
         The journal has them without. They are never compiled again: event data in them may look like an expression.
         """
-        scope = Scope(run.state, {"attempt": run.state.actions[key].attempt, **_item(run, step, key)})
+        state = run.state.actions[key]
+        own = {"attempt": state.attempt, "iteration": state.iteration, **_item(run, step, key)}
+        scope = Scope(run.state, own)
         if step.parameters.render(scope) != run.state.actions[key].parameters:
             raise Refused("its parameters cannot be had again: what they were made from has changed since it ran")
         return step.parameters.render(scope, self._secrets.get)

@@ -5,16 +5,41 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from automation.model.execution import ActionStatus, WorkflowStatus
-from automation.model.workflow import AutomationLevel, RetryPolicy
+from automation.model.event import Event
+from automation.model.execution import ActionStatus, Wish, WorkflowStatus
+from automation.model.workflow import RetryPolicy
 from automation.store import statements
 from automation.store.audit import Fact
-from automation.store.statements import Op
+from automation.store.large import Limits, cut, writes
+from automation.store.statement import Op
 from automation.store.store import encode
 from automation.workflows.plan import Plan, Step
-from automation.workflows.state import Scope, State
+from automation.workflows.state import State
+
+SHORT_WAIT = 1.0
+"""Seconds. A wait up to this long is sat out; for a longer one the execution leaves memory."""
+
+WORKFLOW = "workflow"
+"""What an action waits for that has started one."""
+
+ITEMS = "items"
+"""What an action with `for_each` waits for when all its items that have begun wait for long."""
+
+_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An action, or one item of a `for_each` action, that is to run."""
+
+    step: Step
+    key: str
+    """The name in the journal: the action's, or `name[index]`."""
+    own: Mapping[str, Any]
+    """Names of its own scope."""
 
 
 class Run:
@@ -25,30 +50,66 @@ class Run:
 
     __slots__ = (
         "_blockers",
+        "_spare",
         "actor",
+        "called",
         "committing",
+        "events",
         "executing",
         "facts",
         "failed",
         "free",
         "id",
+        "inline_bytes",
         "interruption",
         "landed",
+        "large",
+        "lingers_until",
+        "met",
+        "napping",
         "node",
         "noted",
         "ops",
+        "parent",
         "plan",
         "priority",
+        "resting",
+        "room",
         "state",
+        "stopped",
         "stored",
         "task",
         "tasks",
         "waiting",
+        "wish",
         "woken",
     )
 
+    napping: set[str]
+    """Those of the executing that only wait for their next attempt."""
+    parent: tuple[str, str] | None
+    """The execution that has started this one, and by which of its actions."""
+    lingers_until: float
+    """Until when it stays in memory though it waits for long: many workflows that it starts end soon."""
+    stopped: set[str]
+    """Children of which the end was asked for."""
+    met: dict[str, tuple[str | None, Any]]
+    """What has come for actions and items that wait, with the id of the wait."""
+    resting: dict[str, asyncio.Future[None]]
+    """Items that wait in memory: a result wakes them."""
+    _spare: dict[str, int] | None
+    """For joins of some: how many more of those they count may end without success."""
+
     def __init__(
-        self, id: str, plan: Plan, *, actor: str, priority: int, node: str, state: State | None = None
+        self,
+        id: str,
+        plan: Plan,
+        *,
+        actor: str,
+        priority: int,
+        node: str,
+        state: State | None = None,
+        limits: Limits = _LIMITS,
     ) -> None:
         self.id = id
         self.plan = plan
@@ -57,6 +118,8 @@ class Run:
         self.node = node
         self.ops: list[Op] = []
         self.facts: list[Fact] = []
+        self.events: list[Event] | None = None
+        """What is to be told with the next write."""
         self.noted = 0
         """How many writes were noted so far; those not yet taken to the writer are in `ops`."""
         self.stored = 0
@@ -65,18 +128,32 @@ class Run:
         """Whether a commit of it is under way."""
         self.landed: asyncio.Future[None] | None = None
         """Done when that commit has ended; made by the first who waits for it."""
+        self.inline_bytes = limits.inline_bytes
+        self.room = limits.execution_bytes
+        """How many bytes of large values it may still hold."""
+        self.large: set[str] = set()
+        """The large values that its journal names."""
         self.task: asyncio.Task[None] | None = None
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.executing: dict[str, asyncio.Task[Any]] = {}
         """The tasks whose cancellation cancels a handler, by action."""
+        self.napping = set()
         self.interruption: tuple[WorkflowStatus, str] | None = None
         """Why it must end before its actions have: cancelled or timed out."""
+        self.wish: Wish | None = None
+        """What somebody wants of it and its journal does not yet say."""
+        self.called = False
+        """Whether somebody has asked or answered something that it must look at before it goes on."""
         self.woken = asyncio.Event()
+        self.parent, self.stopped, self.lingers_until = None, set(), 0.0
+        self.met = {}
+        self.resting = {}
         self.failed: str | None = None
         """The action whose failure fails the workflow."""
         self.waiting: set[str] = set()
         """Actions that wait for a time or a person."""
         self._blockers = dict(plan.blockers)
+        self._spare = dict(plan.spare) if plan.spare else None
         self.free: list[Step] = [step for step in plan.steps if not step.depends_on]
         """Steps that nothing holds up, and that have not been looked at yet."""
         self.state = State(plan.by_name) if state is None else state
@@ -89,6 +166,28 @@ class Run:
         """Whether its start is on disk."""
         return self.stored > 0
 
+    @property
+    def claim(self) -> tuple[str, str] | None:
+        """The workflow and the concurrency key of which it needs a seat, if it needs one."""
+        key = self.state.concurrency
+        return None if key is None else (self.plan.name, key)
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it starts only if there is a seat for it."""
+        return self.state.concurrency is not None and not self.state.queued
+
+    @property
+    def pausing(self) -> bool:
+        """Whether nothing further may begin because somebody wants it paused."""
+        return self.wish is not None and self.wish.act == "pause" and self.interruption is None
+
+    @property
+    def deadline(self) -> float | None:
+        """When its time is over, if that is limited: what it was paused for does not count."""
+        limit = self.plan.definition.timeout_seconds
+        return None if limit is None else self.state.counted_from + limit
+
     def step_of(self, key: str) -> Step:
         """The step of an action's name, or of an item's key such as `restart[3]`."""
         return self.plan.by_name[key.partition("[")[0]]
@@ -97,10 +196,34 @@ class Run:
         """Take a fact into the state, and into what is written next."""
         state = self.state
         state.apply(kind, action, at, body)
-        text = encode(body).decode()
-        self.write((statements.JOURNAL, (self.id, state.seq, at, kind, action, text)))
+        text = encode(body)
+        if len(text) > self.inline_bytes:
+            text = self._without_large(at, body)
+        self.write((statements.JOURNAL, (self.id, state.seq, at, kind, action, text.decode())))
         if action is not None and action in self._blockers and not kind.startswith("undo_"):
             self._moved(action, state.actions[action].status)
+        elif kind in ("approved", "denied") and action is not None:
+            self.rouse(action, None, None)
+
+    def take_over(self, at: float, done: Mapping[str, Mapping[str, Any]]) -> None:
+        """Before it begins: note actions that another execution has done for it."""
+        for name, body in done.items():
+            self.note(at, "action_taken_over", name, body)
+        self._keep_pending()
+
+    def knows(self, large: Mapping[str, int]) -> None:
+        """These large values, with their sizes, are in its state."""
+        self.room -= sum(size for digest, size in large.items() if digest not in self.large)
+        self.large.update(large)
+
+    def _without_large(self, at: float, body: Mapping[str, Any]) -> bytes:
+        """The text of an entry without its large values, which are written once, before it."""
+        text, pieces = cut(body, self.inline_bytes)
+        new = [piece for piece in pieces if piece.sha256 not in self.large]
+        self.knows({piece.sha256: len(piece.text) for piece in new})
+        for op in writes(self.id, new, at):
+            self.write(op)
+        return text
 
     def write(self, op: Op) -> None:
         """A write that goes with the next commit."""
@@ -127,6 +250,47 @@ class Run:
                 task.cancel()
         self.woken.set()
 
+    def rouse(self, key: str, wait: str | None, what: Any) -> None:
+        """What an action or an item waits for has come; the first counts."""
+        known = self.met.get(key)
+        if known is None or known[0] != self.state.action(key).wait:
+            self.met[key] = (wait, what)
+        resting = self.resting.get(key)
+        if resting is not None and not resting.done():
+            resting.set_result(None)
+        self.woken.set()
+
+    def call(self) -> None:
+        """Have it look at what was answered."""
+        self.called = True
+        self.woken.set()
+
+    def clings(self, key: str) -> bool:
+        """Whether an action or an item that is to be cancelled waits for a child to end first: it has that ended."""
+        state = self.state.action(key)
+        if state.awaits != WORKFLOW or state.wait is None or self._has_come(key):
+            return False
+        assert self.interruption is not None
+        self.stop_child(state.wait, self.interruption[1])
+        return True
+
+    def stop_child(self, child: str, reason: str) -> None:
+        """Ask for the end of an execution that this one has started."""
+        if child not in self.stopped:
+            self.stopped.add(child)
+            self.write(statements.CHILD_CANCEL(cancel_reason=f"its parent {self.id}: {reason}", where_id=child))
+
+    def _has_come(self, key: str) -> bool:
+        return key in self.met and self.met[key][0] == self.state.action(key).wait
+
+    def ask(self, wish: Wish) -> None:
+        """Have it look at a wish as soon as it can."""
+        self.wish = wish
+        if wish.act == "pause":
+            for name in self.napping:
+                self.executing[name].cancel()
+        self.call()
+
     def _moved(self, name: str, status: ActionStatus) -> None:
         if status is ActionStatus.WAITING:
             self.waiting.add(name)
@@ -136,71 +300,38 @@ class Run:
             self.failed = self.failed or name
         if status.finished:
             for dependent in self.plan.dependents[name]:
+                if dependent.needed is not None and status is not ActionStatus.SUCCEEDED:
+                    self._spend(dependent)
+                    continue
                 left = self._blockers[dependent.name] = self._blockers[dependent.name] - 1
                 if left == 0:
                     self.free.append(dependent)
 
+    def _spend(self, join: Step) -> None:
+        """One of those that a join counts has not succeeded: it is free, to be skipped, once too many have not."""
+        assert self._spare is not None
+        left = self._spare[join.name] = self._spare[join.name] - 1
+        if left == -1:
+            self.free.append(join)
+
     def _take_over(self, state: State) -> None:
         for step in self.plan.steps:
             self._moved(step.name, state.actions[step.name].status)
+            if step.items is not None:
+                self._decided(step)
+        self._keep_pending()
+
+    def _keep_pending(self) -> None:
         # What has begun is waited for, or settled as interrupted; it is not begun anew.
-        self.free = [step for step in self.free if state.actions[step.name].status is ActionStatus.PENDING]
+        actions = self.state.actions
+        self.free = [step for step in self.free if actions[step.name].status is ActionStatus.PENDING]
 
-
-def advance(run: Run, now: float) -> list[Step]:
-    """Note which steps are skipped, and return those that can run now."""
-    ready: list[Step] = []
-    actions = run.state.actions
-    while run.free:
-        steps, run.free = run.free, []
-        for step in steps:
-            reason = hindrance(run) if not step.definition.always else None
-            reason = reason or unmet(step, run.state)
-            if reason is None:
-                ready.append(step)
-            else:
-                run.note(now, "action_skipped", step.name, {"reason": reason})
-    for name in list(run.waiting):
-        step, state = run.plan.by_name[name], actions[name]
-        if run.interruption and not step.definition.always:
-            run.note(now, "action_cancelled", name, {"reason": run.interruption[1]})
-        elif name not in run.tasks and _due(state.wake_at, state.approved, now):
-            run.waiting.discard(name)
-            ready.append(step)
-    return ready + advance(run, now) if run.free else ready
-
-
-def _due(wake_at: float | None, approved: bool | None, now: float) -> bool:
-    return wake_at <= now if wake_at is not None else approved is not None
-
-
-def hindrance(run: Run) -> str | None:
-    """Why nothing but cleanup may start any more."""
-    if run.interruption is not None:
-        return run.interruption[1]
-    return None if run.failed is None else f"{run.failed} failed"
-
-
-def unmet(step: Step, state: State) -> str | None:
-    """Which of a step's conditions does not hold, as a sentence, or None if all do."""
-    if not step.conditions:
-        return None
-    scope = Scope(state)
-    for condition in step.conditions:
-        value = condition.evaluate(scope)
-        if value is not True:
-            return f"condition {condition.text!r} is {'unknown' if value is None else 'false'}"
-    return None
-
-
-def outcome(run: Run) -> tuple[WorkflowStatus, dict[str, Any] | None]:
-    """How the execution ends, once nothing of it is left to run."""
-    if run.interruption is not None:
-        status, reason = run.interruption
-        return status, {"type": status.value, "message": reason}
-    if run.failed is not None:
-        return WorkflowStatus.FAILED, {**(run.state.actions[run.failed].error or {}), "action": run.failed}
-    return WorkflowStatus.SUCCEEDED, None
+    def _decided(self, step: Step) -> None:
+        """Items on which a person has decided just before a crash."""
+        for index in range(len(self.state.actions[step.name].items or ())):
+            item = self.state.actions.get(f"{step.name}[{index}]")
+            if item is not None and item.status is ActionStatus.WAITING and item.approved is not None:
+                self.rouse(f"{step.name}[{index}]", None, None)
 
 
 def backoff(policy: RetryPolicy, attempt: int, after: float | None) -> float:
@@ -208,12 +339,3 @@ def backoff(policy: RetryPolicy, attempt: int, after: float | None) -> float:
     longest = min(policy.max_seconds, policy.initial_seconds * policy.factor ** (attempt - 1))
     wait = random.uniform(0, longest) if policy.jitter else longest  # noqa: S311 - spreads load, guards nothing
     return max(wait, after or 0.0)
-
-
-def needs_approval(level: AutomationLevel, step: Step) -> bool:
-    """Whether a person must agree before this step runs."""
-    if step.effect == "read":
-        return False
-    if level is AutomationLevel.ASSISTED:
-        return True
-    return level is AutomationLevel.INTELLIGENT and step.effect == "critical"

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
+from automation.clock import until
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
-from automation.model.execution import ActionStatus, ExecutionResult, WorkflowStatus
-from automation.store import statements
+from automation.model.execution import ActionStatus, Wish, WorkflowStatus
+from automation.store import executions, statements
+from automation.store.executions import Asked
 from automation.store.store import encode
+from automation.store.waits import Met
+from automation.workflows.advance import advance, outcome
+from automation.workflows.asking import denial, next_look
+from automation.workflows.result import result_of
 from automation.workflows.rollback import Undoing
-from automation.workflows.run import Run, advance, outcome
+from automation.workflows.run import SHORT_WAIT, Run
 from automation.workflows.steps import Defaults, Steps, Surroundings
+from automation.workflows.waiters import Waiters
 
 log = logging.getLogger("automation.workflows")
-
-SHORT_WAIT = 1.0
-"""Seconds. A wait up to this long is sat out; for a longer one the execution leaves memory."""
 
 
 class Runner:
@@ -31,13 +36,18 @@ class Runner:
     def __init__(self, surroundings: Surroundings, defaults: Defaults, parked: Callable[[float | None], None]) -> None:
         self._store = surroundings.store
         self._clock = surroundings.clock
+        self._consent = surroundings.consent
         self._metrics = surroundings.metrics
         self._changes = surroundings.changes
+        self._guards = surroundings.guards
         self._steps = Steps(surroundings, defaults, self.flush)
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
+        self._waits = surroundings.waits
         self._parked = parked
         self._stopping = False
-        self._waiters: dict[str, list[asyncio.Future[ExecutionResult | None]]] = {}
+        self.waiters = Waiters()
+        self.look_for_seat: Callable[[tuple[str, str]], None] = lambda claim: None
+        """Set by the engine: lets in who waits for a seat of a concurrency key."""
         self.runs: dict[str, Run] = {}
         """What runs here now, by execution."""
         self._metrics.active_workflows.set_function(lambda: len(self.runs))
@@ -46,6 +56,23 @@ class Runner:
         """Run an execution that this node holds the lease of."""
         self.runs[run.id] = run
         run.task = asyncio.get_running_loop().create_task(self._supervise(run), name=f"execution-{run.id}")
+
+    def heed(self, asked: Asked) -> None:
+        """Have an execution look at what was asked of it, perhaps by way of another node."""
+        run = self.runs.get(asked.execution_id)
+        if run is None:
+            return
+        if asked.cancel_reason is not None:
+            run.interrupt(WorkflowStatus.CANCELLED, asked.cancel_reason)
+        if asked.wish is not None:
+            run.ask(asked.wish)
+
+    def call(self, execution_id: str) -> bool:
+        """Have an execution look at what was answered; False if it does not run here."""
+        run = self.runs.get(execution_id)
+        if run is not None:
+            run.call()
+        return run is not None
 
     async def stop(self, grace: float) -> None:
         """Start nothing further, let what runs end within `grace` seconds, then leave it to whoever recovers it."""
@@ -59,30 +86,20 @@ class Runner:
                 task.cancel()
             if left:
                 await asyncio.wait(left)
-        for waiters in self._waiters.values():
-            for waiter in waiters:
-                waiter.cancel()
+        self.waiters.cancel()
 
-    def finished(self, execution_id: str) -> asyncio.Future[ExecutionResult | None]:
-        """Done when the execution has ended here; with None when it has left memory to wait for something."""
-        future: asyncio.Future[ExecutionResult | None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(execution_id, []).append(future)
-        return future
+    def deliver(self, met: Met) -> None:
+        """What an action waits for has come: the execution goes on, here if it is here, else where it is taken up."""
+        run = self.runs.get(met.execution_id)
+        if run is not None:
+            run.rouse(met.action, met.id, met.event)
+        else:
+            self._parked(None)
 
-    def forget(self, execution_id: str, future: asyncio.Future[ExecutionResult | None]) -> None:
-        """Nobody waits for this future any more."""
-        waiters = self._waiters.get(execution_id)
-        if waiters is None:
-            return
-        if future in waiters:
-            waiters.remove(future)
-        if not waiters:
-            del self._waiters[execution_id]
-
-    def _tell(self, execution_id: str, result: ExecutionResult | None) -> None:
-        for waiter in self._waiters.pop(execution_id, ()):
-            if not waiter.done():
-                waiter.set_result(result)
+    def wake(self) -> None:
+        """Have all that runs here look again at what may go on."""
+        for run in self.runs.values():
+            run.woken.set()
 
     async def flush(self, run: Run) -> None:
         """Return when all that was noted so far is on disk.
@@ -104,7 +121,11 @@ class Runner:
         run.committing = True
         try:
             try:
-                await self._store.post(ops, facts)
+                if run.events is None:
+                    await self._store.post(ops, facts)
+                else:
+                    events, run.events = run.events, None
+                    await self._consent.announce(events, ops, facts, patiently=run.begun)
             except StoreUnavailable:
                 # A start that cannot be written is refused; later facts have happened and must be kept.
                 if not run.begun:
@@ -141,9 +162,7 @@ class Runner:
         except AutomationError as error:
             if not self._stopping:
                 log.error("execution %s stops here: %s", run.id, error.message)
-            for waiter in self._waiters.pop(run.id, ()):
-                if not waiter.done():
-                    waiter.set_exception(error)
+            self.waiters.fail(run.id, error)
         except Exception as error:
             # A fault of ours ends this execution, and no other.
             log.exception("execution %s fails by a fault of the engine", run.id)
@@ -163,7 +182,8 @@ class Runner:
             return None
 
         async def watch() -> None:
-            await self._clock.sleep(run.state.started_at + limit - self._clock.now())
+            while run.deadline is not None and run.deadline > self._clock.now():
+                await until(self._clock, run.deadline)
             run.interrupt(WorkflowStatus.TIMED_OUT, f"took longer than its limit of {limit:g} s")
 
         return asyncio.get_running_loop().create_task(watch())
@@ -174,8 +194,14 @@ class Runner:
             return
         for step in run.plan.steps:
             self._steps.settle(run, step, step.name)
+        if run.state.status is not WorkflowStatus.RUNNING and await self._heed(run):
+            return
         while not self._stopping:
-            ready = advance(run, self._clock.now())
+            # Before the look at what may go on: whatever comes from then on is not overlooked.
+            run.woken.clear()
+            if run.called and await self._heed(run):
+                return
+            ready = advance(run, self._clock.now(), stopped=self._guards.stopped is not None)
             if len(ready) == 1 and not run.tasks:
                 await self._steps.run(run, ready[0])
                 continue
@@ -196,7 +222,9 @@ class Runner:
 
     async def _await_any(self, run: Run) -> None:
         """Wait until an action has ended, or one that waits may go on."""
-        others = self._wakers(run, self._wake_at(run)) if run.waiting else []
+        await self._await_first(run, self._wakers(run, self._wake_at(run)) if run.waiting else [])
+
+    async def _await_first(self, run: Run, others: list[asyncio.Future[Any]]) -> None:
         try:
             done, _ = await asyncio.wait({*run.tasks.values(), *others}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -206,47 +234,112 @@ class Runner:
             run.tasks.pop(name).result()
 
     def _wakers(self, run: Run, wake_at: float | None) -> list[asyncio.Future[Any]]:
-        run.woken.clear()
         wakers: list[asyncio.Future[Any]] = [asyncio.ensure_future(run.woken.wait())]
         if wake_at is not None:
-            wakers.append(asyncio.ensure_future(self._clock.sleep(max(wake_at - self._clock.now(), 0.0))))
+            wakers.append(asyncio.ensure_future(until(self._clock, wake_at)))
         return wakers
 
     def _wake_at(self, run: Run) -> float | None:
         """When the first waiting action, or the limit of the whole, is due."""
         times = [run.state.actions[name].wake_at for name in run.waiting]
-        limit = run.plan.definition.timeout_seconds
-        times.append(None if limit is None else run.state.started_at + limit)
+        if run.interruption is None:
+            times.append(run.deadline)
         return min((moment for moment in times if moment is not None), default=None)
 
     async def _await_all(self, run: Run) -> None:
         while run.tasks:
+            run.woken.clear()
             await self._await_any(run)
 
     async def _wait(self, run: Run) -> bool:
         """Wait for the next waiting action; False if the execution left memory for it."""
         wake_at = self._wake_at(run)
-        if wake_at is not None and wake_at - self._clock.now() <= SHORT_WAIT:
+        if run.stopped:
+            # Whoever runs the children is to look.
+            await self.flush(run)
+            self._parked(None)
+        elif run.lingers_until > self._clock.now():
+            wake_at = min(run.lingers_until, math.inf if wake_at is None else wake_at)
+        if run.interruption is not None or (wake_at is not None and wake_at - self._clock.now() <= SHORT_WAIT):
             await self.flush(run)
             wakers = self._wakers(run, wake_at)
             await asyncio.wait(wakers, return_when=asyncio.FIRST_COMPLETED)
             for waker in wakers:
                 waker.cancel()
             return True
-        run.write(
-            statements.EXECUTION_STATUS(
-                status=WorkflowStatus.WAITING.value, wake_at=wake_at, node=None, where_id=run.id
-            )
-        )
+        await self._park(run, WorkflowStatus.WAITING, wake_at)
+        return False
+
+    async def _park(self, run: Run, status: WorkflowStatus, wake_at: float | None) -> None:
+        """Let it leave memory, until it is due or somebody asks for it."""
+        run.write(statements.EXECUTION_STATUS(status=status.value, wake_at=wake_at, node=None, where_id=run.id))
         # From here on another claim of it may come at any moment, so it must be gone from memory.
         self.runs.pop(run.id, None)
         await self.flush(run)
-        self._changes.tell("execution", run.id, WorkflowStatus.WAITING.value)
-        self._tell(run.id, None)
+        self._changes.tell("execution", run.id, status.value)
+        self.waiters.tell(run.id, None)
         self._parked(wake_at)
+
+    async def _heed(self, run: Run) -> bool:
+        """Do what was asked of an execution before it goes on; True if it has left memory for it."""
+        run.called = False
+        while run.pausing and run.tasks and not self._stopping:
+            # What runs may end; or the pause may be withdrawn, or the execution be cancelled meanwhile.
+            run.woken.clear()
+            await self.flush(run)
+            await self._await_first(run, self._wakers(run, None))
+        if run.pausing and run.tasks:
+            return False
+        if run.state.status is WorkflowStatus.PROPOSED:
+            return await self._propose(run)
+        await self._consent.settle(run)
+        if run.wish is not None:
+            self._grant(run, run.wish)
+        if run.interruption is not None:
+            if run.state.queued and not run.state.completed:
+                await self._abandon(run, *outcome(run))
+                return True
+        elif run.state.status in (WorkflowStatus.PAUSED, WorkflowStatus.PENDING):
+            await self._park(run, run.state.status, None)
+            if run.claim is not None and run.state.status is WorkflowStatus.PENDING:
+                self.look_for_seat(run.claim)
+            return True
         return False
 
+    def _grant(self, run: Run, wish: Wish) -> None:
+        """Note that it is paused or goes on, unless it is so already or is to end."""
+        run.wish = None
+        run.write(statements.EXECUTION_HEED(where_id=run.id, where_wish=executions.write_wish(wish)))
+        paused = run.state.status is WorkflowStatus.PAUSED
+        if run.interruption is None and paused is (wish.act == "resume"):
+            kind = "resumed" if paused else "paused"
+            run.note(self._clock.now(), kind, None, {"actor": wish.actor, "reason": wish.reason})
+
+    async def _propose(self, run: Run) -> bool:
+        """Let a proposed execution begin, end or wait, as it was decided; True if it has left memory."""
+        approval = None if run.interruption is not None else await self._consent.proposal(run)
+        if approval is None:
+            await self._abandon(run, *outcome(run))
+        elif run.state.approval is not None:
+            await self._park(run, WorkflowStatus.PROPOSED, next_look(approval))
+        elif run.state.status is WorkflowStatus.PROPOSED:
+            await self._abandon(run, *denial(approval))
+        else:
+            return False
+        return True
+
+    async def _abandon(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> None:
+        """End what has never begun: nothing is cleaned up or undone after it."""
+        now = self._clock.now()
+        for step in run.plan.steps:
+            if run.state.actions[step.name].status is ActionStatus.PENDING:
+                body = {"reason": (error or {}).get("message"), "hindered": True}
+                run.note(now, "action_skipped", step.name, body)
+        self._consent.withdraw(run)
+        await self._end(run, status, error)
+
     async def _finish(self, run: Run) -> None:
+        self._consent.withdraw(run)
         await self._end(run, *await self._undoing.finish(run, *outcome(run)))
 
     async def _end(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> None:
@@ -255,6 +348,17 @@ class Runner:
         if error:
             body["error"] = error
         run.note(now, "finished", None, body)
+        if run.plan.waits:
+            if run.plan.starts_workflows:
+                # None is left of those that were waited for, unless this ends by a fault.
+                reason = f"its parent {run.id} has ended"
+                run.write(statements.CHILDREN_CANCEL(cancel_reason=reason, where_execution_id=run.id))
+            run.write(statements.WAITS_DELETE(where_execution_id=run.id))
+            for action in run.state.actions.values():
+                if action.wait is not None:
+                    self._waits.discard(action.wait)
+        if run.parent is not None:
+            run.write(statements.CHILD_ENDED(met_at=now, where_child_id=run.id))
         run.write(
             statements.EXECUTION_END(
                 status=status.value,
@@ -266,30 +370,15 @@ class Runner:
             )
         )
         run.fact(now, "workflow_execution", "end", status.value, {"workflow": run.plan.name})
+        if run.claim is not None:
+            run.write(statements.SEAT_LEAVE(where_execution_id=run.id))
         await self.flush(run)
+        if run.claim is not None:
+            self.look_for_seat(run.claim)
         succeeded = status is WorkflowStatus.SUCCEEDED
         self._metrics.workflow_finished(run.plan.name, succeeded, now - run.state.started_at)
         self._changes.tell("execution", run.id, status.value)
-        if run.id in self._waiters:
-            self._tell(run.id, result_of(run.id, run.plan.name, run.state))
-
-
-def result_of(execution_id: str, workflow: str, state: Any) -> ExecutionResult:
-    """How an execution ended, from its folded state."""
-    error = state.error or {}
-    text = error.get("message")
-    if text and error.get("action"):
-        text = f"{error['action']}: {error.get('type', 'error')}: {text}"
-    return ExecutionResult(
-        execution_id=execution_id,
-        workflow=workflow,
-        status=state.status,
-        outputs={
-            name: action.outputs
-            for name, action in state.actions.items()
-            if action.status is ActionStatus.SUCCEEDED and name in state.names
-        },
-        error=text,
-        actions=state.runs(),
-        duration_seconds=(state.finished_at or state.started_at) - state.started_at,
-    )
+        if run.parent is not None:
+            self.deliver(Met(run.id, *run.parent, None))
+        if run.id in self.waiters:
+            self.waiters.tell(run.id, result_of(run.id, run.plan.name, run.state))

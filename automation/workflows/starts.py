@@ -1,4 +1,4 @@
-"""Starting executions, and what people may ask of them: cancel, approve, deny."""
+"""Starting executions: inputs are checked, the start is written, and what is on disk is run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from hashlib import sha256
 from typing import Any
 
 from automation.errors import Conflict, DuplicateKey, InputError, NotFound
-from automation.model.execution import ExecutionResult, WorkflowStatus
+from automation.model.execution import ExecutionResult, StartReceipt, WorkflowStatus
 from automation.model.ids import new_id
 from automation.store import executions, records, statements
-from automation.store.audit import Fact
-from automation.store.statements import Op, Unexpected
-from automation.store.store import decode, encode, to_json
+from automation.store.statement import Op, Statement, Unexpected
+from automation.store.store import decode, encode
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
+from automation.workflows.result import result_of
 from automation.workflows.run import Run
-from automation.workflows.runner import Runner, result_of
+from automation.workflows.runner import Runner
+from automation.workflows.seats import Seats, entry, key_of, queues
 from automation.workflows.state import Scope, State, fold
 from automation.workflows.steps import Surroundings
+
+_ORIGINS = ("rerun_of", "forked_from", "parent", "parent_action")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,66 +35,118 @@ class Cause:
     event: Mapping[str, Any] | None = None
     idempotency_key: str | None = None
     proposed: bool = False
+    rerun_of: str | None = None
+    forked_from: str | None = None
+    parent: str | None = None
+    parent_action: str | None = None
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """The execution that it comes from, if it comes from one."""
+        found = {name: getattr(self, name) for name in _ORIGINS}
+        return {key: value for key, value in found.items() if value is not None}
 
 
 class Starter:
     """Starts executions in this process."""
 
     def __init__(
-        self, surroundings: Surroundings, runner: Runner, recovery: Recovery, plan_of: Callable[[str], Plan]
+        self,
+        surroundings: Surroundings,
+        runner: Runner,
+        recovery: Recovery,
+        seats: Seats,
+        plan_of: Callable[[str], Plan],
     ) -> None:
+        self._seats = seats
+        self._consent = surroundings.consent
+        self._changes = surroundings.changes
         self._store = surroundings.store
         self._clock = surroundings.clock
         self._metrics = surroundings.metrics
-        self._plan_of = plan_of
+        self.plan = plan_of
         self._runner = runner
         self._recovery = recovery
         self._stored: set[str] = set()
 
-    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str, proposed: bool) -> Run:
-        """What an event starts: an execution that is not yet written; raises NotFound, InputError."""
-        return self.new_run(self._plan_of(workflow), {}, Cause(event["source"], reason, event, proposed=proposed))
+    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str) -> Run:
+        """What an event starts or proposes: an execution that is not yet written; raises NotFound, InputError."""
+        plan = self.plan(workflow)
+        return self.new_run(plan, {}, Cause(event["source"], reason, event, proposed=self._consent.proposes(plan)))
 
     def launch(self, run: Run) -> None:
-        """Run what was prepared, now that it is written."""
+        """Run what was prepared, now that it is written; what is only proposed waits for people."""
+        self._metrics.workflow_executions.add(run.plan.name)
         self._stored.add(run.plan.id)
         run.stored = run.noted
-        self._runner.launch(run)
+        if run.state.status is WorkflowStatus.RUNNING:
+            self._runner.launch(run)
+            return
+        self._changes.tell("execution", run.id, run.state.status.value)
+        if run.state.status is WorkflowStatus.PENDING and run.claim is not None:
+            self._seats.look(run.claim)
+            # What it takes the place of may run here.
+            self._recovery.poke()
+
+    async def refusal(self, run: Run) -> str | None:
+        """Why there is no seat for what was prepared, or None if there is one, or none is needed."""
+        return await self._seats.refusal(run)
 
     def new_run(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> Run:
         """A new execution whose writes wait in `run.ops`; raises InputError for inputs that do not fit."""
         given = checked_inputs(plan, variables, cause.event)
         now = self._clock.now()
         priority = int(plan.definition.priority)
-        run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=self._recovery.node)
+        node, limits = self._recovery.node, self._store.limits
+        run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=node, limits=limits)
+        run.parent = None if cause.parent is None else (cause.parent, cause.parent_action or "")
         if plan.id not in self._stored:
             run.write(records.definition("workflow", plan.name, plan.body, now)[1])
+        key = key_of(plan, given, cause.event)
+        queued = key is not None and (cause.proposed or queues(plan))
+        status = WorkflowStatus.PENDING if queued else WorkflowStatus.RUNNING
+        if cause.proposed:
+            status = WorkflowStatus.PROPOSED
         insert = statements.EXECUTION_KEYED if cause.idempotency_key else statements.EXECUTION
-        run.write(_row(insert, run, plan, cause, now, _hash(given) if cause.idempotency_key else None))
-        run.note(now, "started", None, {"variables": given, "event": cause.event, "reason": cause.reason})
+        run.write(_row(insert, run, cause, now, _hash(given) if cause.idempotency_key else None, status))
+        body: dict[str, Any] = {"variables": given, "event": cause.event, "reason": cause.reason}
+        if origin := cause.origin:
+            body |= origin
+            run.write(statements.EXECUTION_ORIGIN(**dict.fromkeys(_ORIGINS) | origin, where_id=run.id))
+        if key is not None:
+            body |= {"concurrency": key, "queued": queued}
+            for op in entry(plan, run.id, key, proposed=cause.proposed):
+                run.write(op)
+        if cause.proposed:
+            run.state.event = dict(cause.event) if cause.event else None
+            body["approval"] = self._consent.propose(run, cause.reason)
+        run.note(now, "started", None, body)
         act = "propose" if cause.proposed else "start"
         run.fact(now, "workflow_execution", act, "ok", {"workflow": plan.name, "reason": cause.reason})
-        self._metrics.workflow_executions.add(plan.name)
         return run
 
-    async def start(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> str:
-        """Start; returns the id once that is on disk. With a key that was used before: the id it had then."""
-        run = self.new_run(plan, variables, cause)
-        if cause.idempotency_key is None:
+    async def start(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> StartReceipt:
+        """Start; returns once that is on disk. With a key that was used before: the execution it started then."""
+        return await self.begin(self.new_run(plan, variables, cause), cause.idempotency_key)
+
+    async def begin(self, run: Run, key: str | None = None) -> StartReceipt:
+        """Write a new execution and run it; with a key that was used before, tell of the one that it started then."""
+        if key is None:
             await self._commit_new(run)
         else:
-            known = await self._commit_keyed(run, cause.idempotency_key, variables)
+            known = await self._commit_keyed(run, key)
             if known is not None:
-                return known
+                return StartReceipt(known, repeated=True)
         self.launch(run)
-        return run.id
+        return StartReceipt(run.id)
 
     async def execute(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> ExecutionResult:
         """Start and wait for the end."""
-        if cause.idempotency_key is not None:
-            return await self.result(await self.start(plan, variables, cause))
+        if cause.idempotency_key is not None or plan.definition.concurrency is not None:
+            return await self.result((await self.start(plan, variables, cause)).execution_id)
         run = self.new_run(plan, variables, cause)
         # Its start is written together with that of its first action: one commit less.
+        self._metrics.workflow_executions.add(plan.name)
         self._runner.launch(run)
         result = await self.result(run.id)
         self._stored.add(plan.id)
@@ -100,81 +155,39 @@ class Starter:
     async def result(self, execution_id: str) -> ExecutionResult:
         """Wait for the end of an execution, wherever it runs."""
         while True:
-            future = self._runner.finished(execution_id)
+            future = self._runner.waiters.ending(execution_id)
             try:
                 if execution_id in self._runner.runs:
                     result = await future
                 else:
-                    stored = await executions.load(self._store, execution_id)
-                    if stored is None:
+                    execution = await executions.get(self._store, execution_id)
+                    if execution is None:
                         raise NotFound(kind="execution", name=execution_id)
-                    if stored.execution.status.finished:
-                        return result_of(execution_id, stored.execution.workflow, fold_stored(stored))
+                    if execution.status.finished and (stored := await executions.load(self._store, execution_id)):
+                        return result_of(execution_id, execution.workflow, fold_stored(stored))
                     # Another node may end it, which only the store tells.
                     await asyncio.wait({future}, timeout=1.0)
                     result = future.result() if future.done() else None
             finally:
-                self._runner.forget(execution_id, future)
+                self._runner.waiters.forget(execution_id, future)
             if result is not None:
                 return result
 
-    async def cancel(self, execution_id: str, reason: str, actor: str) -> None:
-        """Ask for the end of an execution; on disk when this returns. Raises NotFound, Conflict if it has ended."""
-        execution = await executions.get(self._store, execution_id)
-        if execution is None:
-            raise NotFound(kind="execution", name=execution_id)
-        text = reason or f"cancelled by {actor}"
-        try:
-            op = statements.EXECUTION_CANCEL(cancel_reason=text, where_id=execution_id)
-            await self._store.commit([op], self._fact(actor, "cancel", execution_id, reason=text))
-        except Unexpected:
-            raise Conflict(f"execution {execution_id} has already ended") from None
-        run = self._runner.runs.get(execution_id)
-        if run is None and (run := await self._recovery.take(execution_id)) is not None:
-            self._runner.launch(run)
-        if run is not None:
-            run.interrupt(WorkflowStatus.CANCELLED, text)
-        else:
-            self._recovery.poke()
-
-    async def decide(self, execution_id: str, action: str | None, agreed: bool, reason: str, actor: str) -> None:
-        """Approve or deny a proposed execution (`action` is None) or an action that waits for approval."""
-        execution = await executions.get(self._store, execution_id)
-        if execution is None:
-            raise NotFound(kind="execution", name=execution_id)
-        act = "approve" if agreed else "deny"
-        if execution.status is WorkflowStatus.PROPOSED and not agreed:
-            await self.cancel(execution_id, reason or f"denied by {actor}", actor)
-            return
-        if execution.status is not WorkflowStatus.PROPOSED and action is None:
-            raise Conflict(f"execution {execution_id} is {execution.status.value}, not proposed; name an action")
-        run = self._runner.runs.get(execution_id) or await self._recovery.take(execution_id)
-        if run is None:
-            raise Conflict(f"execution {execution_id} is held by another node now; try again")
-        now = self._clock.now()
-        state = run.state.actions.get(action) if action else None
-        waits = (
-            state is not None and state.status.value == "waiting" and state.wake_at is None and state.approved is None
-        )
-        if action is not None and waits:
-            run.note(now, "approved" if agreed else "denied", action, {"actor": actor, "reason": reason})
-            run.facts += self._fact(actor, act, execution_id, action=action, reason=reason)
-        await self._runner.flush(run)
-        if run.id not in self._runner.runs:
-            self._runner.launch(run)
-        run.woken.set()
-        if action is not None and not waits:
-            raise Conflict(f"action {action!r} of execution {execution_id} does not wait for approval")
-
-    def _fact(self, actor: str, act: str, subject: str, **detail: Any) -> list[Fact]:
-        return [Fact(self._clock.now(), "workflow_execution", actor, act, subject, "ok", to_json(detail))]
-
     async def _commit_new(self, run: Run) -> None:
         upto = run.noted
-        await self._store.commit(*run.taken())
+        ops, facts = run.taken()
+        while True:
+            try:
+                await self._store.commit(ops, facts)
+                break
+            except Unexpected as refusal:
+                if refusal.statement != statements.SEAT_TAKE.name:
+                    raise
+                if (reason := await self._seats.refusal(run)) is not None:
+                    raise Conflict(f"workflow {run.plan.name!r} does not start: {reason}") from None
         run.stored = upto
 
-    async def _commit_keyed(self, run: Run, key: str, variables: Mapping[str, Any]) -> str | None:
+    async def _commit_keyed(self, run: Run, key: str) -> str | None:
         try:
             await self._commit_new(run)
         except Unexpected:
@@ -194,19 +207,19 @@ def fold_stored(stored: executions.Stored) -> State:
     return fold(names, stored.entries)
 
 
-def _row(insert: statements.Statement, run: Run, plan: Plan, cause: Cause, now: float, digest: str | None) -> Op:
+def _row(insert: Statement, run: Run, cause: Cause, now: float, digest: str | None, status: WorkflowStatus) -> Op:
     event = cause.event or {}
     return insert(
         id=run.id,
-        workflow=plan.name,
-        definition_id=plan.id,
-        status=WorkflowStatus.PROPOSED.value if cause.proposed else WorkflowStatus.RUNNING.value,
+        workflow=run.plan.name,
+        definition_id=run.plan.id,
+        status=status.value,
         priority=run.priority,
         created_at=now,
-        started_at=None if cause.proposed else now,
+        started_at=now if status is WorkflowStatus.RUNNING else None,
         finished_at=None,
         wake_at=None,
-        node=None if cause.proposed else run.node,
+        node=run.node if status is WorkflowStatus.RUNNING else None,
         event_source=event.get("source"),
         event_id=event.get("id"),
         reason=cause.reason,
@@ -230,6 +243,18 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "list": list,
     "mapping": dict,
 }
+
+
+def check_conditions(plan: Plan, variables: Mapping[str, Any], event: Mapping[str, Any] | None) -> None:
+    """Raise Conflict if a condition of the workflow hinders a start by hand.
+
+    What is unknown speaks of events, and nobody has to invent one to start a workflow by hand.
+    """
+    state = State(())
+    state.variables, state.event = dict(variables), dict(event) if event else None
+    for condition in plan.conditions:
+        if condition.evaluate(Scope(state)) is False:
+            raise Conflict(f"workflow {plan.name!r} does not start: its condition {condition.text!r} is false")
 
 
 def checked_inputs(plan: Plan, variables: Mapping[str, Any], event: Mapping[str, Any] | None) -> dict[str, Any]:

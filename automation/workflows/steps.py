@@ -8,24 +8,31 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from automation.actions.call import Call
-from automation.actions.context import ActionContext, Resources, Suspend
+from automation.actions.context import ActionContext, Await, Resources, Suspend
 from automation.actions.executor import Executor
 from automation.clock import Clock
-from automation.errors import AutomationError, Refused
+from automation.errors import ActionTimeout, AutomationError, ChildFailed
 from automation.model.execution import ActionStatus
 from automation.model.workflow import AutomationLevel, RetryPolicy
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
+from automation.workflows.arrivals import Arrivals
+from automation.workflows.asking import INTERRUPTED
+from automation.workflows.consent import Consent
+from automation.workflows.durations import seconds_in
+from automation.workflows.each import Each
+from automation.workflows.gate import Gate, Passage
+from automation.workflows.guards import Guards
+from automation.workflows.iterations import repeats
 from automation.workflows.plan import Step
-from automation.workflows.run import Run, backoff, needs_approval
+from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, backoff
 from automation.workflows.state import Scope
+from automation.workflows.verification import Samples, Verification
+from automation.workflows.waits import Waits
 
 _DEFAULT_RETRY = RetryPolicy()
 _NOTHING: Mapping[str, Any] = {}
-
-MAX_ITEMS = 100_000
-"""The longest list of a `for_each`."""
 
 
 class Redacts(Protocol):
@@ -64,6 +71,7 @@ class Defaults:
     level: AutomationLevel
     retry_attempts: int
     timeout_seconds: float
+    verify_within_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +85,11 @@ class Surroundings:
     changes: Changes
     resources: Resources
     secrets: SecretSource
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """An action, or one item of a `for_each` action, that is to run."""
-
-    step: Step
-    key: str
-    """The name in the journal: the action's, or `name[index]`."""
-    own: Mapping[str, Any]
-    """Names of its own scope."""
+    samples: Samples
+    guards: Guards
+    gate: Gate
+    waits: Waits
+    consent: Consent
 
 
 class Steps:
@@ -98,33 +100,61 @@ class Steps:
         self._clock = surroundings.clock
         self._resources = surroundings.resources
         self._secrets = surroundings.secrets
+        self._consent = surroundings.consent
         self._defaults = defaults
         self._flush = flush
+        self._each = Each(self, self._clock, surroundings.guards, flush)
+        self._arrivals = Arrivals(surroundings.waits, surroundings.store, self._clock, flush)
+        self._verification = Verification(self._clock, surroundings.samples, defaults.verify_within_seconds, flush)
+        self._guards = surroundings.guards
+        self._gate = surroundings.gate
         self.stopping = False
         """Whether no further item is begun."""
 
     async def run(self, run: Run, step: Step) -> None:
         """Run one action until it has ended, or waits for something."""
-        if not self._approved(run, step):
+        if step.delay is not None and self._held_back(run, step):
+            return
+        if not await self._consent.given(run, step):
             return
         if step.items is not None:
-            await self._each(run, step)
+            await self._each.run(run, step)
         else:
-            await self._once(run, Turn(step, step.name, _NOTHING))
+            await self.once(run, Turn(step, step.name, _NOTHING))
 
-    async def _once(self, run: Run, turn: Turn) -> None:
+    async def once(self, run: Run, turn: Turn) -> None:
         """One attempt: journal its start, run it, note how it ended."""
         step = turn.step
         state = run.state.action(turn.key)
+        if state.approval is not None and turn.key != step.name and not await self._consent.given(run, step, turn.key):
+            # An item that was interrupted, and about which a person is asked.
+            return
+        if state.verifying is not None:
+            # Its work is done: a restart goes on with the verification.
+            await self._attempt(run, turn, state.attempt, None)
+            return
+        event: Mapping[str, Any] | None = run.state.event
+        if step.wait_for is not None:
+            event = await self._come(run, turn)
+            if event is None:
+                return
+        wait = state.wait
+        if state.awaits == WORKFLOW and self._late(run, turn):
+            return
         resumed = state.status is ActionStatus.WAITING and state.error is None and state.attempt > 0
         attempt = state.attempt if resumed else state.attempt + 1
         now = self._clock.now()
         body: dict[str, Any] = {"attempt": attempt, "operation": step.plugin.name}
         try:
-            call = self._call(run, turn, attempt, state.started_at or now)
+            began = state.began_at if state.iteration > 1 else state.started_at
+            call = self._call(run, turn, attempt, began or now, event)
+            if self._gate.concerns(run.plan, step) and not await self._gate.admit(
+                run, Passage(step, turn.key, call, resumed)
+            ):
+                return
         except AutomationError as error:
             run.note(now, "action_started", turn.key, body)
-            self._failed(run, turn, attempt, error)
+            self.failed(run, turn, attempt, error)
             return
         if call.parameters:
             # The journal shows parameters with the names of secrets, never with their values.
@@ -137,108 +167,34 @@ class Steps:
             background = asyncio.get_running_loop().create_task(_coroutine(self._flush, run))
         else:
             await self._flush(run)
-        await self._attempt(run, turn, call)
+        await self._attempt(run, turn, attempt, call)
+        if wait is not None and state.awaits is None:
+            self._arrivals.forget(run, wait)
         if background is not None:
             await background
-
-    async def _each(self, run: Run, step: Step) -> None:
-        """Run an action for each item; after a restart, for those that had not ended."""
-        assert step.items is not None
-        assert step.definition.for_each is not None
-        state = run.state.actions[step.name]
-        if state.items is None:
-            body: dict[str, Any] = {"attempt": 1, "operation": step.plugin.name}
-            try:
-                body["items"] = _list_of(step.items.render(Scope(run.state)))
-            except AutomationError as error:
-                run.note(self._clock.now(), "action_started", step.name, body)
-                self._failed(run, Turn(step, step.name, _NOTHING), 1, error)
-                return
-            run.note(self._clock.now(), "action_started", step.name, body)
-            await self._flush(run)
-        items = state.items or []
-        turns = [Turn(step, f"{step.name}[{n}]", {"item": item, "index": n}) for n, item in enumerate(items)]
-        left = iter([turn for turn in turns if not run.state.action(turn.key).status.finished])
-
-        going = True
-
-        async def work() -> None:
-            nonlocal going
-            for turn in left:
-                if self.stopping or not going:
-                    return
-                going = await self._item(run, turn) and going
-
-        workers = min(step.definition.for_each.concurrency, len(turns))
-        tasks = [asyncio.get_running_loop().create_task(work()) for _ in range(workers)]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-        self._gather(run, step, turns)
-
-    async def _item(self, run: Run, turn: Turn) -> bool:
-        """Run one item to its end, waits included; False if no further item may begin."""
-        state = run.state.action(turn.key)
-        self.settle(run, turn.step, turn.key)
-        while not state.status.finished:
-            if run.interruption is not None and not turn.step.definition.always:
-                run.note(self._clock.now(), "action_cancelled", turn.key, {"reason": run.interruption[1]})
-                break
-            if state.wake_at is not None and state.wake_at > self._clock.now():
-                await self._flush(run)
-                await self._sleep(run, turn.key, state.wake_at)
-                continue
-            await self._once(run, turn)
-        failed = state.status is ActionStatus.FAILED and turn.step.definition.on_failure == "fail"
-        return not failed and run.interruption is None
-
-    async def _sleep(self, run: Run, key: str, until: float) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        run.executing[key] = task
-        try:
-            await self._clock.sleep(until - self._clock.now())
-        except asyncio.CancelledError:
-            if run.interruption is None:
-                raise
-            task.uncancel()
-        finally:
-            run.executing.pop(key, None)
-
-    def _gather(self, run: Run, step: Step, turns: list[Turn]) -> None:
-        """The outcome of the whole from those of its items."""
-        states = [run.state.action(turn.key) for turn in turns]
-        now = self._clock.now()
-        failed = [turn for turn, state in zip(turns, states, strict=True) if state.status is ActionStatus.FAILED]
-        if run.interruption is not None and not all(state.status.finished for state in states):
-            run.note(now, "action_cancelled", step.name, {"reason": run.interruption[1]})
-        elif failed and step.definition.on_failure == "fail":
-            error = run.state.action(failed[0].key).error or {}
-            message = f"{len(failed)} of {len(turns)} items failed; {failed[0].key}: {error.get('message')}"
-            run.note(now, "action_failed", step.name, {"error": {**error, "message": message}})
-        elif not self.stopping or all(state.status.finished for state in states):
-            results = [state.outputs for state in states]
-            outputs = {"results": results, "succeeded": len(turns) - len(failed), "failed": len(failed)}
-            run.note(now, "action_completed", step.name, {"outputs": outputs})
 
     def settle(self, run: Run, step: Step, key: str) -> None:
         """After a crash: what was under way is run again only if that is harmless or wanted."""
         state = run.state.action(key)
         if state.status is not ActionStatus.RUNNING or key in run.executing:
             return
-        wanted = step.definition.on_interrupt or ("retry" if step.idempotent else "fail")
+        wanted = step.on_interrupt
         now = self._clock.now()
-        if wanted == "retry" or (key == step.name and step.items is not None):
+        if state.verifying is not None:
+            run.note(now, "action_waiting", key, {"until": now, "reason": "interrupted; its verification goes on"})
+        elif wanted == "retry" or (key == step.name and step.items is not None):
             run.note(now, "action_waiting", key, {"until": now, "reason": "interrupted; runs again"})
-        else:
-            message = "the engine died while it ran; it may have done a part of its work"
-            run.note(now, "action_failed", key, {"error": {"type": "Interrupted", "message": message}})
+        elif wanted == "ask":
+            self._consent.ask_interrupted(run, step, key)
             run.fact(now, "action_execution", step.plugin.name, "interrupted", {"action": key})
+            self._gate.ended(run, key)
+        else:
+            run.note(now, "action_failed", key, {"error": {"type": "Interrupted", "message": INTERRUPTED}})
+            run.fact(now, "action_execution", step.plugin.name, "interrupted", {"action": key})
+            self._gate.ended(run, key)
 
-    async def _attempt(self, run: Run, turn: Turn, call: Call) -> None:
-        step, name, attempt = turn.step, turn.key, call.context.attempt
+    async def _attempt(self, run: Run, turn: Turn, attempt: int, call: Call | None) -> None:
+        step, name = turn.step, turn.key
         if run.interruption is not None and not step.definition.always:
             run.note(self._clock.now(), "action_cancelled", name, {"reason": run.interruption[1]})
             return
@@ -246,11 +202,16 @@ class Steps:
         assert task is not None
         run.executing[name] = task
         try:
-            outputs = await self._executor.execute(call)
+            if call is not None:
+                outputs = await self._executor.execute(call)
+            if step.verify is not None:
+                outputs = await self._verified(run, turn, outputs if call is not None else None)
+        except Await as awaited:
+            self._await(run, turn, awaited)
         except Suspend as wait:
             run.note(self._clock.now(), "action_waiting", name, {"until": wait.until, "reason": wait.reason})
         except AutomationError as error:
-            self._failed(run, turn, attempt, error)
+            self.failed(run, turn, attempt, error)
         except asyncio.CancelledError:
             if run.interruption is None:
                 raise
@@ -262,25 +223,79 @@ class Steps:
             if self._secrets.redactor:
                 outputs = self._secrets.redactor.redact_value(outputs)
             now = self._clock.now()
+            if step.repeat is not None and repeats(run, turn, outputs, now):
+                return
             run.note(now, "action_completed", name, {"outputs": outputs})
             run.fact(now, "action_execution", step.plugin.name, "succeeded", {"action": name, "attempt": attempt})
         finally:
             run.executing.pop(name, None)
+            if self._guards.acts:
+                self._gate.ended(run, name)
 
-    def _approved(self, run: Run, step: Step) -> bool:
-        """Whether a person has agreed where one must; if not yet, note that it waits for that."""
-        state = run.state.actions[step.name]
-        if state.approved is None and state.attempt == 0 and needs_approval(self._defaults.level, step):
-            reason = f"{step.plugin.name} needs approval at level {self._defaults.level.value}"
-            run.note(self._clock.now(), "action_waiting", step.name, {"until": None, "reason": reason})
+    def _await(self, run: Run, turn: Turn, awaited: Await) -> None:
+        """Note that an action waits for what a stored wait stands for: no longer than its own limit, if it has one."""
+        state, now, limit = run.state.action(turn.key), self._clock.now(), turn.step.definition.timeout_seconds
+        until = None if limit is None else (state.started_at or now) + limit
+        body = {"until": until, "reason": awaited.reason, "wait": awaited.wait, "for": awaited.what}
+        run.note(now, "action_awaits", turn.key, body)
+        run.lingers_until = now + SHORT_WAIT
+
+    def _late(self, run: Run, turn: Turn) -> bool:
+        """Whether the time of an action is over before the workflow ended that it has started.
+
+        That is ended then, and the action fails when it has: what comes next does not begin beside it.
+        """
+        state = run.state.action(turn.key)
+        come, _ = run.met.pop(turn.key, (None, None))
+        if come == state.wait or state.wait is None or state.wake_at is None or state.late is not None:
             return False
-        if state.approved is False:
-            error = {"type": "Denied", "message": f"denied: {state.reason or 'no reason was given'}"}
-            run.note(self._clock.now(), "action_failed", step.name, {"error": error})
-            return False
+        now = self._clock.now()
+        late = f"took longer than its limit of {turn.step.definition.timeout_seconds:g} s"
+        run.stop_child(state.wait, late)
+        body = {"until": None, "reason": late, "wait": state.wait, "for": WORKFLOW, "late": late}
+        run.note(now, "action_awaits", turn.key, body)
+        run.lingers_until = now + SHORT_WAIT
         return True
 
-    def _call(self, run: Run, turn: Turn, attempt: int, started_at: float) -> Call:
+    async def _come(self, run: Run, turn: Turn) -> Mapping[str, Any] | None:
+        """The event that an action waits for, once it has come."""
+        try:
+            return await self._arrivals.come(run, turn)
+        except AutomationError as error:
+            attempt = run.state.action(turn.key).attempt + 1
+            body = {"attempt": attempt, "operation": turn.step.plugin.name}
+            run.note(self._clock.now(), "action_started", turn.key, body)
+            self.failed(run, turn, attempt, error)
+            return None
+
+    async def _verified(self, run: Run, turn: Turn, outputs: Any) -> Any:
+        """What the operation returned or, if that is not given, had returned before a restart, once it is verified."""
+        check = turn.step.verify
+        assert check is not None
+        if outputs is not None:
+            await self._verification.begin(run, turn, check, self._secrets.redactor.redact_value(outputs))
+        await self._verification.watch(run, turn, check)
+        return run.state.action(turn.key).outputs
+
+    def _held_back(self, run: Run, step: Step) -> bool:
+        """Whether its delay begins now, or cannot be known; if so, that is noted."""
+        assert step.delay is not None
+        if run.state.actions[step.name].status is not ActionStatus.PENDING:
+            return False
+        now = self._clock.now()
+        turn = Turn(step, step.name, _NOTHING)
+        try:
+            seconds = seconds_in(step.delay, _scope(run, turn, 1), "delay")
+        except AutomationError as error:
+            run.note(now, "action_started", step.name, {"attempt": 1, "operation": step.plugin.name})
+            self.failed(run, turn, 1, error)
+            return True
+        if seconds > 0:
+            body = {"until": now + seconds, "reason": f"is held back for {seconds:g} s"}
+            run.note(now, "action_delayed", step.name, body)
+        return seconds > 0
+
+    def _call(self, run: Run, turn: Turn, attempt: int, started_at: float, event: Mapping[str, Any] | None) -> Call:
         step, definition = turn.step, turn.step.definition
         template = step.parameters
         if template.constant:
@@ -294,27 +309,31 @@ class Steps:
             operation=step.plugin.name,
             attempt=attempt,
             started_at=started_at,
+            iteration=run.state.action(turn.key).iteration,
             timeout_seconds=definition.timeout_seconds or self._defaults.timeout_seconds,
-            event=run.state.event or {},
+            event=event or _NOTHING,
             clock=self._clock,
             resources=self._resources,
             secret=self._secrets.get,
         )
-        return Call(step.plugin, parameters, context, run.priority, step.validated)
+        return Call(step.plugin, parameters, context, run.priority, step.validated, room=run.room)
 
-    def _failed(self, run: Run, turn: Turn, attempt: int, error: AutomationError) -> None:
+    def failed(self, run: Run, turn: Turn, attempt: int, error: AutomationError) -> None:
+        """Note that an attempt has failed, and whether and when there is another."""
         now = self._clock.now()
         definition = turn.step.definition
         policy = definition.retry or _DEFAULT_RETRY
         attempts = policy.attempts or definition.retry_attempts or self._defaults.retry_attempts
         kind = error.details.get("kind") or type(error).__name__
+        if (late := run.state.action(turn.key).late) is not None:
+            error = ChildFailed(f"{late}; {error.message}", **error.details)
+            kind = ActionTimeout.__name__
         told: dict[str, Any] = {
             "type": kind,
             "message": self._secrets.redactor.redact(error.message),
             "attempt": attempt,
         }
-        if "where" in error.details:
-            told["where"] = error.details["where"]
+        told |= {name: error.details[name] for name in ("where", "execution_id") if name in error.details}
         wanted = not policy.on or kind in policy.on or type(error).__name__ in policy.on
         again = error.retryable and wanted and attempt < attempts
         if again and run.interruption is None:
@@ -330,12 +349,7 @@ async def _coroutine(flush: Callable[[Run], Awaitable[None]], run: Run) -> None:
 
 
 def _scope(run: Run, turn: Turn, attempt: int) -> Scope:
-    return Scope(run.state, {"attempt": attempt, **turn.own})
-
-
-def _list_of(value: Any) -> list[Any]:
-    if not isinstance(value, list | tuple):
-        raise Refused(f"for_each: must be a list, not {type(value).__name__}")
-    if len(value) > MAX_ITEMS:
-        raise Refused(f"for_each: {len(value):,} items; at most {MAX_ITEMS:,} are allowed")
-    return list(value)
+    own = {"attempt": attempt, **turn.own}
+    if turn.step.repeat is not None:
+        own["iteration"] = run.state.action(turn.key).iteration
+    return Scope(run.state, own)

@@ -6,6 +6,7 @@ The contract itself is checked by `lint-imports` (`make contract`).
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -63,6 +64,36 @@ def test_help_loads_neither_server_nor_database(arguments: list[str], tmp_path: 
     found = loaded(HELP.format(arguments=arguments), tmp_path)
     assert "typer" in found
     assert not found & {"sqlalchemy", "jinja2", "numpy", *HTTP}
+
+
+def test_a_sqlite_engine_loads_nothing_of_postgresql(tmp_path: Path, empty_database: Path) -> None:
+    shutil.copy(empty_database, tmp_path / "automation.db")
+    code = """
+import asyncio
+from automation import AutomationConfig, AutomationEngine
+async def run():
+    async with AutomationEngine(AutomationConfig(database_url="sqlite:///automation.db", data_dir=".")) as engine:
+        await engine.queries.execution_counts()
+asyncio.run(run())
+assert "sqlalchemy.dialects.postgresql.base" not in sys.modules
+"""
+    found = loaded(code, tmp_path)
+    assert not found & {"alembic", *DIALECTS}
+
+
+def test_without_its_library_postgresql_names_the_extra(tmp_path: Path) -> None:
+    code = """
+sys.modules["asyncpg"] = None
+from automation import AutomationConfig, AutomationEngine
+from automation.errors import MissingExtra
+try:
+    AutomationEngine(AutomationConfig(database_url="postgresql://u@h/d"))
+except MissingExtra as error:
+    assert "pip install 'automation[postgres]'" in error.message, error
+else:
+    raise AssertionError
+"""
+    loaded(code, tmp_path)
 
 
 def test_importing_touches_nothing(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ CLOCK = {
     "automation/infrastructure/processes.py": "waits in a thread for processes, which live in real time",
     "automation/demo/": "programs of their own, and a performance for people, who live in real time",
     "automation/actions/middleware/measure.py": "measures real durations for the metrics",
-    "automation/workflows/plan.py": "a cron expression is checked, for which any moment will do",
+    "automation/workflows/compiler.py": "a cron expression is checked, for which any moment will do",
     "automation/utils.py": "says how long opening the database took",
     "automation/cli/local.py": "compares leases of other processes, outside of any engine",
 }

@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from automation import Event, ExecutionContext, ServiceDefinition
+from automation.model.guardrail import FreezeWindow
 from tests.browser.conftest import PATIENCE, Site
 
 expect.set_options(timeout=PATIENCE)
@@ -53,6 +54,10 @@ async def fill(site: Site) -> dict[str, str]:
             Event(type=event, subject=event, source="x/y", id=f"1/{event}", data={"a": EVIL}, severity="high")
         )
     await site.engine.observe("heat", 5, subject=LONG)
+    window = {"name": LONG, "reason": EVIL, "starts_at": "2020-01-01", "ends_at": "2999-01-01", "workflows": ["frozen"]}
+    await site.engine.guardrails.freeze(FreezeWindow.model_validate(window))
+    await site.workflow("frozen", {"name": LONG, "action_type": "test.record", "on_guardrail": "wait"})
+    await site.engine.start_workflow("frozen")
     done = await site.engine.execute_workflow("broken")
     waiting = await site.engine.start_workflow("everything", ExecutionContext(variables={"who": EVIL}, actor=EVIL))
     await site.engine.drain(20)
@@ -69,6 +74,8 @@ async def fill(site: Site) -> dict[str, str]:
         "events": "/events",
         "event": f"/events/{evil}",
         "alerts": "/alerts",
+        "guardrails": "/guardrails",
+        "stop": "/guardrails/stop",
         "missing": "/nowhere",
     }
 

@@ -102,9 +102,10 @@ class Page:
 
     def _console(self, block: Block) -> None:
         for command, expected in commands(block.text):
+            ours = command.startswith(("automation ", "pytest"))
             done = subprocess.run(
-                [sys.executable, "-m", *shlex.split(command)] if command.startswith("automation ") else command,
-                shell=not command.startswith("automation "),
+                [sys.executable, "-m", *shlex.split(command)] if ours else command,
+                shell=not ours,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -8,12 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.durability import Driver, driver
+from tests.support.databases import Database, PostgresDatabase
+from tests.support.durability import TALLY, Driver, driver
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was checked, where anything was killed."""
+    if TALLY.kills:
+        terminalreporter.section("durability")
+        terminalreporter.write_line(str(TALLY))
 
 
 @pytest.fixture
-def folder(tmp_path: Path, empty_database: Path) -> Path:
-    """A folder with an empty database."""
+def folder(database: Database, tmp_path: Path) -> Path:
+    """A folder with an empty database, of each kind in turn."""
+    if isinstance(database, PostgresDatabase):
+        database.belong_to(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def folder_of_files(tmp_path: Path, empty_database: Path) -> Path:
+    """A folder with an empty SQLite database."""
     shutil.copy(empty_database, tmp_path / "automation.db")
     return tmp_path
 

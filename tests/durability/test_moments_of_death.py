@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from automation.model.execution import ActionStatus
+from automation.model.execution import ActionStatus, WorkflowStatus
 from tests.support import side_effects
-from tests.support.durability import Driver, Record, check, events, records
+from tests.support.durability import Driver, Record, audited, check, check_audit, events, records
 
 pytestmark = [pytest.mark.durability, pytest.mark.timeout(120)]
 
@@ -158,3 +161,98 @@ def test_an_alert_fires_once_if_the_engine_dies_as_it_does(engines: Driver, fold
     (record,) = records(folder).values()
     check(record)
     assert record.row["event_id"] == fired[0]["id"]
+
+
+def _rolling_back(limit: float = 600, **further: Any) -> dict[str, Any]:
+    actions = [
+        {"name": "a", "action_type": "side.undoable"},
+        {"name": "b", "action_type": "side.undoable", "parameters": further},
+        {"name": "c", "action_type": "side.undoable"},
+        {"name": "broken", "action_type": "flow.fail", "parameters": {"message": "on purpose"}},
+    ]
+    strategy = {"triggers": ["action_failure"], "max_rollback_time": limit}
+    return {"name": "rolling", "actions": actions, "rollback_strategy": strategy}
+
+
+def test_a_rollback_that_was_interrupted_in_an_undo_is_finished(engines: Driver, folder: Path) -> None:
+    record = _die_and_go_on(engines, folder, _rolling_back(die_undone=True))
+
+    assert record.state.status is WorkflowStatus.ROLLED_BACK
+    assert [len(_begun(record, f"{name}.undo")) for name in "cba"] == [1, 2, 1]
+    assert [len(_begun(record, name)) for name in "abc"] == [1, 1, 1]
+    keys = {key for _, key in _begun(record, "b.undo")}
+    assert len(keys) == 1, "the other side cannot know the repetition"
+
+
+def test_a_rollback_whose_time_ran_out_while_nobody_was_there_says_what_is_left(engines: Driver, folder: Path) -> None:
+    workflow = _rolling_back(1.0, die_undone=True)
+    engines.start("run_one", folder, workflow=workflow).until_killed()
+    time.sleep(1.2)
+
+    (_, status) = engines.do("run_one", folder, workflow=workflow).said[-3:-1]
+
+    assert status["status"] == "failed"
+    assert status["error"].endswith("on purpose; not undone after action_failure: b, a")
+    (record,) = records(folder).values()
+    check(record)
+    assert record.state.rollback is not None
+    assert record.state.rollback.undone == ["c"]
+    assert record.state.rollback.failed["a"] == "max_rollback_time was over before its turn came"
+
+
+def test_killed_at_any_write_a_rollback_is_finished(engines: Driver, folder: Path) -> None:
+    workflow = _rolling_back()
+    writes = 0
+    for when in ("before", "after"):
+        for number in itertools.count(1):
+            place = folder / f"{when}-{number}"
+            place.mkdir()
+            shutil.copy(folder / "automation.db", place)
+            child = engines.start("run_one", place, workflow=workflow, die=(number, when))
+            child.hear("ended")
+            if child.ended == 0:
+                break
+            writes += 1
+            engines.do("run_one", place, workflow=workflow)
+            (record,) = records(place).values()
+            check(record)
+            check_audit(record, audited(place)[record.row["id"]])
+            assert record.state.status is WorkflowStatus.ROLLED_BACK
+    assert writes >= 16, "it was not killed within the rollback"
+
+
+def test_what_waits_for_a_person_still_does_after_a_death(engines: Driver, folder: Path) -> None:
+    waiting = engines.start("ask", folder, agree=False)
+    waiting.hear("status")
+    waiting.kill()
+
+    again = engines.do("ask", folder)
+
+    assert waiting.all("status") == again.all("status") == ["waiting"]
+    (record,) = records(folder).values()
+    check(record)
+    assert record.state.status is WorkflowStatus.SUCCEEDED
+    assert [len(_begun(record, name)) for name in "abc"] == [1, 1, 1]
+
+
+def test_killed_between_an_answer_and_its_effect_the_answer_counts(engines: Driver, folder: Path) -> None:
+    """At each write from the answer on: acknowledged or not, it is in the journal once, and has its effect once."""
+    agreed: list[int] = []
+    for when in ("before", "after"):
+        for number in itertools.count(1):
+            place = folder / f"{when}-{number}"
+            place.mkdir()
+            shutil.copy(folder / "automation.db", place)
+            child = engines.start("ask", place, die=(number, when))
+            child.hear("ended")
+            if child.ended == 0:
+                break
+            agreed.append(len(child.all("agreed")))
+            engines.do("finish", place)
+            (record,) = records(place).values()
+            check(record)
+            check_audit(record, audited(place)[record.row["id"]])
+            [entry] = [entry for entry in record.entries if entry.kind == "approved"]
+            assert entry.body == {"actor": "ann", "reason": "why not"}
+            assert len(_begun(record, "b")) <= 1
+    assert {0, 1} == set(agreed), "it was killed before the answer was taken, or after, but not both"

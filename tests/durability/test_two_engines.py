@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
-from automation import AutomationConfig, AutomationEngine, WorkflowDefinition, WorkflowStatus
+from automation import AutomationConfig, AutomationEngine, ExecutionContext, WorkflowDefinition, WorkflowStatus
 from automation.errors import Conflict
 from automation.infrastructure import processes
 from tests.support import handlers
+from tests.support.databases import Database
 
 PAUSE = WorkflowDefinition.model_validate(
     {
@@ -18,6 +20,12 @@ PAUSE = WorkflowDefinition.model_validate(
         "actions": [{"name": "pause", "action_type": "test.pause", "parameters": {"seconds": 60}}],
     }
 )
+
+
+@pytest.fixture
+def config(database: Database, tmp_path: Path) -> AutomationConfig:
+    """Both engines' configuration, on a database of each kind in turn."""
+    return AutomationConfig(database_url=database.url, data_dir=tmp_path / "data")
 
 
 @pytest.fixture
@@ -77,3 +85,30 @@ async def test_an_execution_is_cancelled_by_way_of_another_engine(
     result = await asyncio.wait_for(one.wait_for(execution_id), 5)
 
     assert result.status is WorkflowStatus.CANCELLED
+
+
+async def test_each_execution_is_taken_up_by_one(config: AutomationConfig) -> None:
+    """Many that nobody holds, and two engines that look for work at the same time."""
+    handlers.calls.clear()
+    note = {"name": "note", "action_type": "test.record", "parameters": {"value": "${number}"}}
+    workflow = WorkflowDefinition.model_validate({"name": "noted", "actions": [note]})
+    numbers = range(60)
+    ids = await _left_behind(config, workflow, numbers)
+
+    async with AutomationEngine(config) as one, AutomationEngine(config) as other:
+        await asyncio.gather(one.drain(), other.drain())
+        for id in ids:
+            assert await one.get_workflow_status(id) is WorkflowStatus.SUCCEEDED
+        _, problems = await one.queries.verify_audit()
+
+    assert sorted(value for _, value in handlers.calls) == list(numbers)
+    assert problems == []
+
+
+async def _left_behind(config: AutomationConfig, workflow: WorkflowDefinition, numbers: range) -> list[str]:
+    """Executions that were accepted by an engine that has run none of them."""
+    async with AutomationEngine(config) as engine:
+        await engine.register_workflow(workflow)
+        engine._runner.launch = lambda run: None  # type: ignore[method-assign]
+        starts = [engine.start_workflow("noted", ExecutionContext(variables={"number": number})) for number in numbers]
+        return await asyncio.gather(*starts)

@@ -5,21 +5,58 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from automation.model.execution import ActionStatus, JournalEntry
+from automation.model.execution import ActionStatus, JournalEntry, WorkflowStatus
 from automation.store.audit import verify
+from automation.store.packing import Told, joined, unpacked
+from automation.workflows.action_state import ActionState
 from automation.workflows.state import State, fold
-from tests.support import side_effects
+from tests.support import databases, side_effects
 from tests.support.side_effects import REPEATABLE
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was checked in this run of the tests."""
+
+    kills: int = 0
+    executions: int = 0
+    actions: int = 0
+    """Actions that began."""
+    interrupted: int = 0
+    """Actions that were begun and not ended when their engine died: run again, or failed for that."""
+    undone: int = 0
+    answers: int = 0
+    events: int = 0
+    audit_rows: int = 0
+
+    def take(self, record: Record) -> None:
+        """Count an execution that has passed all checks."""
+        self.executions += 1
+        begun = [lines for name, lines in record.effects.items() if lines and not name.endswith(".undo")]
+        self.actions += len(begun)
+        self.interrupted += sum(len({line["pid"] for line in lines}) > 1 for lines in begun)
+        self.interrupted += sum((state.error or {}).get("type") == "Interrupted" for state in _actions(record))
+        self.undone += len(record.state.rollback.undone) if record.state.rollback else 0
+        self.answers += sum(entry.kind == "approved" for entry in record.entries)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kills:,} kills; {self.executions:,} executions held what was promised: {self.actions:,} actions "
+            f"begun, {self.interrupted:,} interrupted, {self.undone:,} undone, {self.answers:,} answers; "
+            f"{self.events:,} events; {self.audit_rows:,} audit rows verified"
+        )
+
+
+TALLY = Tally()
 
 
 class Child:
@@ -38,6 +75,7 @@ class Child:
             self.said.append(line)
             if "ended" in line:
                 self.ended = line["ended"]
+                TALLY.kills += self.ended == -signal.SIGKILL
             if key in line:
                 return line
         raise AssertionError(f"the task ended without {key!r}: {self.said[-3:]}")
@@ -113,37 +151,50 @@ class Record:
     effects: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
 
 
-@contextmanager
-def reading(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A connection that reads the folder's database."""
-    with closing(sqlite3.connect(f"file:{folder}/automation.db?mode=ro", uri=True)) as connection:
-        connection.row_factory = sqlite3.Row
-        yield connection
+def rows(folder: Path, query: str) -> list[dict[str, Any]]:
+    """What the folder's database answers."""
+    return databases.database_of(folder).rows(query)
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
     """All events, in the order in which they were taken in."""
-    with reading(folder) as connection:
-        return [dict(row) for row in connection.execute("SELECT * FROM events ORDER BY seq")]
+    found = rows(folder, "SELECT * FROM events ORDER BY seq")
+    TALLY.events += len(found)
+    return found
 
 
 def records(folder: Path) -> dict[str, Record]:
     """All executions, by id."""
     found: dict[str, Record] = {}
-    with reading(folder) as connection:
-        bodies = {row["id"]: json.loads(row["body"]) for row in connection.execute("SELECT id, body FROM definitions")}
-        journal: dict[str, list[JournalEntry]] = defaultdict(list)
-        for row in connection.execute("SELECT * FROM journal ORDER BY execution_id, seq"):
-            entry = JournalEntry(**{**dict(row), "body": json.loads(row["body"])})
-            journal[entry.execution_id].append(entry)
-        for row in connection.execute("SELECT * FROM executions"):
-            definition, entries = bodies[row["definition_id"]], journal.pop(row["id"])
-            names = [action["name"] for action in definition["actions"]]
-            found[row["id"]] = Record(dict(row), fold(names, entries), entries, definition)
+    # Executions first: what begins while this reads is then in the journal alone, and left out.
+    executions = rows(folder, "SELECT * FROM executions")
+    bodies = {row["id"]: json.loads(row["body"]) for row in rows(folder, "SELECT id, body FROM definitions")}
+    journal = _journals(folder)
+    for row in executions:
+        definition, entries = bodies[row["definition_id"]], journal.pop(row["id"])
+        names = [action["name"] for action in definition["actions"]]
+        found[row["id"]] = Record(row, fold(names, entries), entries, definition)
     assert not journal, "there are journals without an execution"
     for line in side_effects.read(folder / "effects"):
         found[line["execution"]].effects[line["action"]].append(line)
     return found
+
+
+def _journals(folder: Path) -> dict[str, list[JournalEntry]]:
+    """All journals, wherever their entries stand."""
+    loose: dict[str, list[Told]] = defaultdict(list)
+    for row in rows(folder, "SELECT execution_id, seq, at, kind, action, body FROM journal ORDER BY execution_id, seq"):
+        loose[row.pop("execution_id")].append(Told(**row))
+    for row in rows(folder, "SELECT execution_id, body FROM packed_journals"):
+        execution_id = row["execution_id"]
+        loose[execution_id] = joined(unpacked(row["body"]), loose[execution_id])
+    return {
+        execution_id: [
+            JournalEntry(execution_id=execution_id, **{**told._asdict(), "body": json.loads(told.body)})
+            for told in entries
+        ]
+        for execution_id, entries in loose.items()
+    }
 
 
 def check(record: Record) -> None:
@@ -162,10 +213,78 @@ def check(record: Record) -> None:
     assert row["wake_at"] is None
     for action in record.definition["actions"]:
         _check_action(record, action)
+        _check_approval(record, action)
+    _check_rollback(record)
+    TALLY.take(record)
+
+
+def _actions(record: Record) -> list[ActionState]:
+    return [state for name, state in record.state.actions.items() if name in record.state.names]
+
+
+def completed(record: Record) -> list[str]:
+    """The actions that succeeded, in the order in which they did; items in the place of those that have some."""
+    return [
+        entry.action
+        for entry in record.entries
+        if entry.kind == "action_completed" and entry.action and record.state.actions[entry.action].items is None
+    ]
+
+
+def _check_approval(record: Record, action: dict[str, Any]) -> None:
+    """What a person must be asked for ran only after somebody had agreed, and nobody was asked twice."""
+    name = action["name"]
+    agreed = [entry for entry in record.entries if entry.action == name and entry.kind == "approved"]
+    assert len(agreed) <= 1, "an answer is in the journal twice"
+    began = [line for line in record.effects[name] if line["what"] == "begin"]
+    if began and action["action_type"] == "side.critical":
+        assert agreed, "it ran without anybody having agreed"
+        assert all(line["at"] >= agreed[0].at for line in began), "it ran before the answer was on disk"
+
+
+def _check_rollback(record: Record) -> None:
+    """What was done is undone, the last first, each to its end; and nothing else."""
+    rollback = record.state.rollback
+    undone = {name.removesuffix(".undo") for name, lines in record.effects.items() if lines and name.endswith(".undo")}
+    if rollback is None:
+        assert not undone, "something was undone, and no rollback had begun"
+        return
+    operations = {action["name"]: action["action_type"] for action in record.definition["actions"]}
+    done = [key for key in completed(record) if operations[key.partition("[")[0]] == "side.undoable"]
+    assert rollback.order == done[::-1]
+    assert undone <= set(rollback.order)
+    assert sorted([*rollback.undone, *rollback.failed]) == sorted(rollback.order), "an undo has no end, or two"
+    assert (record.state.status is WorkflowStatus.ROLLED_BACK) is (not rollback.failed)
+    begins: list[float] = []
+    for name in rollback.order:
+        lines = record.effects[f"{name}.undo"]
+        (ended,) = [
+            entry
+            for entry in record.entries
+            if entry.action == name and entry.kind in ("undo_completed", "undo_failed")
+        ]
+        assert all(line["at"] <= ended.at for line in lines), "it was undone again after that was on disk"
+        if name in rollback.undone:
+            assert any(line["what"] == "end" for line in lines), "it is said to be undone, and is not"
+        begins += [min(line["at"] for line in lines)] if lines else []
+    assert begins == sorted(begins), "the undos ran in another order"
 
 
 def _check_action(record: Record, action: dict[str, Any]) -> None:
-    name, operation = action["name"], action["action_type"]
+    """What an action did; with `for_each`, what each of its items did."""
+    name = action["name"]
+    _check_calls(record, action, name)
+    items = [key for key in record.state.actions if key.startswith(f"{name}[")]
+    ended_at = record.state.actions[name].finished_at
+    for key in items:
+        if record.state.actions[key].status.finished:
+            _check_calls(record, action, key)
+        assert all(line["at"] <= (ended_at or 0.0) for line in record.effects[key]), "an item ran after its action"
+    assert {key for key, lines in record.effects.items() if lines and key.startswith(f"{name}[")} <= set(items)
+
+
+def _check_calls(record: Record, action: dict[str, Any], name: str) -> None:
+    operation = action["action_type"]
     state, effects = record.state.actions[name], record.effects[name]
     entries = [entry for entry in record.entries if entry.action == name]
     began = [line for line in effects if line["what"] == "begin"]
@@ -180,6 +299,9 @@ def _check_action(record: Record, action: dict[str, Any]) -> None:
     ended += [entry for entry in entries if entry.kind == "action_failed" and "retry_at" not in entry.body]
     assert len(ended) == 1, "it ended more than once"
     assert all(line["at"] <= ended[0].at for line in began), "it ran again after its end was on disk"
+    if state.items is not None:
+        assert not effects, "it has items, and ran itself"
+        return
     if state.status is ActionStatus.SUCCEEDED and operation.startswith("side."):
         assert any(line["what"] == "end" for line in effects), "it is said to have succeeded, and did not run"
     again = action.get("on_interrupt") or ("retry" if operation in REPEATABLE else "fail")
@@ -195,14 +317,15 @@ def _check_action(record: Record, action: dict[str, Any]) -> None:
 
 def audited(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The audit rows by subject, in order; fails if the chain does not verify."""
-    with reading(folder) as connection:
-        rows = [tuple(row) for row in connection.execute("SELECT * FROM audit ORDER BY chain, seq")]
-        heads = {name: (seq, digest) for name, seq, digest in connection.execute("SELECT * FROM audit_heads")}
-    count, problems = verify(rows, heads)
-    assert (count, problems) == (len(rows), [])
+    chain = [tuple(row.values()) for row in rows(folder, "SELECT * FROM audit ORDER BY chain, seq")]
+    heads = {row["chain"]: (row["seq"], row["hash"]) for row in rows(folder, "SELECT * FROM audit_heads")}
+    count, problems = verify(chain, heads)
+    assert (count, problems) == (len(chain), [])
+    TALLY.audit_rows += count
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     keys = ("chain", "seq", "at", "kind", "actor", "act", "subject", "outcome", "detail")
-    for row in rows:
+    # Each writer has a chain of its own: what happened first is told by the clock.
+    for row in sorted(chain, key=lambda row: float(row[2])):
         line = dict(zip(keys, row, strict=False))
         found[line["subject"]].append({**line, "detail": json.loads(line["detail"])})
     return found
@@ -211,11 +334,18 @@ def audited(folder: Path) -> dict[str, list[dict[str, Any]]]:
 def check_audit(record: Record, rows: list[dict[str, Any]]) -> None:
     """Whether what the journal tells of an execution is audited, each fact once."""
     workflow = [row["act"] for row in rows if row["kind"] == "workflow_execution"]
-    assert workflow == ["start", "end"]
+    told = {"started": "start", "approved": "approve", "rollback_started": "rollback", "finished": "end"}
+    expected = [
+        "ask" if entry.kind == "action_waiting" else told[entry.kind]
+        for entry in record.entries
+        if entry.kind in told or (entry.kind == "action_waiting" and "approval" in entry.body)
+    ]
+    assert workflow == expected
+    undos = [row for row in rows if row["act"].startswith("undo ")]
+    assert len(undos) == sum(entry.kind in ("undo_completed", "undo_failed") for entry in record.entries)
     succeeded = [
         row["detail"]["action"]
         for row in rows
         if row["act"].startswith(("side.", "flow.")) and row["outcome"] == "succeeded"
     ]
-    completed = [entry.action for entry in record.entries if entry.kind == "action_completed"]
-    assert sorted(succeeded) == sorted(str(name) for name in completed)
+    assert sorted(succeeded) == sorted(completed(record))

@@ -18,6 +18,8 @@ import sys
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from automation import (
@@ -27,11 +29,16 @@ from automation import (
     Event,
     VirtualClock,
     WorkflowDefinition,
+    WorkflowStatus,
 )
+from automation.actions.middleware import timeout
 from automation.clock import Clock
-from automation.errors import AutomationError
-from tests.support import full_disk
-from tests.support.side_effects import WORKFLOWS
+from automation.errors import AutomationError, Conflict, StoreUnavailable
+from automation.maintenance import Database
+from automation.store.sqlite import Sqlite
+from automation.store.store import backend_of
+from tests.support import databases, full_disk
+from tests.support.side_effects import GUARDED, WORKFLOWS
 
 Task = Callable[..., Awaitable[None]]
 
@@ -41,37 +48,71 @@ def say(**facts: Any) -> None:
     os.write(1, json.dumps(facts).encode() + b"\n")
 
 
+def _config(folder: str, **settings: Any) -> AutomationConfig:
+    """The folder's database: a file in it, or the one on a server that a file in it names."""
+    named = Path(folder, databases.NAMED)
+    return AutomationConfig(
+        database_url=named.read_text() if named.exists() else f"sqlite:///{folder}/automation.db",
+        data_dir=f"{folder}/data",
+        level=AutomationLevel.INTELLIGENT,
+        max_concurrent_actions=16,
+        # Some workflows fail on purpose, again and again; no circuit is to hold them up.
+        **{"performance": {"circuit_breaker": {"enabled": False}}, **settings},
+    )
+
+
 def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> AutomationEngine:
     """An engine on the folder's database."""
-    config = AutomationConfig(
-        database_url=f"sqlite:///{folder}/automation.db",
-        data_dir=f"{folder}/data",
-        level=AutomationLevel.AUTONOMOUS,
-        max_concurrent_actions=16,
-        **settings,
-    )
-    return AutomationEngine(config, clock=clock)
+    return AutomationEngine(_config(folder, **settings), clock=clock)
 
 
 def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
     """Be killed `before` or `after` the transaction of this number; nobody has been told of it in either case."""
-    write = engine.store.backend._write
+    backend = engine.store.backend
+    backend.write = _deadly(backend.write, number, when)  # type: ignore[method-assign]
+
+
+def _deadly(write: Callable[..., Awaitable[None]], number: int, when: str) -> Callable[..., Awaitable[None]]:
     left = number
 
-    def counted(units: Any) -> None:
+    async def counted(*units: Any) -> None:
         nonlocal left
         left -= 1
-        if left == 0 and when == "before":
+        last = left == 0
+        if last and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        write(units)
-        if left == 0:
+        await write(*units)
+        if last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    engine.store.backend._write = counted  # type: ignore[method-assign]
+    return counted
 
 
-async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None = None) -> None:
-    """Start one workflow after the other, every other one with a key, until killed."""
+async def answer(engine: AutomationEngine) -> None:
+    """Agree to whatever waits for a person; tell each answer once it was taken."""
+    for execution in (await engine.queries.executions(workflow="asks", status=WorkflowStatus.WAITING)).items:
+        try:
+            await engine.decide(execution.id, "b", True, actor="ann", reason="why not")
+        except Conflict:
+            # Somebody else was quicker, or another engine holds it for the moment.
+            continue
+        say(agreed=execution.id)
+
+
+async def answer_all(engine: AutomationEngine, patient: bool = False) -> None:
+    """Agree to all that comes, from time to time. A patient one goes on when the database cannot be used for now."""
+    while True:
+        try:
+            await answer(engine)
+        except StoreUnavailable:
+            if not patient:
+                raise
+        await asyncio.sleep(0.03)
+
+
+async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None = None, patient: bool = False) -> None:
+    """Start one workflow after the other, every other one with a key, until killed. A patient one goes on after a start
+    that the database refuses for now."""
     chance = random.Random(seed)
     async with new_engine(folder) as engine:
         for workflow in WORKFLOWS:
@@ -80,15 +121,22 @@ async def load(folder: str, seed: int, first: int, die: tuple[int, str] | None =
             die_at_write(engine, *die)
         names = [workflow.name for workflow in WORKFLOWS if not workflow.triggers]
         say(ready=True, cpu=round(time.process_time(), 3))
+        answering = asyncio.create_task(answer_all(engine, patient))
         number = first
-        while True:
+        while not answering.done():
             key = f"key-{number}" if number % 2 else None
             # The same workflow for the same number, whoever asks again.
             name = random.Random(number).choice(names)
-            execution_id = await engine.start_workflow(name, idempotency_key=key)
-            say(accepted=execution_id, number=number, key=key)
+            try:
+                execution_id = await engine.start_workflow(name, idempotency_key=key)
+                say(accepted=execution_id, number=number, key=key)
+            except StoreUnavailable as error:
+                if not patient:
+                    raise
+                say(refused=error.message, number=number)
             number += 1
             await asyncio.sleep(chance.uniform(0, 0.02))
+        await answering
 
 
 async def keyed(folder: str, key: str, die: tuple[int, str] | None = None) -> None:
@@ -126,14 +174,80 @@ async def publish(
             number = end
 
 
-async def run_one(folder: str, workflow: dict[str, Any]) -> None:
+async def run_one(folder: str, workflow: dict[str, Any], die: tuple[int, str] | None = None) -> None:
     """Run one workflow of its own to its end."""
     async with new_engine(folder) as engine:
         await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        if die is not None:
+            die_at_write(engine, *die)
         execution_id = await engine.start_workflow(workflow["name"], idempotency_key="the one")
         say(accepted=execution_id)
         result = await engine.wait_for(execution_id)
         say(status=result.status.value, error=result.error)
+
+
+async def ask(folder: str, agree: bool = True, die: tuple[int, str] | None = None) -> None:
+    """Start, with a key, what asks for approval; once it does, agree, and wait for its end."""
+    async with new_engine(folder) as engine:
+        for workflow in WORKFLOWS:
+            await engine.register_workflow(workflow)
+        execution_id = await engine.start_workflow("asks", idempotency_key="the one")
+        await engine.drain()
+        say(status=(await engine.get_workflow_status(execution_id)).value)
+        if not agree:
+            await asyncio.Event().wait()
+        if die is not None:
+            die_at_write(engine, *die)
+        await answer(engine)
+        await engine.wait_for(execution_id)
+        say(done=True)
+
+
+async def decide_one(folder: str, workflow: dict[str, Any], action: str, agree: bool) -> None:
+    """Go on with a workflow, one action of which waits for a person: agree or not, and wait for its end."""
+    async with new_engine(folder) as engine:
+        await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        execution_id = await engine.start_workflow(workflow["name"], idempotency_key="the one")
+        while (await engine.get_workflow_status(execution_id)).value != "waiting":
+            await asyncio.sleep(0.01)
+        await engine.decide(execution_id, action, agree, reason="looked at it", actor="ann")
+        result = await engine.wait_for(execution_id)
+        say(status=result.status.value, error=result.error)
+
+
+async def run_family(folder: str, workflows: list[dict[str, Any]], die: tuple[int, str] | None = None) -> None:
+    """Run the last of these workflows, which starts the others, to its end; the others may be interrupted."""
+    async with new_engine(folder) as engine:
+        for workflow in workflows:
+            for action in workflow["actions"]:
+                action["on_interrupt"] = "retry"
+            await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        if die is not None:
+            die_at_write(engine, *die)
+        execution_id = await engine.start_workflow(workflows[-1]["name"], idempotency_key="the one")
+        say(accepted=execution_id)
+        result = await engine.wait_for(execution_id)
+        say(status=result.status.value, error=result.error)
+
+
+async def endless(folder: str, operation: str, how: str) -> None:
+    """Run an action that never ends; have it time out, cancelled, or just stop the engine."""
+    timeout.GRACE_SECONDS, timeout.LAST_SECONDS = 0.3, 0.2
+    limit = 0.5 if how == "time out" else 300.0
+    act = {"name": "a", "action_type": operation, "timeout_seconds": limit, "retry_attempts": 1}
+    workflow = {"name": "w", "actions": [act, {"name": "tidy", "action_type": "side.once", "always": True}]}
+    async with new_engine(folder) as engine:
+        await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
+        execution_id = await engine.start_workflow("w")
+        while not os.path.exists(f"{folder}/effects"):
+            await asyncio.sleep(0.01)
+        if how == "cancel":
+            await engine.cancel(execution_id)
+        if how != "stop":
+            result = await engine.wait_for(execution_id)
+            say(status=result.status.value, error=result.error, over_at=time.time())
+        stopping = time.monotonic()
+    say(stopped_in=time.monotonic() - stopping)
 
 
 async def finish(folder: str) -> None:
@@ -144,6 +258,7 @@ async def finish(folder: str) -> None:
         await engine.drain(timeout=120)
         say(drained=True)
         while any(not status.finished for status in await engine.queries.execution_counts()):
+            await answer(engine)
             await asyncio.sleep(0.05)
         count, problems = await engine.queries.verify_audit()
         say(audit=count, problems=[str(problem) for problem in problems])
@@ -202,7 +317,66 @@ async def full(folder: str, how: str) -> None:
         await engine.drain(timeout=60)
 
 
-TASKS: dict[str, Task] = {task.__name__: task for task in (load, keyed, publish, run_one, finish, alert, full)}
+async def full_backup(folder: str, how: str) -> None:
+    """Back a database up to a disk that is full; tell what is said, and what is left behind."""
+    async with full_disk.small(folder, how) as (place, disk):
+        database, target = Database(_config(folder)), Path(place, "copy.db")
+        disk.fill()
+        if how == "limit":
+            full_disk.limit(20_000)
+        try:
+            await database.backup(target)
+        except AutomationError as error:
+            say(refused=error.message, hint=error.details.get("hint"))
+        say(left=[file.name for file in Path(place).glob("copy*")])
+        disk.free()
+        await database.backup(target)
+        say(left=[file.name for file in Path(place).glob("copy*")])
+
+
+async def backup(folder: str, file: str) -> None:
+    """Make backups, one after the other, until killed."""
+    while True:
+        await Database(_config(folder)).backup(Path(folder, file), force=True, told=lambda *line: say(told=line))
+        say(made=file)
+
+
+async def guarded(
+    folder: str, die: tuple[int, str] | None = None, stop: str | None = None, release: bool = False
+) -> None:
+    """Take up what is left, act under guardrails, and tell what became of it."""
+    breaking = {"circuit_breaker": {"failure_threshold": 2, "recovery_timeout": 3600}}
+    async with new_engine(folder, guardrails={"cooldown_seconds": 3600}, performance=breaking) as engine:
+        for workflow in GUARDED:
+            await engine.register_workflow(workflow)
+        if release:
+            await engine.guardrails.release()
+        await engine.drain()
+        if die is not None:
+            die_at_write(engine, *die)
+        for workflow in GUARDED:
+            result = await engine.execute_workflow(workflow.name)
+            say(ran=workflow.name, status=result.status.value, error=result.error)
+        if stop is not None:
+            await engine.guardrails.stop(stop, actor="ann")
+            say(stopped=True)
+            await asyncio.Event().wait()
+
+
+async def compact(folder: str, days: float, die: tuple[int, str] | None = None) -> None:
+    """Delete and pack what will be past its time in so many days, in small portions."""
+    if die is not None:
+        Sqlite.write = _deadly(Sqlite.write, *die)  # type: ignore[method-assign]
+    config = _config(folder, retention={"batch_rows": 5, "pause_seconds": 0.005}, audit={"retention_days": 5})
+    made = await Database(config, VirtualClock(time.time() + days * 86_400)).compact(told=lambda *line: say(told=line))
+    say(deleted=made.deleted)
+
+
+_TASKS: tuple[Task, ...] = (
+    *(load, keyed, publish, run_one, decide_one, run_family, ask, endless, finish, alert),
+    *(full, full_backup, backup, guarded, compact),
+)
+TASKS: dict[str, Task] = {task.__name__: task for task in _TASKS}
 
 
 async def warm_up() -> None:
@@ -215,6 +389,8 @@ async def warm_up() -> None:
         await engine.register_workflow(WorkflowDefinition.model_validate({"name": "w", "actions": [values]}))
         await engine.execute_workflow("w")
         await engine.queries.execution_counts()
+    if find_spec("asyncpg") is not None:
+        backend_of("postgresql:///warm", config.store)
     gc.freeze()
 
 
@@ -234,7 +410,9 @@ def _child(order: dict[str, Any]) -> int:
     folder = order["folder"]
     os.environ["SIDE_EFFECTS"] = f"{folder}/effects"
     logging.basicConfig(
-        filename=f"{folder}/log", level=logging.INFO, format="%(process)d %(levelname)s %(name)s: %(message)s"
+        filename=f"{folder}/log",
+        level=logging.INFO,
+        format="%(process)d %(levelname)s %(name)s: %(message)s",
     )
     try:
         asyncio.run(TASKS[order.pop("task")](**order))

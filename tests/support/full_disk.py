@@ -51,6 +51,18 @@ async def small(folder: str, how: str) -> AsyncIterator[tuple[str, Disk]]:
                 shutil.copy(place / name, folder)
 
 
+def fill(file: Path) -> None:
+    """Write to the file until its disk has no room."""
+    with file.open("wb", buffering=0) as filler:
+        while True:
+            try:
+                filler.write(bytes(4096))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                return
+
+
 def _mounted(place: Path) -> Disk:
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
@@ -64,14 +76,7 @@ class _Tmpfs:
         self._file = place / "filler"
 
     def fill(self) -> None:
-        with self._file.open("wb", buffering=0) as filler:
-            while True:
-                try:
-                    filler.write(bytes(4096))
-                except OSError as error:
-                    if error.errno != errno.ENOSPC:
-                        raise
-                    return
+        fill(self._file)
 
     def free(self) -> None:
         self._file.unlink(missing_ok=True)
@@ -84,8 +89,12 @@ class _Limit:
         self._place = place
 
     def fill(self) -> None:
-        largest = max(file.stat().st_size for file in self._place.iterdir() if file.is_file())
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+        limit(max(file.stat().st_size for file in self._place.iterdir() if file.is_file()))
 
     def free(self) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        limit(resource.RLIM_INFINITY)
+
+
+def limit(size: int) -> None:
+    """From here on, writes of this process past so many bytes of a file fail."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

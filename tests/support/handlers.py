@@ -61,6 +61,36 @@ async def fail(params: Fail, context: ActionContext) -> dict[str, Any]:
     raise ValueError("something broke")
 
 
+broken: set[str] = set()
+"""Actions whose `test.mend` refuses, until a test mends them."""
+
+
+@action("test.mend")
+async def mend(params: Value, context: ActionContext) -> dict[str, Any]:
+    """Fail as long as it is broken."""
+    calls.append((context.action, context.attempt))
+    if context.action in broken:
+        raise Refused("it is broken")
+    return {"mended": context.action}
+
+
+gates: dict[Any, asyncio.Event] = {}
+"""For each value: set when `test.gate` may end."""
+
+
+def open_gate(value: Any) -> None:
+    """Let the actions with this value end."""
+    gates.setdefault(value, asyncio.Event()).set()
+
+
+@action("test.gate")
+async def gate(params: Value, context: ActionContext) -> dict[str, Any]:
+    """Be under way until the gate of its value is opened."""
+    calls.append((context.action, params.value))
+    await gates.setdefault(params.value, asyncio.Event()).wait()
+    return {}
+
+
 class Pause(BaseModel):
     seconds: float = 60.0
     stubborn: bool = False

@@ -49,6 +49,19 @@ async def wait(params: Wait, context: ActionContext) -> dict[str, Any]:
     return {"waited_seconds": round(context.now() - context.started_at, 3)}
 
 
+class Nothing(BaseModel):
+    """What is waited for is said by the key `wait_for` of the action."""
+
+
+@action("flow.wait_for", idempotent=True, effect="read")
+async def wait_for(params: Nothing, context: ActionContext) -> dict[str, Any]:
+    """Return the data of the event that has come: of an action with `wait_for`, which is called when it has.
+
+    It takes no place among the running actions, and no memory, while it waits.
+    """
+    return dict(context.event.get("data") or {})
+
+
 class Fail(BaseModel):
     """How to fail."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from automation.actions.context import ActionContext
+from automation.actions.target import host_of
 from automation.errors import ActionError, Refused, TryLater
 from automation.infrastructure.outgoing import HttpLimits as HttpLimits
 from automation.infrastructure.outgoing import basic_authorization, exchange, guarded_transport, innermost
@@ -67,7 +68,7 @@ class Request(BaseModel):
         return headers
 
 
-@action("http.request", idempotent=False, effect="standard")
+@action("http.request", idempotent=False, effect="standard", target=host_of)
 async def request(params: Request, context: ActionContext) -> dict[str, Any]:
     """Call a URL and return its answer: `status`, `headers` and `body` (read where it is JSON, else text).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -11,7 +12,7 @@ from automation.actions.context import ActionContext
 from automation.errors import NotFound, Refused
 from automation.infrastructure.platform import Platform, RestartOptions
 from automation.infrastructure.services import Services
-from automation.model.service import ServiceDefinition
+from automation.model.service import Replica, ServiceDefinition
 from automation.plugins import action, undo
 
 
@@ -28,7 +29,7 @@ class RestartService(BaseModel):
 
 
 # Idempotent: run again after a crash, it finishes the half-done step and replaces replicas once more, which harms none.
-@action("infrastructure.restart_service", idempotent=True, effect="standard")
+@action("infrastructure.restart_service", idempotent=True, effect="standard", target="service_name")
 async def restart_service(params: RestartService, context: ActionContext) -> dict[str, Any]:
     """Replace every replica of a service by a new one, one after the other, the dead ones first.
 
@@ -76,8 +77,19 @@ class ScaleInfrastructure(BaseModel):
         return self
 
 
+def removed(params: ScaleInfrastructure, service: ServiceDefinition, replicas: Sequence[Replica]) -> int:
+    """How many replicas scaling takes away; growing harms none."""
+    return len(replicas) - aim(params, service, len(replicas))[0]
+
+
 # Idempotent: the number aimed at is written down under the idempotency key before anything is started or stopped.
-@action("infrastructure.scale_infrastructure", idempotent=True, effect="standard")
+@action(
+    "infrastructure.scale_infrastructure",
+    idempotent=True,
+    effect="standard",
+    target="service_name",
+    touches=removed,
+)
 async def scale_infrastructure(params: ScaleInfrastructure, context: ActionContext) -> dict[str, Any]:
     """Change how many replicas of a service run, within its bounds and the given ones.
 

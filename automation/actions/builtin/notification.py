@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from automation.actions.context import ActionContext
+from automation.actions.target import host_of
 from automation.model.notification import Message
 from automation.plugins import action
 
@@ -38,8 +39,9 @@ class NotifySlack(BaseModel):
 
 
 # Idempotent: the Notifier recognises the key. In the worst case (killed between the delivery and its record) a message
-# comes twice, which people forgive; that a remediation fails because of it, they do not.
-@action("notification.notify_slack", idempotent=True, effect="standard")
+# comes twice, which people forgive; that a remediation fails because of it, they do not. Not guarded: also while all
+# changes are stopped, people are told.
+@action("notification.notify_slack", idempotent=True, effect="standard", target="channel", guarded=False)
 async def notify_slack(params: NotifySlack, context: ActionContext) -> dict[str, Any]:
     """Post a message to a Slack channel. Returns the `channel`. Raises TryLater or Refused."""
     message = Message(
@@ -65,7 +67,7 @@ class NotifyWebhook(BaseModel):
     headers: dict[str, str] = Field(default_factory=dict)
 
 
-@action("notification.webhook", idempotent=True, effect="standard")
+@action("notification.webhook", idempotent=True, effect="standard", target=host_of, guarded=False)
 async def webhook(params: NotifyWebhook, context: ActionContext) -> dict[str, Any]:
     """Post a message as JSON to a URL, by the `webhook` channel. Returns nothing. Raises TryLater or Refused."""
     settings: dict[str, Any] = {"url": params.url}

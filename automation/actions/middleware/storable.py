@@ -11,25 +11,27 @@ from pydantic import BaseModel
 from automation.actions.call import Call, Handler, Middleware
 from automation.errors import Refused
 
-MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
+_SMALL = 65_536
+"""A result up to so many bytes is never too much for its execution: it is not counted."""
 _encode = msgspec.json.Encoder(enc_hook=lambda value: _plain(value)).encode
 _decode = msgspec.json.Decoder().decode
 
 
-def storable() -> Middleware:
+def storable(max_bytes: int = MAX_BYTES) -> Middleware:
     """Middleware that turns a result into plain JSON values; what cannot be one is Refused with its place."""
 
     def around(handler: Handler) -> Handler:
         async def call(call: Call) -> Any:
-            return plain(await handler(call))
+            return plain(await handler(call), max_bytes, call.room)
 
         return call
 
     return around
 
 
-def plain(value: Any) -> Any:
-    """The value as JSON holds it; raises Refused for what it cannot hold."""
+def plain(value: Any, max_bytes: int = MAX_BYTES, room: int | None = None) -> Any:
+    """The value as JSON holds it; raises Refused for what it cannot hold, or what takes more bytes than it may."""
     if value is None:
         return {}
     wrong = _find_not_finite(value, "result")
@@ -39,8 +41,13 @@ def plain(value: Any) -> Any:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise Refused(f"the action returned what cannot be stored as JSON: {error}") from None
-    if len(text) > MAX_BYTES:
-        raise Refused(f"the action returned {len(text):,} bytes; at most {MAX_BYTES:,} are stored")
+    if len(text) > max_bytes:
+        raise Refused(f"the action returned {len(text):,} bytes; store.max_result_bytes is {max_bytes:,}")
+    if room is not None and len(text) > room and len(text) > _SMALL:
+        raise Refused(
+            f"the action returned {len(text):,} bytes; its execution may hold {max(room, 0):,} more, by "
+            "store.max_execution_bytes"
+        )
     return _decode(text)
 
 

@@ -8,11 +8,15 @@ from typing import Any
 
 from automation.actions.call import Call, Handler, Middleware
 from automation.errors import ActionCrashed, ActionTimeout
+from automation.telemetry.metrics import Metrics
 
 log = logging.getLogger("automation.actions")
 
 GRACE_SECONDS = 5.0
 """How long a cancelled handler may take to clean up before it is left behind."""
+
+LAST_SECONDS = 20.0
+"""How long after the second cancellation it is ended by force."""
 
 _TICK = 0.05
 
@@ -20,19 +24,21 @@ _TICK = 0.05
 class Attempt:
     """A handler in a task of its own, so that one that swallows its cancellation can be left behind."""
 
-    __slots__ = ("call", "expired", "outcome", "task")
+    __slots__ = ("call", "expired", "metrics", "outcome", "task", "work")
 
-    def __init__(self, handler: Handler, call: Call, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, handler: Handler, call: Call, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
         self.call = call
+        self.metrics = metrics
         self.expired = False
         self.outcome: asyncio.Future[Any] = loop.create_future()
-        self.task = loop.create_task(self._run(handler))
+        self.work: Any = handler(call)
+        self.task = loop.create_task(self._run())
 
-    async def _run(self, handler: Handler) -> None:
+    async def _run(self) -> None:
         # It settles the outcome itself: one turn of the event loop less than a callback of the task.
         outcome = self.outcome
         try:
-            result = await handler(self.call)
+            result = await self.work
         except asyncio.CancelledError:
             if not outcome.done():
                 if self.expired:
@@ -63,8 +69,35 @@ class Attempt:
     def abandon(self) -> None:
         """Wait no longer for a handler that ignores its cancellation."""
         if not self.outcome.done():
-            log.error("%s ignores its cancellation and is left behind", self.call.plugin.name)
             self.outcome.set_exception(ActionTimeout(seconds=self.call.context.timeout_seconds))
+            self.leave()
+
+    def leave(self) -> None:
+        """Leave it behind, and say so. It is cancelled once more: the second time it may listen."""
+        name = self.call.plugin.name
+        log.error("%s ignores its cancellation and is left behind", name)
+        self.metrics.handlers_left_behind.labels(name).inc()
+        self.task.cancel()
+        asyncio.get_running_loop().call_later(LAST_SECONDS, self.close)
+
+    def close(self) -> None:
+        """End by force what did not listen the second time: it must not go on acting for an action that is over."""
+        if self.task.done():
+            return
+        log.error("%s ignores its second cancellation too and is ended by force", self.call.plugin.name)
+        try:
+            self.work.close()
+        except RuntimeError:
+            # It swallows even that. With the coroutine around it gone, nothing is left that could run it on.
+            self.task.add_done_callback(_seen)
+            self.task.get_coro().close()
+        self.task.cancel()
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    # A closed coroutine cannot take the cancellation that wakes its task; what it says then is of no interest.
+    if not task.cancelled():
+        task.exception()
 
 
 class Deadlines:
@@ -88,14 +121,14 @@ class Deadlines:
             attempt.expire()
 
 
-def timeout() -> Middleware:
+def timeout(metrics: Metrics) -> Middleware:
     """Middleware that ends an attempt after `context.timeout_seconds`: ActionTimeout."""
     deadlines = Deadlines()
 
     def around(handler: Handler) -> Handler:
         async def call(call: Call) -> Any:
             loop = asyncio.get_running_loop()
-            attempt = Attempt(handler, call, loop)
+            attempt = Attempt(handler, call, loop, metrics)
             bucket = deadlines.add(attempt, loop)
             try:
                 return await attempt.outcome
@@ -104,7 +137,7 @@ def timeout() -> Middleware:
                     attempt.task.cancel()
                     _, left = await asyncio.wait({attempt.task}, timeout=GRACE_SECONDS)
                     if left:
-                        log.error("%s ignores its cancellation and is left behind", call.plugin.name)
+                        attempt.leave()
                 raise
             finally:
                 bucket.discard(attempt)

@@ -9,17 +9,16 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from automation.api.access import demand, engine_of, needs
+from automation.api.access import audited, engine_of, needs
 from automation.api.operations import gives, takes
 from automation.api.reading import read_model
 from automation.api.render import Json, event_mapping
 from automation.errors import Conflict, DefinitionError, NotFound
 from automation.model.base import Definition
-from automation.model.execution import ActionRun, Execution, JournalEntry, WorkflowStatus
+from automation.model.execution import ActionRun, Execution, ExecutionDetail, JournalEntry, WorkflowStatus
 from automation.model.identity import Identity
-from automation.queries import ExecutionDetail
 from automation.store.pages import LIMIT, Page
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 
 router = APIRouter(prefix="/api/v1/executions", tags=["executions"])
 
@@ -29,8 +28,7 @@ Id = Annotated[str, Path(max_length=100)]
 Cursor = Annotated[str | None, Query(pattern="^[0-9a-f-]{36}$", description="`next_cursor` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
-_CRITICAL = "actions:execute_critical"
-Approver = Annotated[Identity, Depends(needs("actions:execute_standard", _CRITICAL))]
+Approver = Annotated[Identity, Depends(needs("actions:execute_standard", "actions:execute_critical"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +40,8 @@ class ExecutionView:
     layers: tuple[tuple[str, ...], ...]
     variables: dict[str, Any]
     event: dict[str, Any] | None
+    children: tuple[Execution, ...]
+    """What its actions have started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +90,16 @@ async def list_executions(
 
 
 @router.get("/{execution_id}", responses=gives(ExecutionView))
-async def get_execution(request: Request, execution_id: Id, caller: Viewer) -> Response:
-    """One execution: its actions, variables, and the event that started it."""
-    detail = await engine_of(request).queries.execution_detail(execution_id)
+async def get_execution(request: Request, execution_id: Id, caller: Viewer, whole: bool = False) -> Response:
+    """One execution: its actions, variables, and the event that started it.
+
+    For a large value stands `{"$ref": "sha256:…", "size": …}`, unless `whole` is asked for.
+    """
+    detail = await engine_of(request).queries.execution_detail(execution_id, whole=whole)
     event = event_mapping(detail.event)
-    return Json(ExecutionView(detail.execution, detail.actions, _layers(detail), detail.variables, event))
+    layers = _layers(detail)
+    view = ExecutionView(detail.execution, detail.actions, layers, detail.variables, event, detail.children)
+    return Json(view)
 
 
 @router.get("/{execution_id}/journal", responses=gives(Journal))
@@ -133,7 +138,7 @@ async def cancel_execution(request: Request, execution_id: Id, caller: Starter) 
     openapi_extra=takes(DecisionRequest, {"action": "deploy", "approve": True, "reason": "looks right"}),
 )
 async def decide(request: Request, execution_id: Id, caller: Approver) -> Response:
-    """Approve or deny a proposed execution, or an action that waits for approval.
+    """Approve or deny a proposed execution, or an action that waits for approval: the same as by its approval's id.
 
     To approve what is critical, `actions:execute_critical` is needed.
     """
@@ -142,23 +147,12 @@ async def decide(request: Request, execution_id: Id, caller: Approver) -> Respon
     detail = await engine.queries.execution_detail(execution_id)
     if detail.execution.status.finished:
         raise Conflict(f"execution {execution_id} has already ended")
-    if order.approve and _critical(detail, order.action):
-        await demand(request, caller, _CRITICAL)
-    await engine.decide(execution_id, order.action, order.approve, reason=order.reason, actor=caller.name)
+    if order.action is not None and all(known.name != order.action for known in detail.definition.actions):
+        raise NotFound(kind="action", name=order.action)
+    approval = await engine.approvals.asked(execution_id, order.action)
+    answering = engine.approvals.answer(approval.id, order.approve, reason=order.reason, by=caller)
+    await audited(request, caller, answering)
     return Json(Asked(execution_id, await engine.get_workflow_status(execution_id)), 202)
-
-
-def _critical(detail: ExecutionDetail, action: str | None) -> bool:
-    """Whether what waits does something critical: the action, or any action of a proposed execution."""
-    if action is not None and all(known.name != action for known in detail.definition.actions):
-        raise NotFound(kind="action", name=action)
-    try:
-        plan = compile_workflow(detail.definition)
-    except DefinitionError:
-        # An operation that is not registered here: what it does is not known.
-        return True
-    steps = plan.steps if action is None else (plan.by_name[action],)
-    return any(step.effect == "critical" for step in steps)
 
 
 def _layers(detail: ExecutionDetail) -> tuple[tuple[str, ...], ...]:

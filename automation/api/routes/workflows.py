@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from pydantic import Field, ValidationError
 from starlette.responses import Response
 
@@ -30,6 +31,7 @@ router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 Viewer = Annotated[Identity, Depends(needs("workflows:view"))]
 Creator = Annotated[Identity, Depends(needs("workflows:create"))]
 Deleter = Annotated[Identity, Depends(needs("workflows:delete"))]
+Version = Annotated[str, Path(pattern="^[0-9a-f]{4,32}$")]
 Starter = Annotated[Identity, Depends(needs("workflows:execute"))]
 
 EXAMPLE = {
@@ -83,6 +85,24 @@ class Workflow:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowVersion:
+    """One version of a workflow. Executions name it as their `definition_id`."""
+
+    id: str
+    created_at: float
+    in_force: bool
+    definition: dict[str, Any] | None = None
+    """What was registered, without what is as by default; only where one version is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionList:
+    """The versions of a workflow."""
+
+    items: tuple[WorkflowVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Validation:
     """What is wrong with a definition. Warnings do not hinder its registration."""
 
@@ -106,6 +126,8 @@ class Started:
     execution_id: str
     workflow: str
     location: str
+    repeated: bool = False
+    """Whether its idempotency key has started this execution before, so that nothing was started now."""
 
 
 class StartRequest(Definition):
@@ -173,6 +195,20 @@ async def get_workflow(request: Request, name: str, caller: Viewer) -> Response:
     )
 
 
+@router.get("/{name}/versions", responses=gives(VersionList))
+async def list_versions(request: Request, name: str, caller: Viewer) -> Response:
+    """All versions of a workflow that were ever registered, the newest first."""
+    found = await engine_of(request).queries.versions(name)
+    return Json(VersionList(tuple(WorkflowVersion(each.id, each.created_at, each.in_force) for each in found)))
+
+
+@router.get("/{name}/versions/{version}", responses=gives(WorkflowVersion))
+async def get_version(request: Request, name: str, version: Version, caller: Viewer) -> Response:
+    """One version of a workflow with its definition; the beginning of its id is enough, if it names only one."""
+    found = await engine_of(request).queries.version(name, version)
+    return Json(WorkflowVersion(found.id, found.created_at, found.in_force, json.loads(found.body)))
+
+
 @router.delete("/{name}", status_code=204)
 async def delete_workflow(request: Request, name: str, caller: Deleter) -> Response:
     """Forget a workflow; its executions go on."""
@@ -188,7 +224,10 @@ async def delete_workflow(request: Request, name: str, caller: Deleter) -> Respo
     "/{name}/executions",
     status_code=202,
     responses=gives(Started, "Started; follow `location`", 202)
-    | gives(ExecutionResult | Foreseen, "The result, ended within `wait`; or, with `dry_run`, what would be done"),
+    | gives(
+        ExecutionResult | Foreseen | Started,
+        "The result, ended within `wait`; with `dry_run`, what would be done; or what the key has started before",
+    ),
     openapi_extra=takes(StartRequest, {"variables": {"who": "you"}, "idempotency_key": "deploy-42"}, required=False),
 )
 async def start_execution(
@@ -202,7 +241,9 @@ async def start_execution(
     """Start a workflow; answers once the start is on disk.
 
     With `wait`, answers 200 and the result if it ends within so many seconds. With `dry_run`, answers 200 and what
-    would be done: the order, rendered parameters, conditions with their values, what waits for approval.
+    would be done: the order, rendered parameters, conditions with their values, what waits for approval and what a
+    guardrail would hold back. An idempotency key that has started an execution before is answered 200 with that
+    execution, and 409 if the inputs are others.
     """
     engine = engine_of(request)
     order = await read_model(request, StartRequest)
@@ -210,13 +251,14 @@ async def start_execution(
         return Json(_foresee(engine, name, order.variables))
     key = _one_key(order.idempotency_key, idempotency_key)
     context = ExecutionContext(variables=order.variables, actor=caller.name)
-    execution_id = await engine.start_workflow(name, context, idempotency_key=key)
-    location = f"/api/v1/executions/{execution_id}"
+    started = await engine.executions.start(name, context, idempotency_key=key)
+    location = f"/api/v1/executions/{started.execution_id}"
     if wait:
-        result = await patiently(engine.wait_for(execution_id), request.app.state.closing, wait)
+        result = await patiently(engine.wait_for(started.execution_id), request.app.state.closing, wait)
         if result is not None:
             return Json(result, 200, {"Location": location})
-    return Json(Started(execution_id, name, location), 202, {"Location": location})
+    told = Started(started.execution_id, name, location, started.repeated)
+    return Json(told, 200 if started.repeated else 202, {"Location": location})
 
 
 def _summary(definition: WorkflowDefinition) -> WorkflowSummary:
@@ -251,4 +293,6 @@ def _one_key(in_body: str | None, in_header: str | None) -> str | None:
 
 
 def _foresee(engine: AutomationEngine, name: str, variables: Mapping[str, Any]) -> Foreseen:
-    return foresee(engine.workflow_manager.plan(name), variables, level=engine.config.level)
+    config = engine.config
+    plan = engine.workflow_manager.plan(name)
+    return foresee(plan, variables, level=config.level, approvals=config.approvals, judge=engine.judge)

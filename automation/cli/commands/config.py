@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import typer
@@ -65,4 +66,5 @@ def _without_password(url: str) -> str:
     from urllib.parse import urlsplit
 
     password = urlsplit(url).password
-    return url.replace(f":{password}@", f":{MASK}@") if password else url
+    shown = url.replace(f":{password}@", f":{MASK}@") if password else url
+    return re.sub(r"([?&]password=)[^&]*", rf"\1{MASK}", shown)

@@ -86,6 +86,7 @@ def _print_receipt(session: Session, receipt: Document) -> None:
             "duplicate": "yes, it was published before" if receipt["duplicate"] else None,
             "started": "\n".join(receipt["executions"]) or "nothing",
             "not started": "\n".join(receipt["skipped"]),
+            "woken": "\n".join(receipt["woken"]),
         }
     )
 

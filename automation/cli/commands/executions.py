@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automation.cli.command import Session, command
+from automation.cli.commands import control
 
 if TYPE_CHECKING:
     from automation.cli.client import Document
@@ -23,7 +24,7 @@ Cursor = Annotated[str | None, typer.Option("--cursor", help="Where to go on: `n
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    executions = typer.Typer(help="Runs of workflows: list, show, cancel, approve, deny.", no_args_is_help=True)
+    executions = typer.Typer(help="Runs of workflows, and what may be asked of them.", no_args_is_help=True)
     app.add_typer(executions, name="executions")
 
     @command(executions, "list")
@@ -48,6 +49,7 @@ def add_to(app: typer.Typer) -> None:
         session: Session,
         execution_id: Id,
         follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it has ended.")] = False,
+        whole: Annotated[bool, typer.Option("--whole", help="Large values too, and not only their sizes.")] = False,
     ) -> int:
         """Show an execution with its actions.
 
@@ -59,7 +61,7 @@ def add_to(app: typer.Typer) -> None:
         async with connect(session) as client:
             if follow:
                 return finish(session, await follow_to_end(session, client, execution_id))
-            detail = await client.execution(execution_id)
+            detail = await client.execution(execution_id, whole=whole)
         if session.out.as_json:
             session.out.document(detail)
         else:
@@ -72,7 +74,7 @@ def add_to(app: typer.Typer) -> None:
         from automation.cli.client import connect
 
         async with connect(session) as client:
-            _print_answer(session, "cancelled", await client.cancel(execution_id, reason))
+            print_answer(session, "cancelled", await client.cancel(execution_id, reason))
 
     @command(executions, "approve")
     async def approve(session: Session, execution_id: Id, action: Action = None, reason: Reason = "") -> None:
@@ -80,7 +82,7 @@ def add_to(app: typer.Typer) -> None:
         from automation.cli.client import connect
 
         async with connect(session) as client:
-            _print_answer(session, "approved", await client.decide(execution_id, action, True, reason))
+            print_answer(session, "approved", await client.decide(execution_id, action, True, reason))
 
     @command(executions, "deny")
     async def deny(session: Session, execution_id: Id, action: Action = None, reason: Reason = "") -> None:
@@ -88,10 +90,13 @@ def add_to(app: typer.Typer) -> None:
         from automation.cli.client import connect
 
         async with connect(session) as client:
-            _print_answer(session, "denied", await client.decide(execution_id, action, False, reason))
+            print_answer(session, "denied", await client.decide(execution_id, action, False, reason))
+
+    control.add_to(executions)
 
 
-def _print_answer(session: Session, act: str, answer: Document) -> None:
+def print_answer(session: Session, act: str, answer: Document) -> None:
+    """What became of an execution of which something was asked."""
     if session.out.as_json:
         session.out.document(answer)
     else:
@@ -135,8 +140,13 @@ def print_detail(session: Session, detail: Document) -> None:
             "asked for by": execution["actor"],
             "created": moment(execution["created_at"]),
             "took": took(execution["started_at"], execution["finished_at"]),
+            "concurrency key": execution["concurrency_key"],
+            "rerun of": execution["rerun_of"],
+            "forked from": execution["forked_from"],
+            "started by": f"{execution['parent_action']} of {execution['parent']}" if execution["parent"] else None,
+            "version": execution["definition_id"],
             "event": f"{execution['event_id']} of {execution['event_source']}" if execution["event_id"] else None,
-            "variables": detail["variables"],
+            "variables": with_sizes(detail["variables"]),
             "error": error.get("message"),
         }
     )
@@ -145,18 +155,43 @@ def print_detail(session: Session, detail: Document) -> None:
         (
             action["name"],
             action["status"],
-            action["attempt"] or "-",
+            _times(action),
             took(action["started_at"], action["finished_at"]),
             _result(action),
         )
         for action in detail["actions"]
     ]
     session.out.table(("action", "status", "attempt", "took", "result"), rows)
+    started = [
+        (child["parent_action"], child["id"], child["workflow"], child["status"]) for child in detail["children"]
+    ]
+    if started:
+        session.out.line()
+        session.out.table(("action", "started", "workflow", "status"), started)
+
+
+def _times(action: Document) -> str:
+    """How often it was tried and, with a `repeat`, in which iteration."""
+    tried = str(action["attempt"] or "-")
+    return tried if action["iteration"] == 1 else f"{tried} of iteration {action['iteration']}"
 
 
 def _result(action: Document) -> object:
     if action["error"]:
         return f"{action['error'].get('type', 'error')}: {action['error'].get('message', '')}"
     if action["outputs"] is not None:
-        return action["outputs"]
+        return with_sizes(action["outputs"])
     return action["reason"] or ""
+
+
+def with_sizes(value: object) -> object:
+    """A value as people read it: its size stands for each large value that is not there."""
+    from automation.cli.output import size
+
+    if isinstance(value, list):
+        return [with_sizes(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"$ref", "size"} and str(value["$ref"]).startswith("sha256:"):
+        return f"({size(value['size'])}: --whole shows it)"
+    return {key: with_sizes(item) for key, item in value.items()}

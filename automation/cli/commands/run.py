@@ -43,7 +43,13 @@ def add_to(app: typer.Typer) -> None:
         ] = None,
         idempotency_key: Annotated[
             str | None,
-            typer.Option(metavar="KEY", help="The same key again gives the same execution.", show_default=False),
+            typer.Option(
+                "--key",
+                "--idempotency-key",
+                metavar="KEY",
+                help="The same key again gives the same execution.",
+                show_default=False,
+            ),
         ] = None,
     ) -> int:
         """Run a workflow and wait for its end.
@@ -124,22 +130,28 @@ async def _foretell(session: Session, client: Client, order: Order) -> None:
     out.line(f"{foreseen['workflow']} would do this; nothing was touched.")
     if foreseen["conditions"]:
         out.line(f"It starts if {_conditions(foreseen['conditions'])}.")
-    out.facts({"variables": foreseen["variables"]})
+    seat = foreseen["concurrency"]
+    told = f"{seat['limit']} at a time of the key {seat['key']!r}, else {seat['on_conflict']}" if seat else None
+    out.facts({"variables": foreseen["variables"], "concurrency": told})
     out.line()
-    columns = ("step", "action", "operation", "effect", "runs", "if", "parameters")
+    columns = ("step", "action", "operation", "effect", "runs", "if", "how", "parameters")
     rows = [
         (
             step["layer"] + 1,
             step["name"],
             step["operation"],
-            step["effect"] + (" (asks first)" if step["needs_approval"] else ""),
+            step["effect"] + (f" (asks first: {step['approval']})" if step["needs_approval"] else ""),
             {"true": "yes", "false": "no"}.get(step["runs"], step["runs"]),
             _conditions(step["conditions"]),
+            "; ".join(step.get("shape", ())),
             _parameters(step),
         )
         for step in foreseen["steps"]
     ]
     out.table(columns, rows)
+    for step in foreseen["steps"]:
+        if step["held_by"]:
+            out.line(f"{step['name']} would {step['on_guardrail']} now: {step['held_by']}")
 
 
 def _conditions(conditions: list[Document]) -> str:

@@ -24,7 +24,10 @@ def add_to(app: typer.Typer) -> None:
             typer.Option(metavar="DIR", help="Where database, tokens and records are kept.", show_default=False),
         ] = None,
         database_url: Annotated[
-            str | None, typer.Option(metavar="URL", help="Such as `sqlite:///path/to/file.db`.", show_default=False)
+            str | None,
+            typer.Option(
+                metavar="URL", help="`sqlite:///path/to/file.db` or `postgresql://host/database`.", show_default=False
+            ),
         ] = None,
     ) -> None:
         """Run the engine, REST interface and console.

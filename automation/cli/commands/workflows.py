@@ -11,7 +11,7 @@ from automation.cli.command import Session, command
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    workflows = typer.Typer(help="Workflows: list, show.", no_args_is_help=True)
+    workflows = typer.Typer(help="Workflows: list, show, and their versions.", no_args_is_help=True)
     app.add_typer(workflows, name="workflows")
 
     @command(workflows, "list")
@@ -63,6 +63,37 @@ def add_to(app: typer.Typer) -> None:
             for action in layer
         ]
         session.out.table(("step", "action", "operation", "effect"), rows)
+
+    _add_versions(workflows)
+
+
+def _add_versions(workflows: typer.Typer) -> None:
+    @command(workflows, "versions")
+    async def versions(
+        session: Session,
+        name: Annotated[str, typer.Argument(help="The workflow's name.", show_default=False)],
+        version: Annotated[
+            str | None, typer.Argument(help="Show this one: the beginning of its id is enough.", show_default=False)
+        ] = None,
+    ) -> None:
+        """List the versions of a workflow, or show one.
+
+        An execution keeps the version with which it was started; `executions show` names it.
+        """
+        from automation.cli.client import connect
+        from automation.cli.output import moment
+
+        async with connect(session) as client:
+            found = await client.versions(name, version)
+        if session.out.as_json:
+            session.out.document(found)
+        elif version is None:
+            rows = [(item["id"], moment(item["created_at"]), item["in_force"]) for item in found["items"]]
+            session.out.table(("id", "registered", "in force"), rows)
+        else:
+            import yaml
+
+            session.out.line(yaml.safe_dump(found["definition"], sort_keys=False, allow_unicode=True).rstrip())
 
 
 def _pruned(value: Any) -> Any:

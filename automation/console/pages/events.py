@@ -12,8 +12,8 @@ from automation.api.access import engine_of, needs
 from automation.api.render import event_mapping
 from automation.console.desk import address, desk_of
 from automation.console.gate import PageRoute
+from automation.model.event import as_mapping
 from automation.model.identity import Identity
-from automation.triggers.rules import as_mapping
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 

@@ -8,16 +8,18 @@ from fastapi import APIRouter, Depends, Form, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from automation.api.access import admit, engine_of, needs
+from automation.api.access import admit, audited, engine_of, needs
 from automation.console.desk import address, choice, desk_of
-from automation.console.detail import actions_of, journal_of, waits_for_person
+from automation.console.detail import actions_of, journal_of
 from automation.console.drawing import draw_execution
 from automation.console.gate import PageRoute, see_other
-from automation.errors import Conflict, DefinitionError, NotFound
-from automation.model.execution import WorkflowStatus
+from automation.console.pages.approvals import may_answer, row_of
+from automation.console.pages.control import possible
+from automation.errors import NotFound
+from automation.model.approval import Approval
+from automation.model.execution import ExecutionDetail, WorkflowStatus
 from automation.model.identity import Identity
-from automation.queries import ExecutionDetail
-from automation.workflows.plan import compile_workflow
+from automation.workflows.asking import refuse_decided
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -79,7 +81,10 @@ async def show_execution(request: Request, execution_id: str, caller: Viewer) ->
         graph=draw_execution(detail.definition, detail.actions, now),
         actions=actions_of(detail, now),
         journal=journal_of(detail),
+        approvals=[row_of(approval, caller) for approval in await engine.approvals.of(execution_id)],
         may_cancel=caller.may("workflows:execute") and not settled,
+        may_ask=possible(detail) if caller.may("workflows:execute") else (),
+        may_rerun=caller.may("workflows:execute"),
         may_decide=caller.may(_STANDARD) or caller.may(_CRITICAL),
     )
 
@@ -103,22 +108,23 @@ async def review(
     request: Request, execution_id: str, caller: Viewer, action: Annotated[str | None, Query(max_length=200)] = None
 ) -> Response:
     """Show what a person is asked to approve."""
-    detail = await engine_of(request).queries.execution_detail(execution_id)
-    _check_waits(detail, action)
-    critical = is_critical(detail, action)
-    await _admit_decision(request, caller, critical=False)
+    engine = engine_of(request)
+    detail = await engine.queries.execution_detail(execution_id)
+    await _admit_decision(request, caller)
+    approval = await _asked(request, detail, action)
     actions = [each for each in detail.definition.actions if action in (None, each.name)]
     return desk_of(request).page(
         request,
         "decision.html",
         identity=caller,
-        section="executions",
+        section="approvals",
         execution=detail.execution,
         detail=detail,
         action=action,
         actions=actions,
-        critical=critical,
-        may_approve=not critical or caller.may(_CRITICAL),
+        approval=approval,
+        may_approve=may_answer(approval, caller, agreed=True),
+        may_deny=may_answer(approval, caller, agreed=False),
     )
 
 
@@ -134,37 +140,23 @@ async def decide(
     """Approve or deny a proposed execution, or an action that waits for approval."""
     engine = engine_of(request)
     detail = await engine.queries.execution_detail(execution_id)
-    await _admit_decision(request, caller, critical=agreed and is_critical(detail, action))
-    _check_waits(detail, action)
-    await engine.decide(execution_id, action, agreed, reason=reason.strip(), actor=caller.name)
+    await _admit_decision(request, caller)
+    approval = await _asked(request, detail, action)
+    answering = engine.approvals.answer(approval.id, agreed, reason=reason.strip(), by=caller)
+    await audited(request, caller, answering)
     return see_other(f"/executions/{execution_id}")
 
 
-async def _admit_decision(request: Request, caller: Identity, *, critical: bool) -> None:
+async def _admit_decision(request: Request, caller: Identity) -> None:
     # The same rule as the REST API's: whoever may approve what is critical may approve all.
-    if critical or not caller.may(_CRITICAL):
-        await admit(request, _CRITICAL if critical else _STANDARD)
+    if not caller.may(_CRITICAL):
+        await admit(request, _STANDARD)
 
 
-def _check_waits(detail: ExecutionDetail, action: str | None) -> None:
-    if action is None:
-        if detail.execution.status is not WorkflowStatus.PROPOSED:
-            raise Conflict(
-                f"this execution is {detail.execution.status.value}, not proposed: there is nothing to decide"
-            )
-        return
-    run = next((run for run in detail.actions if run.name == action), None)
-    if run is None:
+async def _asked(request: Request, detail: ExecutionDetail, action: str | None) -> Approval:
+    """The approval that waits for an answer; raises NotFound, Conflict."""
+    if action is not None and all(known.name != action for known in detail.definition.actions):
         raise NotFound(kind="action", name=action)
-    if detail.execution.status.finished or not waits_for_person(run):
-        raise Conflict(f"the action {action!r} does not wait for approval (any more)")
-
-
-def is_critical(detail: ExecutionDetail, action: str | None) -> bool:
-    """Whether the action, or any action of a proposed execution, is critical."""
-    try:
-        plan = compile_workflow(detail.definition)
-    except DefinitionError:
-        # An operation that is not known any more: nobody can say that it is harmless.
-        return True
-    return any(step.effect == "critical" for step in plan.steps if action in (None, step.name))
+    approval = await engine_of(request).approvals.asked(detail.execution.id, action)
+    refuse_decided(approval)
+    return approval

@@ -13,11 +13,13 @@ from automation.api.access import engine_of, needs
 from automation.console.desk import desk_of
 from automation.console.gate import PageRoute
 from automation.console.icons import tone
+from automation.console.pages.guardrails import may_hold
 from automation.console.services import service_rows
 from automation.engine import AutomationEngine
 from automation.model.alert import AlertState
 from automation.model.execution import Execution, WorkflowStatus
 from automation.model.identity import Identity
+from automation.queries import COUNTED
 from automation.store.events import StoredEvent
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -40,6 +42,11 @@ class Stat:
     tone: str
     path: str
 
+    @property
+    def shown(self) -> str:
+        """The number, or that there are more than are counted."""
+        return f"{COUNTED:,}+" if self.value > COUNTED else f"{self.value:,}"
+
 
 @router.get("/")
 async def overview(request: Request, caller: Annotated[Identity, Depends(needs(None))]) -> Response:
@@ -55,6 +62,9 @@ async def overview(request: Request, caller: Annotated[Identity, Depends(needs(N
         "services": (),
         "hindrances": engine.hindrances,
         "level": engine.config.level.value,
+        "stop": engine.guardrails.stopped if caller.may("workflows:view") else None,
+        "circuits": len(engine.breakers.all()) if caller.may("workflows:view") else 0,
+        "may_hold": may_hold(caller),
     }
     if caller.may("workflows:view"):
         values |= await _executions(engine)
@@ -72,7 +82,7 @@ async def overview(request: Request, caller: Annotated[Identity, Depends(needs(N
         "overview.html",
         identity=caller,
         section="overview",
-        watch="/console/stream?kinds=execution,event,alert,definitions",
+        watch="/console/stream?kinds=execution,event,alert,definitions,guardrails",
         **values,
     )
 
@@ -90,6 +100,9 @@ async def _executions(engine: AutomationEngine) -> dict[str, Any]:
         Stat(status.value, number, status.value, tone(status.value), f"/executions?status={status.value}")
         for status, number in numbers
     ]
+    pending = await engine.approvals.pending_count()
+    if pending:
+        stats.append(Stat("approvals", pending, "approvals", "wait", "/approvals"))
     stats.append(Stat("workflows", len(engine.workflow_manager.list_workflows()), "workflows", "", "/workflows"))
     since = engine.clock.now() - LATELY_SECONDS
     return {

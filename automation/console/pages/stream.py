@@ -32,7 +32,9 @@ _ENDED = b"event: end\ndata:\n\n"
 _ALIVE = b": alive\n\n"
 _PERMISSIONS = {
     "execution": "workflows:view",
+    "approval": "workflows:view",
     "definitions": "workflows:view",
+    "guardrails": "workflows:view",
     "event": "events:view",
     "alert": "alerts:view",
 }

@@ -62,7 +62,9 @@ async def start(
     engine = engine_of(request)
     plan = engine.workflow_manager.plan(name)
     try:
-        context = ExecutionContext(variables=_variables(variables, engine.config.api.max_body_depth), actor=caller.name)
+        context = ExecutionContext(
+            variables=read_variables(variables, engine.config.api.max_body_depth), actor=caller.name
+        )
         started = await engine.start_workflow(name, context, idempotency_key=f"console:{key}" if key else None)
     except DuplicateKey as error:
         path = f"/executions/{error.execution_id}"
@@ -74,7 +76,8 @@ async def start(
     return see_other(f"/executions/{started}")
 
 
-def _variables(text: str, depth: int) -> dict[str, Any]:
+def read_variables(text: str, depth: int) -> dict[str, Any]:
+    """The variables of a form: a JSON object; raises InputError."""
     value = parse_json(text.encode(), max_depth=depth) if text.strip() else {}
     if not isinstance(value, dict):
         raise InputError('the variables must be a JSON object, such as {"service_name": "playback-api"}')

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from automation import Event
-from automation.store.statements import Op
+from automation.store.statement import Op
 
 from .conftest import Face
 
@@ -48,7 +48,13 @@ async def test_publish_one(face: Face) -> None:
     assert response.status_code == 202
     receipt = response.json()["receipts"][0]
     assert (receipt["event_id"], receipt["duplicate"], len(receipt["executions"])) == ("e-1", False, 1)
-    assert again.json()["receipts"][0] == {"event_id": "e-1", "duplicate": True, "executions": [], "skipped": []}
+    assert again.json()["receipts"][0] == {
+        "event_id": "e-1",
+        "duplicate": True,
+        "executions": [],
+        "skipped": [],
+        "woken": [],
+    }
     await face.engine.drain()
     viewer = await face.as_role("automation_viewer")
     view = (await viewer.get("/api/v1/events/e-1")).json()

@@ -106,6 +106,7 @@ async def test_start_and_follow(face: Face, admin: Any) -> None:
         "execution_id": location.rpartition("/")[2],
         "workflow": "hello",
         "location": location,
+        "repeated": False,
     }
     await face.engine.drain()
     view = (await operator.get(location)).json()
@@ -146,6 +147,25 @@ async def test_wait_for_the_end(face: Face, admin: Any) -> None:
         await face.engine.cancel(execution.id)
 
 
+async def test_the_versions_of_a_workflow(face: Face, admin: Any) -> None:
+    for value in ("old", "new", "old"):
+        await face.workflow("hello", {"name": "greet", "action_type": "test.record", "parameters": {"value": value}})
+    path = "/api/v1/workflows/hello/versions"
+
+    items = (await admin.get(path)).json()["items"]
+    # What was registered before is the same version again, and is in force now.
+    assert [item["in_force"] for item in items] == [False, True]
+    shown = [(await admin.get(f"{path}/{item['id'][:12]}")).json() for item in items]
+    assert [each["definition"]["actions"][0]["parameters"]["value"] for each in shown] == ["new", "old"]
+    assert [each["id"] for each in shown] == [item["id"] for item in items]
+    execution = await face.engine.execute_workflow("hello")
+    row = await face.engine.queries.execution(execution.execution_id)
+    assert row.definition_id == items[1]["id"]
+    assert (await admin.get(f"{path}/0000000")).status_code == 404
+    assert (await admin.get(f"{path}/xyz")).status_code == 400
+    assert (await admin.get("/api/v1/workflows/nosuch/versions")).status_code == 404
+
+
 async def test_idempotent_starts(face: Face, admin: Any) -> None:
     await face.workflow()
     path = "/api/v1/workflows/hello/executions"
@@ -157,8 +177,11 @@ async def test_idempotent_starts(face: Face, admin: Any) -> None:
     torn = await admin.post(path, json={**you, "idempotency_key": "k"}, headers={"Idempotency-Key": "l"})
 
     assert first.json()["execution_id"] == again.json()["execution_id"]
+    assert (first.status_code, first.json()["repeated"]) == (202, False)
+    assert (again.status_code, again.json()["repeated"]) == (200, True)
     assert other.status_code == 409
     assert other.json()["type"] == "urn:automation:problem:duplicate-key"
+    assert first.json()["execution_id"] in other.json()["detail"]
     assert torn.json()["problems"][0]["path"] == "idempotency_key"
     assert (await admin.post(path, json=you, headers={"Idempotency-Key": "k" * 201})).status_code == 400
     await face.engine.drain()

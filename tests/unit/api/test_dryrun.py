@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from automation import AutomationLevel, InputError, WorkflowDefinition
-from automation.workflows.dryrun import Foreseen, foresee
-from automation.workflows.plan import compile_workflow
+from automation.model.approval import Approvals
+from automation.workflows.compiler import compile_workflow
+from automation.workflows.dryrun import Foreseen, ForeseenConcurrency, foresee
 from tests.support import handlers  # noqa: F401 - registers the operations
 
 
@@ -105,3 +106,29 @@ def test_what_waits_for_approval() -> None:
         for level in (AutomationLevel.ASSISTED, AutomationLevel.INTELLIGENT, AutomationLevel.AUTONOMOUS)
     }
     assert list(asked.values()) == [[True, True, False], [False, True, False], [False] * 3]
+
+
+def test_how_it_is_asked_and_of_which_key_it_needs_a_seat_is_foreseen() -> None:
+    plan = compile_workflow(
+        WorkflowDefinition.model_validate(
+            {
+                "name": "w",
+                "level": "assisted",
+                "approval": {"quorum": 2, "roles": ["sre"]},
+                "concurrency": {"key": "${host}", "limit": 3, "on_conflict": "skip"},
+                "actions": [
+                    {"name": "a", "action_type": "test.record", "approval": {"expires": "1h", "on_expiry": "fail"}},
+                    {"name": "b", "action_type": "test.read"},
+                ],
+            }
+        )
+    )
+
+    found = foresee(plan, {"host": "a1"}, approvals=Approvals(escalate_seconds=60))
+
+    assert [step.approval for step in found.steps] == [
+        "2 have to approve of sre; escalates after 60 s; after 3600 s: fail",
+        "",
+    ]
+    assert [step.needs_approval for step in found.steps] == [True, False]
+    assert found.concurrency == ForeseenConcurrency("a1", 3, "skip")

@@ -99,11 +99,11 @@ class TestRun:
 
     def test_the_same_key_gives_the_same_execution(self, invoke: Invoke) -> None:
         first = invoke("run", "hello", "--var", "who=a", "--idempotency-key", "k", "--json").document
-        again = invoke("run", "hello", "--var", "who=a", "--idempotency-key", "k", "--json").document
+        again = invoke("run", "hello", "--var", "who=a", "--key", "k", "--json").document
         assert first["execution"]["id"] == again["execution"]["id"]
         other = invoke("run", "hello", "--var", "who=b", "--idempotency-key", "k")
         assert other.code == 2
-        assert "was used before with other inputs" in other.err
+        assert f"was used before with other inputs, by execution {first['execution']['id']}" in other.err
 
     def test_a_dry_run_touches_nothing(self, invoke: Invoke, tmp_path: Path) -> None:
         before = (tmp_path / "automation-data" / "automation.db").read_bytes()
@@ -175,12 +175,57 @@ class TestExecutions:
         late = invoke("executions", "cancel", execution)
         assert (late.code, "has already ended" in late.err) == (1, True)
 
+    def test_what_waits_is_listed_and_answered_by_its_own_id(self, invoke: Invoke) -> None:
+        execution = invoke("run", "careful", "--json").document["execution"]["id"]
+        [approval] = invoke("approvals", "list", "--json").document["items"]
+        assert (approval["execution_id"], approval["action"]) == (execution, "act")
+        listed = invoke("approvals", "list", "--workflow", "careful")
+        assert listed.out.splitlines()[0].split() == [
+            *("ID", "WORKFLOW", "ACTION", "EFFECT", "STATUS", "APPROVED", "ASKED", "EXPIRES", "WHY")
+        ]
+        assert "0 of 1" in listed.out
+        answered = invoke("approvals", "approve", approval["id"], "--reason", "fine")
+        assert answered.out == "act of careful is approved\n"
+        assert invoke("executions", "show", execution, "--json").document["execution"]["status"] == "succeeded"
+        late = invoke("approvals", "deny", approval["id"])
+        assert (late.code, "it was approved by local" in late.err) == (1, True)
+        assert invoke("approvals", "list").out == "nothing waits for approval\n"
+        assert len(invoke("approvals", "list", "--status", "all", "--json").document["items"]) == 1
+        assert invoke("approvals", "approve", "nosuch").code == 2
+        assert invoke("approvals", "list", "--status", "done").code == 2
+
     def test_one_that_waits_is_cancelled(self, invoke: Invoke) -> None:
         invoke("run", "slow", "--timeout", "0.1")
         execution = invoke("executions", "list", "--json").document["items"][0]["id"]
         assert invoke("executions", "cancel", execution, "--reason", "enough").code == 0
         detail = invoke("executions", "show", execution, "--json").document
         assert detail["execution"]["status"] == "cancelled"
+
+    def test_one_that_waits_is_paused_and_resumed(self, invoke: Invoke) -> None:
+        invoke("run", "slow", "--timeout", "0.1")
+        execution = invoke("executions", "list", "--json").document["items"][0]["id"]
+        paused = invoke("executions", "pause", execution, "--reason", "not now")
+        assert paused.out == f"asked to pause: {execution} is paused now\n"
+        twice = invoke("executions", "pause", execution)
+        assert (twice.code, "is paused already" in twice.err) == (1, True)
+        assert invoke("executions", "list", "--status", "paused", "--json").document["items"][0]["id"] == execution
+        assert invoke("executions", "resume", execution).out == f"resumed: {execution} is waiting now\n"
+
+    def test_one_is_done_again(self, invoke: Invoke) -> None:
+        first = run_hello(invoke)["execution"]["id"]
+        refused = invoke("executions", "retry", first)
+        assert (refused.code, "has succeeded; to do it all again, rerun it" in refused.err) == (1, True)
+        again = invoke("executions", "rerun", first, "--var", "who=them", "--reason", "for them", "--json").document
+        assert again["status"] == "succeeded"
+        shown = invoke("executions", "show", again["execution_id"]).out
+        assert "hello them" in shown
+        assert f"rerun of      {first}" in shown
+        assert f"rerun of {first}: for them" in shown
+        forked = invoke("executions", "fork", first, "--from", "nap")
+        assert forked.code == 0
+        assert forked.out.endswith("is succeeded now\n")
+        assert invoke("executions", "fork", first, "--from", "nosuch").code == 2
+        assert invoke("executions", "retry", "nosuch").code == 2
 
     async def test_one_of_a_running_engine_is_not_touched_behind_its_back(self, invoke: Invoke) -> None:
         import asyncio
@@ -255,6 +300,26 @@ class TestDefinitions:
         assert "null" not in shown.out
         assert invoke("workflows", "show", "hello", "--json").document["layers"] == [["greet"], ["nap"]]
         assert invoke("workflows", "show", "nosuch").code == 2
+
+    def test_the_versions_of_a_workflow_are_listed_and_shown(self, invoke: Invoke, tmp_path: Path) -> None:
+        first = run_hello(invoke)["execution"]["definition_id"]
+        file = tmp_path / "automation.d" / "definitions.yaml"
+        file.write_text(file.read_text(encoding="utf-8").replace("Says hello", "Says it louder"), encoding="utf-8")
+        second = run_hello(invoke)["execution"]["definition_id"]
+
+        items = invoke("workflows", "versions", "hello", "--json").document["items"]
+        assert [(item["id"], item["in_force"]) for item in items] == [(second, True), (first, False)]
+        assert invoke("workflows", "versions", "hello").out.splitlines()[0].split() == [
+            "ID",
+            "REGISTERED",
+            "IN",
+            "FORCE",
+        ]
+        assert "description: Says hello" in invoke("workflows", "versions", "hello", first[:8]).out
+        shown = invoke("workflows", "versions", "hello", second, "--json").document
+        assert shown["definition"]["description"] == "Says it louder"
+        assert invoke("workflows", "versions", "hello", "0000000").code == 2
+        assert invoke("workflows", "versions", "nosuch").code == 2
 
     def test_services_are_listed(self, invoke: Invoke) -> None:
         assert invoke("services", "list").out.splitlines()[1].split() == [
@@ -380,3 +445,17 @@ class TestOtherEngines:
         connection.commit()
         connection.close()
         assert invoke("executions", "cancel", execution).code == code
+
+
+def test_a_large_value_is_shown_by_its_size_until_it_is_asked_for(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOMATION_STORE__INLINE_BYTES", "1024")
+    who = "x" * 5000
+    execution_id = invoke("run", "hello", "--var", f"who={who}", "--json").document["execution"]["id"]
+
+    shown = invoke("executions", "show", execution_id)
+    assert who not in shown.out
+    assert 'variables     {"who": "(5 kB: --whole shows it)"}' in shown.out
+    assert invoke("executions", "show", execution_id, "--json").document["variables"]["who"]["size"] == 5002
+    assert who in invoke("executions", "show", execution_id, "--whole").out

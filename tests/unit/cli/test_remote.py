@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from automation.api.server import Server
 from automation.cli.client import Client, Order, Slice, connect
 from automation.cli.command import Session
+from automation.cli.control import Ask, Repetition
 from automation.cli.failures import ServerUnreachable, failure_of
 from automation.cli.local import LocalClient
 from automation.cli.output import Output
@@ -93,9 +95,20 @@ class TestBothClients:
         assert await remote.verify_audit() == await local.verify_audit()
         assert await remote.workflows() == await local.workflows()
         assert await remote.workflow("hello") == await local.workflow("hello")
+        versions = await remote.versions("hello", None)
+        assert versions == await local.versions("hello", None)
+        (version,) = [item["id"] for item in versions["items"]]
+        assert await remote.versions("hello", version[:9]) == await local.versions("hello", version)
         order = Order("hello", {"who": "you"})
         assert await remote.dry_run(order) == await local.dry_run(order)
         assert shape(await remote.services()) == shape(await local.services())
+        asks = await remote.start(Order("careful"))
+        while not (await remote.control.approvals("pending", "careful", Slice()))["items"]:
+            await asyncio.sleep(0.01)
+        waiting = await remote.control.approvals(None, None, Slice(2))
+        assert waiting == await local.control.approvals(None, None, Slice(2))
+        answered = await remote.control.answer(waiting["items"][0]["id"], False, "no")
+        assert (answered["status"], answered["execution_id"]) == ("denied", asks)
 
     async def test_act_alike(self, pair: Pair) -> None:
         remote, local = pair.remote, pair.local
@@ -104,6 +117,9 @@ class TestBothClients:
         revoked = await remote.revoke_token(issued["info"]["id"])
         assert revoked["revoked_at"] is not None
         waiting = await remote.start(Order("slow"))
+        asks: tuple[Ask, ...] = ("pause", "resume")
+        for ask in asks:
+            assert set(await remote.control.ask(ask, waiting, "why")) == {"execution_id", "status"}
         assert set(await remote.cancel(waiting, "enough")) == {"execution_id", "status"}
         assert (await finished(remote, waiting))["execution"]["status"] == "cancelled"
         await pair.engine.observe("temperature", 40, subject="oven")
@@ -111,6 +127,11 @@ class TestBothClients:
         assert (await remote.acknowledge(alert["fingerprint"]))["state"] == "acknowledged"
         first = await remote.start(Order("hello", {"who": "a"}, "key"))
         assert await remote.start(Order("hello", {"who": "a"}, "key")) == first
+        await finished(remote, first)
+        for how in (Repetition({"who": "b"}, reason="again"), Repetition(action="nap", newest=True)):
+            again = await remote.control.repeat(first, how)
+            execution = (await finished(remote, again["execution_id"]))["execution"]
+            assert first in (execution["rerun_of"], execution["forked_from"])
 
     async def test_refuse_alike(self, pair: Pair) -> None:
         remote, local = pair.remote, pair.local

@@ -193,3 +193,27 @@ async def test_a_viewer_sees_and_changes_nothing(site: Site) -> None:
         assert (await browser.post(path, data=form)).status_code == 403, path
     for path in (f"/executions/{execution}/cancel", f"/executions/{execution}/decision?action=drop"):
         assert (await browser.get(path)).status_code == 403, path
+
+
+async def test_a_large_value_is_a_link_to_a_file(config: AutomationConfig) -> None:
+    text = "<b>" + "x" * 5000
+    config = config.model_copy(update={"store": config.store.model_copy(update={"inline_bytes": 1024})})
+    keep = {"name": "keep", "action_type": "test.record", "parameters": {"values": {"log": "${log}"}}}
+    async with AutomationEngine(config) as engine, AsyncExitStack() as stack:
+        site = Site(engine, application(engine), stack)
+        await site.workflow("w", keep)
+        result = await engine.execute_workflow("w", ExecutionContext({"log": text}))
+        browser = await site.signed_in("automation_viewer")
+
+        page = await browser.get(f"/executions/{result.execution_id}")
+        links = [a for a in Elements(page.text).all("a") if "/values/" in (a.get("href") or "")]
+        answer = await browser.get(links[0]["href"])
+
+        assert text not in page.text
+        assert len({link["href"] for link in links}) == 1
+        assert "Download 5 kB" in page.text
+        assert answer.json() == text
+        assert answer.headers["content-disposition"] == f'attachment; filename="{links[0]["download"]}"'
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert (await browser.get(f"/executions/{result.execution_id}/values/none")).status_code == 404
+        assert (await (await site.browser()).get(links[0]["href"])).status_code == 303

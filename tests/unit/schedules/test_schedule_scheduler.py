@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,94 +12,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from automation.clock import VirtualClock, iso, parse_iso
+from automation.clock import VirtualClock, iso
 from automation.errors import DefinitionError, InputError, NotFound, StoreUnavailable
 from automation.model.event import Event, EventReceipt
 from automation.model.schedule import ScheduleDefinition
 from automation.schedules.scheduler import RECHECK_SECONDS, Scheduler
 from automation.store import events, records
-from automation.store.statements import DECISION, POSITION, POSITION_DELETE, Op
+from automation.store.statement import Op
 from automation.store.store import Store
-
-NINE = parse_iso("2026-11-23T09:00:00Z")
-
-
-class SettableClock(VirtualClock):
-    """A clock that can be set, as an operator or NTP does: sleepers notice nothing."""
-
-    def __init__(self, start: float) -> None:
-        super().__init__(start)
-        self.offset = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.offset
-
-
-class World:
-    """Where everything goes, and what may go wrong there."""
-
-    def __init__(self, start: float = NINE) -> None:
-        self.clock = SettableClock(start)
-        self.published: list[Event] = []
-        self.positions: dict[str, Any] = {}
-        self.decisions: list[tuple[str, str, str]] = []
-        self.trouble: Callable[[Event], None] = lambda event: None
-        self.scheduler = self.fresh()
-
-    def fresh(self) -> Scheduler:
-        """A scheduler as after a restart."""
-        self.scheduler = Scheduler(self.clock, self.publish, self.stored, self.commit)
-        return self.scheduler
-
-    async def publish(self, event: Event, *, also: Sequence[Op] = ()) -> EventReceipt:
-        self.trouble(event)
-        # As the engine does it: the second of the same id is a duplicate, and nothing else is written with it.
-        if event.id in {known.id for known in self.published}:
-            return EventReceipt(event_id=event.id, duplicate=True)
-        self.published.append(event)
-        self.keep(also)
-        return EventReceipt(event_id=event.id)
-
-    async def stored(self, prefix: str) -> Mapping[str, Any]:
-        return {name.removeprefix(prefix): body for name, body in self.positions.items() if name.startswith(prefix)}
-
-    async def commit(self, ops: Sequence[Op]) -> None:
-        self.keep(ops)
-
-    def keep(self, ops: Sequence[Op]) -> None:
-        for statement, values in ops:
-            row = dict(zip(statement.keys, values, strict=True))
-            if statement is POSITION:
-                self.positions[row["name"]] = json.loads(row["body"])
-            elif statement is POSITION_DELETE:
-                self.positions.pop(row["where_name"], None)
-            elif statement is DECISION:
-                assert row["kind"] == "schedule"
-                self.decisions.append((row["subject"], row["outcome"], row["reason"]))
-
-    async def run(self, seconds: float) -> None:
-        """Let that much time pass."""
-        for _ in range(5):
-            await asyncio.sleep(0)
-        await self.clock.advance(seconds)
-
-    async def away(self, seconds: float) -> Scheduler:
-        """Be down that long, and start again with the same schedules."""
-        definitions = self.scheduler.definitions.values()
-        await self.scheduler.stop()
-        await self.clock.advance(seconds)
-        scheduler = self.fresh()
-        for definition in definitions:
-            await scheduler.add(definition)
-        await scheduler.start()
-        await self.run(0)
-        for _ in range(10):
-            await asyncio.sleep(0)
-        return scheduler
-
-    @property
-    def at(self) -> list[str]:
-        return [f"{event.subject} {iso(event.time)[11:16]}" for event in self.published]
+from tests.support.schedules import NINE, World
 
 
 def every(name: str, cron: str, **more: Any) -> ScheduleDefinition:
@@ -266,7 +186,7 @@ async def test_a_clock_that_is_set_forward_is_noticed_soon(world: World) -> None
     await world.scheduler.add(every("a", "0 12 * * *"))
     await world.scheduler.start()
     await world.run(10)
-    world.clock.offset = 3 * 3600
+    world.clock.set_by(3 * 3600)
     await world.run(RECHECK_SECONDS)
     assert world.at == ["a 12:00"]
     assert world.published[0].data["missed"] is False
@@ -275,11 +195,11 @@ async def test_a_clock_that_is_set_forward_is_noticed_soon(world: World) -> None
 
 
 async def test_a_clock_that_was_wrong_by_a_year_does_not_silence_a_schedule(world: World) -> None:
-    world.clock.offset = 365 * 86_400
+    world.clock.set_by(365 * 86_400)
     await world.scheduler.add(every("a", "*/10 * * * *"))
     await world.scheduler.start()
     await world.run(600)
-    world.clock.offset = 0
+    world.clock.set_by(-365 * 86_400)
     await world.run(600 + RECHECK_SECONDS)
     assert world.at == ["a 09:10", "a 09:20"]
     assert [outcome for _, outcome, _ in world.decisions] == ["clock_went_back"]
@@ -290,7 +210,7 @@ async def test_a_clock_that_goes_back_a_little_fires_nothing_twice(world: World)
     await world.scheduler.add(every("a", "*/10 * * * *"))
     await world.scheduler.start()
     await world.run(601)
-    world.clock.offset = -5
+    world.clock.set_by(-5)
     await world.run(1200)
     assert world.at == ["a 09:10", "a 09:20"]
     assert world.decisions == []

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from automation.config import ROLES, Security
+from automation.config import Security
 from automation.errors import Forbidden
 from automation.model.identity import LOCAL, Identity
+from automation.model.roles import ROLES
 from automation.security.access import refuse, require
 
 

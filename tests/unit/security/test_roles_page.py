@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from automation.config import ROLES, AutomationConfig
+from automation.config import AutomationConfig
+from automation.model.roles import ROLES
 from automation.security.access import require
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/roles.md").read_text(encoding="utf-8")

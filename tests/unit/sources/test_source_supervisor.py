@@ -22,7 +22,8 @@ from automation.plugins import registry, source
 from automation.sources.source import Delivery, Rejected, SourceContext
 from automation.sources.supervisor import SourceSupervisor
 from automation.store import events, records
-from automation.store.statements import DECISION, POSITION, Op
+from automation.store.statement import Op
+from automation.store.statements import DECISION, POSITION
 from automation.store.store import Store
 
 

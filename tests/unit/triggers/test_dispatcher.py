@@ -20,7 +20,8 @@ from automation import (
     WorkflowStatus,
 )
 from automation.conditions import compile_condition
-from automation.triggers.rules import EventScope, Index, Rule, as_mapping
+from automation.model.event import as_mapping
+from automation.triggers.rules import EventScope, Index, Rule
 from tests.support import handlers
 
 

@@ -18,7 +18,7 @@ from automation import (
     WorkflowDefinition,
     WorkflowStatus,
 )
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 from tests.support import handlers
 
 

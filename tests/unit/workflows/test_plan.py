@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from automation import AutomationConfig, AutomationEngine, DefinitionError, WorkflowDefinition
 from automation.catalogue import read_alert
-from automation.workflows.plan import compile_workflow
+from automation.workflows.compiler import compile_workflow
 from tests.support import handlers  # noqa: F401 - registers the operations
 
 

@@ -178,7 +178,7 @@ async def test_one_that_was_begun_is_finished_by_the_next_engine(config: Automat
 
 
 def test_a_wrong_undo_is_refused_at_registration() -> None:
-    from automation.workflows.plan import compile_workflow
+    from automation.workflows.compiler import compile_workflow
 
     actions = (
         act("a", rollback={"action_type": "test.nothing"}),

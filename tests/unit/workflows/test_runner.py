@@ -17,8 +17,10 @@ from automation import (
     InputError,
     NotFound,
     Priority,
+    TryLater,
     WorkflowDefinition,
     WorkflowStatus,
+    testing,
 )
 from automation.errors import Conflict, DuplicateKey
 from automation.model.execution import ActionStatus
@@ -141,31 +143,28 @@ async def test_only_the_named_errors_are_retried(engine: AutomationEngine) -> No
     assert len(handlers.calls) == 1
 
 
-async def test_a_long_wait_between_attempts_leaves_memory(engine: AutomationEngine) -> None:
-    retry = {"attempts": 2, "initial_seconds": 1.3, "jitter": False}
-    definition = workflow(act("a", "test.fail", parameters={"how": "later", "times": 1}, retry=retry))
-    await engine.register_workflow(definition)
+async def test_a_long_wait_between_attempts_leaves_memory() -> None:
+    retry = {"attempts": 2, "initial_seconds": 3600, "max_seconds": 3600, "jitter": False}
+    async with testing.engine(outcomes={"a": [TryLater("not now"), {}]}) as engine:
+        await engine.register_workflow(workflow(act("a", retry=retry)))
+        execution_id = await engine.start_workflow("w")
+        await engine.clock.advance(3599)
 
-    execution_id = await engine.start_workflow("w")
-    seen = set()
-    while not (status := await engine.get_workflow_status(execution_id)).finished:
-        seen.add(status)
-        await asyncio.sleep(0.02)
-
-    assert status is WorkflowStatus.SUCCEEDED
-    assert WorkflowStatus.WAITING in seen
+        assert await engine.get_workflow_status(execution_id) is WorkflowStatus.WAITING
+        assert engine._runner.runs == {}
+        assert (await engine.wait_for(execution_id)).status is WorkflowStatus.SUCCEEDED
 
 
-async def test_a_retry_beside_a_long_action_does_not_wait_for_it(engine: AutomationEngine) -> None:
-    retry = {"attempts": 2, "initial_seconds": 0.05, "jitter": False}
-    flaky = act("flaky", "test.fail", parameters={"times": 1, "how": "later"}, retry=retry, depends_on=[])
-    slow = act("slow", "test.pause", parameters={"seconds": 1.0}, depends_on=[])
+async def test_a_retry_beside_a_long_action_does_not_wait_for_it() -> None:
+    retry = {"attempts": 2, "initial_seconds": 5, "jitter": False}
+    flaky = act("flaky", retry=retry, depends_on=[])
+    outcomes = {"flaky": [TryLater("not now"), {}], "slow": testing.After(100, {})}
 
-    result = await run(engine, workflow(flaky, slow))
+    result = await testing.run_workflow(workflow(flaky, act("slow", depends_on=[])), outcomes=outcomes)
 
     assert result.status is WorkflowStatus.SUCCEEDED
-    ends = {action.name: action.finished_at or 0.0 for action in result.actions}
-    assert ends["flaky"] < ends["slow"]
+    ends = {action.name: (action.finished_at or 0.0) - result.began_at for action in result.actions}
+    assert ends == {"flaky": 5, "slow": 100}
 
 
 async def test_stopping_in_the_middle_leaves_the_rest_for_the_next_engine(config: AutomationConfig) -> None:

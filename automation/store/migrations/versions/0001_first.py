@@ -183,6 +183,7 @@ def upgrade() -> None:
         ["event_source", "event_id"],
         unique=False,
         sqlite_where=sa.text("event_id IS NOT NULL"),
+        postgresql_where=sa.text("event_id IS NOT NULL"),
     )
     op.create_index(
         "ix_executions_key",
@@ -190,6 +191,7 @@ def upgrade() -> None:
         ["idempotency_key"],
         unique=True,
         sqlite_where=sa.text("idempotency_key IS NOT NULL"),
+        postgresql_where=sa.text("idempotency_key IS NOT NULL"),
     )
     op.create_index(op.f("ix_executions_status_id"), "executions", ["status", "id"], unique=False)
     op.create_index(
@@ -198,5 +200,6 @@ def upgrade() -> None:
         ["node", "wake_at"],
         unique=False,
         sqlite_where=sa.text("finished_at IS NULL"),
+        postgresql_where=sa.text("finished_at IS NULL"),
     )
     op.create_index(op.f("ix_executions_workflow_id"), "executions", ["workflow", "id"], unique=False)

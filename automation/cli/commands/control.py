@@ -1,0 +1,103 @@
+"""`automation executions pause`, `resume`, `retry`, `rerun`, `fork`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automation.cli.command import Session, command
+
+if TYPE_CHECKING:
+    from automation.cli.control import Ask, Repetition
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the journal and the audit chain.")]
+Var = Annotated[
+    list[str] | None,
+    typer.Option("--var", metavar="NAME=VALUE", help="A variable that is to be different.", show_default=False),
+]
+Newest = Annotated[
+    bool, typer.Option("--newest", help="By the version of the workflow in force now, not by the one it had.")
+]
+
+
+def add_to(executions: typer.Typer) -> None:
+    """Add the commands to those of `automation executions`."""
+
+    @command(executions, "pause")
+    async def pause(session: Session, execution_id: Id, reason: Reason = "") -> None:
+        """Begin nothing further of an execution.
+
+        What runs may end.
+        """
+        await _ask(session, "pause", execution_id, reason)
+
+    @command(executions, "resume")
+    async def resume(session: Session, execution_id: Id, reason: Reason = "") -> None:
+        """Let a paused execution go on."""
+        await _ask(session, "resume", execution_id, reason)
+
+    @command(executions, "retry")
+    async def retry(session: Session, execution_id: Id, reason: Reason = "") -> None:
+        """Go on with an execution from what has failed.
+
+        It failed, timed out or was cancelled. What was completed is not run again.
+        """
+        await _ask(session, "retry", execution_id, reason)
+
+    @command(executions, "rerun")
+    async def rerun(
+        session: Session, execution_id: Id, var: Var = None, newest: Newest = False, reason: Reason = ""
+    ) -> None:
+        """Do an execution again from the beginning.
+
+        A new execution does it, with the same event and variables but for those given.
+        """
+        from automation.cli.commands.run import variables_of
+        from automation.cli.control import Repetition
+
+        await _repeat(session, execution_id, Repetition(variables_of(var or [], []), newest, reason))
+
+    @command(executions, "fork")
+    async def fork(
+        session: Session,
+        execution_id: Id,
+        action: Annotated[
+            str, typer.Option("--from", metavar="ACTION", help="The first action to run again.", show_default=False)
+        ],
+        var: Var = None,
+        newest: Newest = False,
+        reason: Reason = "",
+    ) -> None:
+        """Do an execution again from an action on.
+
+        A new execution does it. What was completed before that action is taken over.
+        """
+        from automation.cli.commands.run import variables_of
+        from automation.cli.control import Repetition
+
+        await _repeat(session, execution_id, Repetition(variables_of(var or [], []), newest, reason, action))
+
+
+_DONE = {"pause": "asked to pause", "resume": "resumed", "retry": "retried"}
+
+
+async def _ask(session: Session, act: Ask, execution_id: str, reason: str) -> None:
+    from automation.cli.client import connect
+    from automation.cli.commands.executions import print_answer
+
+    async with connect(session) as client:
+        print_answer(session, _DONE[act], await client.control.ask(act, execution_id, reason))
+
+
+async def _repeat(session: Session, execution_id: str, how: Repetition) -> None:
+    from automation.cli.client import connect
+
+    async with connect(session) as client:
+        answer = await client.control.repeat(execution_id, how)
+    if session.out.as_json:
+        session.out.document(answer)
+        return
+    status = f" is {answer['status']} now" if "status" in answer else ""
+    session.out.line(f"started {answer['execution_id']}{status}")

@@ -1,0 +1,364 @@
+"""From a workflow definition to its plan. Pure: a definition goes in, a plan or every problem at once comes out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+
+from automation.conditions import (
+    Condition,
+    Template,
+    compile_bound,
+    compile_condition,
+    compile_template,
+    seconds_of,
+)
+from automation.errors import ConditionError, DefinitionError, Problem
+from automation.model.workflow import WAIT_FOR, ActionDefinition, ScheduleTrigger, WorkflowDefinition
+from automation.plugins import Plugin, registry, validation_problems
+from automation.workflows import checks
+from automation.workflows.plan import EXPLICIT, FAILURES, EventWait, Plan, Step, Undo
+from automation.workflows.repeat import Loop
+from automation.workflows.verify import Check, parse_check
+
+
+def compile_workflow(definition: WorkflowDefinition, *, path: str = "") -> Plan:
+    """Check a definition and compile it; raises DefinitionError with every problem and its path."""
+    # Files are checked before they are applied, and applied before they are recovered: the same plan serves all.
+    key = (registry.version, definition.model_dump_json(exclude_defaults=True))
+    plan = _plans.pop(key, None) or _Compiler(definition, path).compile()
+    _plans[key] = plan
+    if len(_plans) > _KEPT_PLANS:
+        del _plans[next(iter(_plans))]
+    return plan
+
+
+_plans: dict[tuple[int, str], Plan] = {}
+_KEPT_PLANS = 1000
+
+
+class _Compiler:
+    def __init__(self, definition: WorkflowDefinition, path: str) -> None:
+        self.definition = definition
+        self.path = f"{path}." if path else ""
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+
+    def compile(self) -> Plan:
+        definition = self.definition
+        names = [action.name for action in definition.actions]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                self._problem(f"actions[{index}].name", f"there is already an action {name!r}")
+        conditions = self._conditions(definition.conditions, "conditions")
+        for index, trigger in enumerate(definition.triggers):
+            if isinstance(trigger, ScheduleTrigger):
+                self._schedule(trigger, f"triggers[{index}]")
+            elif getattr(trigger, "condition", None) is not None:
+                self._condition(trigger.condition, f"triggers[{index}].condition")  # type: ignore[union-attr,arg-type]
+        strategy = definition.rollback_strategy
+        triggers = strategy.triggers if strategy else ()
+        self._conditions(
+            [text for text in triggers if text not in FAILURES and not text.endswith("_failure")],
+            "rollback_strategy.triggers",
+        )
+        steps = [self._step(index, action, names) for index, action in enumerate(definition.actions)]
+        self._find_cycles(names)
+        found = (*checks.policies(definition), *checks.concurrency(definition))
+        self.problems += [Problem(self.path + place, message) for place, message in found]
+        if self.problems:
+            raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
+        plan = Plan(
+            definition,
+            tuple(step for step in steps if step is not None),
+            conditions,
+            tuple(self.warnings),
+            _pinned(definition),
+        )
+        self._check_names(plan)
+        self.problems += [Problem(self.path + path, message) for path, message in checks.unreachable(plan)]
+        if self.problems:
+            raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
+        return plan
+
+    def _problem(self, path: str, message: str) -> None:
+        self.problems.append(Problem(self.path + path, message))
+
+    def _condition(self, text: str, path: str) -> Condition | None:
+        try:
+            return compile_condition(text)
+        except ConditionError as error:
+            self._problem(path, error.message)
+            return None
+
+    def _conditions(self, texts: Iterable[str], path: str) -> tuple[Condition, ...]:
+        found = (self._condition(text, f"{path}[{index}]") for index, text in enumerate(texts))
+        return tuple(condition for condition in found if condition is not None)
+
+    def _schedule(self, trigger: ScheduleTrigger, path: str) -> None:
+        from cronsim import CronSim, CronSimError
+
+        try:
+            import datetime
+            from zoneinfo import ZoneInfo
+
+            CronSim(trigger.cron, datetime.datetime.now(ZoneInfo(trigger.timezone)))
+        except CronSimError as error:
+            self._problem(f"{path}.cron", f"{trigger.cron!r} is not a cron expression of five fields: {error}")
+        except (KeyError, ValueError):
+            self._problem(f"{path}.timezone", f"{trigger.timezone!r} is not an IANA time zone such as Europe/Berlin")
+
+    def _step(self, index: int, action: ActionDefinition, names: list[str]) -> Step | None:
+        path = f"actions[{index}]"
+        plugin = self._operation(action, path)
+        depends_on = action.depends_on
+        if depends_on is None:
+            depends_on = (names[index - 1],) if index else ()
+        for position, name in enumerate(depends_on):
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                self._problem(f"{path}.depends_on[{position}]", f"there is no action {name!r}{hint}")
+            elif name == action.name:
+                self._problem(f"{path}.depends_on[{position}]", "an action cannot depend on itself")
+        if plugin is not None:
+            self._effect(action, plugin, path)
+        needed = self._join(action, tuple(depends_on), path)
+        conditions = self._conditions(action.conditions, f"{path}.conditions")
+        template = self._template(action.parameters, f"{path}.parameters")
+        if plugin is None or template is None:
+            return None
+        validated = self._parameters(plugin, action.parameters, template, path)
+        undo = self._undo(action, plugin, path)
+        items = self._template(action.for_each.items, f"{path}.for_each") if action.for_each else None
+        delay = self._duration(action.delay, f"{path}.delay")
+        return Step(
+            index,
+            action,
+            plugin,
+            tuple(depends_on),
+            conditions,
+            template,
+            validated,
+            undo,
+            items,
+            needed,
+            delay,
+            verify=self._verify(action, path),
+            wait_for=self._wait_for(action, plugin, path),
+            repeat=self._repeat(action, path),
+        )
+
+    def _effect(self, action: ActionDefinition, plugin: Plugin, path: str) -> None:
+        own = str(plugin.options.get("effect", "standard"))
+        if action.effect is not None and _EFFECTS.index(action.effect) < _EFFECTS.index(own):
+            self._problem(f"{path}.effect", f"{plugin.name} is {own}, which can be raised and not lowered")
+
+    def _repeat(self, action: ActionDefinition, path: str) -> Loop | None:
+        given = action.repeat
+        if given is None:
+            return None
+        if action.for_each is not None:
+            message = "an action has repeat or for_each; to repeat for each item, start a workflow that repeats"
+            self._problem(f"{path}.repeat", message)
+        until = self._condition(given.until, f"{path}.repeat.until")
+        delay = self._duration(given.delay, f"{path}.repeat.delay")
+        return None if until is None else Loop(until, given.max, delay, given.on_exhausted == "fail")
+
+    def _wait_for(self, action: ActionDefinition, plugin: Plugin, path: str) -> EventWait | None:
+        given = action.wait_for
+        if given is None:
+            if plugin.name == WAIT_FOR:
+                self._problem(f"{path}.wait_for", f"is required by {WAIT_FOR}")
+            return None
+        if plugin.name != WAIT_FOR:
+            self._problem(
+                f"{path}.wait_for", f"such an action does nothing else: leave out its action_type, or use {WAIT_FOR}"
+            )
+        bound = None
+        try:
+            bound = None if given.condition is None else compile_bound(given.condition)
+        except ConditionError as error:
+            self._problem(f"{path}.wait_for.condition", error.message)
+        return EventWait(given.event, bound, self._duration(given.timeout, f"{path}.wait_for.timeout"))
+
+    def _verify(self, action: ActionDefinition, path: str) -> Check | None:
+        try:
+            return None if action.verify is None else parse_check(action.verify)
+        except ConditionError as error:
+            self._problem(f"{path}.verify", error.message)
+            return None
+
+    def _join(self, action: ActionDefinition, depends_on: tuple[str, ...], path: str) -> int | None:
+        if action.join == "all":
+            return None
+        needed, given = 1 if action.join == "any" else action.join, len(set(depends_on))
+        if not given:
+            self._problem(f"{path}.join", "there is nothing to join: it depends on no action")
+        elif needed > given:
+            self._problem(f"{path}.join", f"{needed} of {given} cannot succeed; at most {given}")
+        return needed
+
+    def _duration(self, value: float | str | None, path: str) -> Template | None:
+        template = None if value is None else self._template(value, path)
+        if template is not None and template.constant:
+            try:
+                return compile_template(seconds_of(value))
+            except ValueError as error:
+                self._problem(path, str(error))
+        return template
+
+    def _undo(self, action: ActionDefinition, plugin: Plugin, path: str) -> Undo | None:
+        given = action.rollback
+        if given is None:
+            own = registry.find("undo", plugin.name)
+            return Undo(own) if own else None
+        operation = registry.find("action", given.action_type)
+        if operation is None:
+            self._problem(f"{path}.rollback.action_type", registry.unknown("action", given.action_type))
+            return None
+        template = self._template(given.parameters, f"{path}.rollback.parameters")
+        if template is None:
+            return None
+        self._parameters(operation, given.parameters, template, f"{path}.rollback")
+        return Undo(operation, template, given.timeout_seconds)
+
+    def _template(self, value: Any, path: str) -> Template | None:
+        try:
+            return compile_template(value)
+        except DefinitionError as error:
+            for problem in error.problems:
+                self._problem(_join(path, problem.path), problem.message)
+            return None
+
+    def _operation(self, action: ActionDefinition, path: str) -> Plugin | None:
+        composed = f"{action.action_type}.{action.name}"
+        plugin = registry.find("action", composed)
+        if plugin is not None:
+            return plugin
+        if "." in action.action_type or registry.find("action", action.action_type) is not None:
+            plugin = registry.find("action", action.action_type)
+            if plugin is not None:
+                return plugin
+            self._problem(f"{path}.action_type", registry.unknown("action", action.action_type))
+            return None
+        self._problem(path, registry.unknown("action", composed))
+        return None
+
+    def _parameters(self, plugin: Plugin, values: Mapping[str, Any], template: Template, path: str) -> BaseModel | None:
+        try:
+            model = plugin.settings.model_validate(values, extra="forbid")
+        except ValidationError as error:
+            for problem in validation_problems(error):
+                # What an expression will give is known only when it runs; its type is checked then.
+                if not _is_template(values, problem.path):
+                    self._problem(_join(f"{path}.parameters", problem.path), problem.message)
+            return None
+        return model if template.constant else None
+
+    def _find_cycles(self, names: list[str]) -> None:
+        actions = self.definition.actions
+        waits = {
+            action.name: set(
+                action.depends_on if action.depends_on is not None else ((names[index - 1],) if index else ())
+            )
+            & set(names) - {action.name}
+            for index, action in enumerate(actions)
+        }
+        while True:
+            free = {name for name, needed in waits.items() if not needed}
+            if not free:
+                break
+            waits = {name: needed - free for name, needed in waits.items() if name not in free}
+        if waits:
+            self._problem("actions", f"these depend on one another in a circle: {' -> '.join(_circle(waits))}")
+
+    def _check_names(self, plan: Plan) -> None:
+        inputs = self.definition.inputs
+        for step in plan.steps:
+            for place, paths in self._uses(step):
+                for name in paths:
+                    parts = name.split(".")
+                    if parts[0] == "actions" and len(parts) > 1 and parts[1] not in plan.by_name:
+                        self._problem(place, f"{name}: there is no action {parts[1]!r}")
+                    elif inputs is not None and not (
+                        parts[0] in inputs or self._has_other_origin(parts[0], step, place)
+                    ):
+                        near = difflib.get_close_matches(parts[0], list(inputs), n=1)
+                        hint = f"; did you mean {near[0]!r}?" if near else ""
+                        self._problem(place, f"{parts[0]!r} is neither a declared input nor an output{hint}")
+
+    def _has_other_origin(self, name: str, step: Step, place: str) -> bool:
+        # What an action returns is not declared, so after another action any name may be one of its outputs; and what
+        # is looked at after its own work may be one of its own, or a metric.
+        return name in EXPLICIT or name in step.own_names or bool(step.depends_on) or place.endswith(_AFTERWARDS)
+
+    def _uses(self, step: Step) -> list[tuple[str, frozenset[str]]]:
+        base = f"actions[{step.index}]"
+        uses = [(f"{base}.conditions[{index}]", condition.paths) for index, condition in enumerate(step.conditions)]
+        uses.append((f"{base}.parameters", step.parameters.paths))
+        uses += [
+            (f"{base}.{key}", template.paths)
+            for key, template in (("for_each", step.items), ("delay", step.delay))
+            if template is not None
+        ]
+        if step.wait_for is not None and step.wait_for.timeout is not None:
+            uses.append((f"{base}.wait_for.timeout", step.wait_for.timeout.paths))
+        if step.wait_for is not None and step.wait_for.condition is not None:
+            uses.append((f"{base}.wait_for", step.wait_for.condition.given_paths))
+            uses.append((f"{base}.wait_for.condition", step.wait_for.condition.paths))
+        if step.repeat is not None:
+            uses.append((f"{base}.repeat.until", step.repeat.until.paths))
+            if step.repeat.delay is not None:
+                uses.append((f"{base}.repeat.delay", step.repeat.delay.paths))
+        if step.verify is not None:
+            uses.append((f"{base}.verify", step.verify.condition.paths))
+        return uses
+
+
+_EFFECTS = ("read", "standard", "critical")
+"""From the least to the most."""
+
+_AFTERWARDS = (".verify", ".wait_for.condition", ".repeat.until", ".repeat.delay")
+"""Keys that are looked at when there are more names: of outputs, of metrics, or of the event that has come."""
+
+
+def _pinned(definition: WorkflowDefinition) -> str:
+    body = definition.model_dump(mode="json", exclude_defaults=True)
+    for trigger, told in zip(definition.triggers, body.get("triggers", ()), strict=True):
+        # Its default, but without it nobody can tell which kind of trigger it was.
+        told["type"] = trigger.type
+    return to_json(body).decode()
+
+
+def _join(base: str, path: str) -> str:
+    if not path:
+        return base
+    return base + path if path.startswith("[") else f"{base}.{path}"
+
+
+def _is_template(parameters: Mapping[str, Any], path: str) -> bool:
+    """Whether the value at a problem's path, or a value above it, is text with an expression in it."""
+    value: Any = parameters
+    for part in path.replace("[", ".[").split("."):
+        if isinstance(value, str):
+            break
+        if part.startswith("["):
+            position = int(part[1:-1])
+            value = value[position] if isinstance(value, list | tuple) and position < len(value) else None
+        else:
+            value = value.get(part) if isinstance(value, Mapping) else None
+    return isinstance(value, str) and "${" in value
+
+
+def _circle(waits: Mapping[str, set[str]]) -> list[str]:
+    name = next(iter(waits))
+    seen: list[str] = []
+    while name not in seen:
+        seen.append(name)
+        name = sorted(waits[name])[0]
+    return [*seen[seen.index(name) :], name]

@@ -1,0 +1,152 @@
+"""Workflows that actions start: `flow.workflow`.
+
+A child is an execution like any other, with the name of its parent and of the action that has started it. That the
+action waits for it is a row, written with the child's start, so that its end finds it however early it comes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from automation.actions.builtin.workflow import Child
+from automation.actions.context import ActionContext
+from automation.clock import Clock
+from automation.errors import Refused
+from automation.model.execution import Execution, WorkflowStatus
+from automation.store import children, executions, statements
+from automation.store.statement import Unexpected
+from automation.store.store import Store
+from automation.store.waits import Wait
+from automation.workflows.recovery import Recovery
+from automation.workflows.result import result_of
+from automation.workflows.rollback import rollback_of
+from automation.workflows.run import Run
+from automation.workflows.runner import Runner
+from automation.workflows.settled import settled
+from automation.workflows.starts import Cause, Starter, check_conditions, fold_stored
+
+DEEPEST = 10
+"""How many workflows may start one another."""
+
+
+class Family:
+    """Starts workflows for actions, and undoes what they have done."""
+
+    def __init__(self, store: Store, clock: Clock, runner: Runner, recovery: Recovery, starter: Starter) -> None:
+        self._store = store
+        self._clock = clock
+        self._runner = runner
+        self._recovery = recovery
+        self._starter = starter
+
+    async def child(self, context: ActionContext, workflow: str, variables: dict[str, Any], wait: bool) -> Child:
+        """The execution that the action has started, or now starts; raises NotFound, InputError, Conflict, Refused."""
+        # Not to be broken off: whoever cancels the action must find the child, or none.
+        return await settled(self._child(context, workflow, variables, wait))
+
+    async def _child(self, context: ActionContext, workflow: str, variables: dict[str, Any], wait: bool) -> Child:
+        before = await children.of(self._store, context.execution_id, context.action)
+        if before and (_of_attempt(before[-1], context) or not before[-1].status.finished):
+            return await self._known(context, before[-1], wait)
+        parents = await children.ancestors(self._store, context.execution_id, DEEPEST + 1)
+        if len(parents) >= DEEPEST:
+            names = " > ".join([*(parent.workflow for parent in reversed(parents)), workflow])
+            raise Refused(f"workflows may start one another {DEEPEST} deep at most: {names}")
+        plan = self._starter.plan(workflow)
+        check_conditions(plan, variables, None)
+        key = f"{_attempt(context)}:{len(before) + 1}"
+        cause = Cause(
+            actor=parents[0].actor if parents else "local",
+            reason=f"action {context.action} of {context.workflow}",
+            idempotency_key=key,
+            parent=context.execution_id,
+            parent_action=context.action,
+        )
+        run = self._starter.new_run(plan, variables, cause)
+        if wait:
+            run.write(self._wait(context, run.id).op())
+        started = await self._starter.begin(run, key)
+        return Child(started.execution_id, workflow, WorkflowStatus.RUNNING, {})
+
+    async def _known(self, context: ActionContext, execution: Execution, wait: bool) -> Child:
+        """The child as it is now; should it not have ended, its end will be told."""
+        if wait and not execution.status.finished:
+            await self._store.commit([self._wait(context, execution.id).op()])
+        stored = await executions.load(self._store, execution.id)
+        assert stored is not None
+        state = fold_stored(stored)
+        result = result_of(execution.id, execution.workflow, state)
+        status = stored.execution.status
+        return Child(execution.id, execution.workflow, status, dict(state.outputs), result.error)
+
+    def _wait(self, context: ActionContext, child: str) -> Wait:
+        return Wait(
+            id=child,
+            execution_id=context.execution_id,
+            action=context.action,
+            created_at=self._clock.now(),
+            child_id=child,
+        )
+
+    async def roll_back(self, context: ActionContext) -> None:
+        """Undo what the executions that the action has started have done; raises Refused for what cannot be undone."""
+        action = context.action.removesuffix(".undo")
+        for child in reversed(await children.of(self._store, context.execution_id, action)):
+            if child.status is WorkflowStatus.SUCCEEDED:
+                await self._undo(child, context)
+            elif not child.status.finished and child.status is not WorkflowStatus.ROLLING_BACK:
+                raise Refused(f"{child.id} of {child.workflow} has not ended")
+            elif child.status is WorkflowStatus.FAILED and (child.error or {}).get("rollback"):
+                raise Refused(f"{child.id} of {child.workflow}: {(child.error or {}).get('message')}")
+            result = await self._starter.result(child.id)
+            if result.status is WorkflowStatus.FAILED:
+                raise Refused(f"{child.id} of {child.workflow}: {result.error}")
+
+    async def _undo(self, child: Execution, context: ActionContext) -> None:
+        """Open an execution that has succeeded once more, to roll it back."""
+        stored = await executions.load(self._store, child.id)
+        assert stored is not None
+        plan = self._recovery.plan(child.definition_id, stored.definition)
+        now = self._clock.now()
+
+        def again() -> Run:
+            assert stored is not None
+            return Run(
+                child.id,
+                plan,
+                actor=child.actor,
+                priority=child.priority,
+                node=self._recovery.node,
+                state=fold_stored(stored),
+                limits=self._store.limits,
+            )
+
+        run = again()
+        reason = f"{context.action} of {context.execution_id}"
+        body = rollback_of(run, reason, WorkflowStatus.SUCCEEDED, None, now + context.timeout_seconds)
+        claim = statements.EXECUTION_RETRY(
+            status=WorkflowStatus.ROLLING_BACK.value,
+            node=run.node,
+            where_id=child.id,
+            where_finished_at=child.finished_at,
+        )
+        run.note(now, "rollback_started", None, body)
+        run.fact(now, "workflow_execution", "rollback", reason, {"workflow": plan.name, "order": body["order"]})
+        ops, facts = run.taken()
+        try:
+            await self._store.commit([claim, *ops], facts)
+        except Unexpected:
+            # It was opened by the same undo, before a crash.
+            return
+        run.stored = run.noted
+        self._runner.launch(run)
+
+
+def _of_attempt(child: Execution, context: ActionContext) -> bool:
+    """Whether this attempt has started it, perhaps before a crash: not an earlier one, nor one before a retry."""
+    key = (child.idempotency_key or "").rpartition(":")[0]
+    return key == _attempt(context) and child.created_at >= context.started_at
+
+
+def _attempt(context: ActionContext) -> str:
+    return f"{context.idempotency_key}:{context.attempt}"

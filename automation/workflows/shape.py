@@ -1,0 +1,42 @@
+"""What a definition says of when and how often an action is run, in words: for dry runs and drawings."""
+
+from __future__ import annotations
+
+from automation.model.workflow import ActionDefinition, WaitFor
+
+
+def shape_of(action: ActionDefinition) -> tuple[str, ...]:
+    """Each thing that makes it more than an action that runs once in its turn, as a few words."""
+    found: list[str] = []
+    if action.join != "all":
+        found.append(f"after {joined(action)}")
+    if action.delay is not None:
+        found.append(f"after a delay of {spoken(action.delay)}")
+    if action.action_type == "flow.workflow":
+        wait = action.parameters.get("wait", True)
+        found.append(f"starts workflow {action.parameters.get('workflow')}{', and waits for its end' if wait else ''}")
+    if action.wait_for is not None:
+        found.append(_awaited(action.wait_for))
+    if action.repeat is not None:
+        apart = f", {spoken(action.repeat.delay)} apart" if action.repeat.delay is not None else ""
+        found.append(f"until {action.repeat.until}, at most {action.repeat.max} times{apart}")
+    if action.verify is not None:
+        found.append(f"then must be true: {action.verify}")
+    return tuple(found)
+
+
+def _awaited(wait: WaitFor) -> str:
+    words = f"waits for an event {wait.event}"
+    if wait.condition is not None:
+        words += f" with {wait.condition}"
+    return words if wait.timeout is None else f"{words}, at most {spoken(wait.timeout)}"
+
+
+def spoken(duration: float | str) -> str:
+    """A duration as it was written, with its unit: `1h30m`, `30 s`."""
+    return duration if isinstance(duration, str) else f"{duration:g} s"
+
+
+def joined(action: ActionDefinition) -> str:
+    """What its join waits for: `any of a, b` or `2 of a, b, c`."""
+    return f"{action.join} of {', '.join(action.depends_on or ('the action before it',))}"

@@ -1,0 +1,114 @@
+"""Watches the `verify` of actions: after its work is done, a condition must become true, and perhaps hold.
+
+Until when it must be is in the journal, so that a restart goes on with the verification, till the same moment, and does
+not do the work again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from automation.clock import Clock
+from automation.errors import VerificationFailed
+from automation.model.metric import Sample
+from automation.workflows.progress import Verifying
+from automation.workflows.run import Run, Turn
+from automation.workflows.state import Scope
+from automation.workflows.verify import Check, follow
+
+
+class Samples(Protocol):
+    """Where the newest samples of metrics are."""
+
+    def latest(self, name: str, subject: str | None = None) -> Sample | None:
+        """The newest sample of a metric, of any subject or of this one."""
+        ...
+
+
+class Verification:
+    """Watches conditions of actions that have done their work."""
+
+    def __init__(self, clock: Clock, samples: Samples, within: float, flush: Callable[[Run], Awaitable[None]]) -> None:
+        self._clock = clock
+        self._samples = samples
+        self._within = within
+        self._flush = flush
+
+    async def begin(self, run: Run, turn: Turn, check: Check, outputs: Any) -> None:
+        """Note that the work is done; on disk when this returns."""
+        now = self._clock.now()
+        within = self._within if check.within is None else check.within
+        run.note(now, "action_verifying", turn.key, {"outputs": outputs, "until": now + within})
+        await self._flush(run)
+
+    async def watch(self, run: Run, turn: Turn, check: Check) -> None:
+        """Return when the condition has become true and has held; raises VerificationFailed."""
+        state = run.state.action(turn.key).verifying
+        assert state is not None
+        scope = self._scope(run, turn, state)
+        first = True
+        while True:
+            now = self._clock.now()
+            verdict = follow(check, state, check.condition.evaluate(scope), now, first=first)
+            first = False
+            if verdict.outcome == "passed":
+                return
+            if verdict.outcome == "failed":
+                raise VerificationFailed(_told(check, state, scope))
+            if check.hold and verdict.since != state.since:
+                run.note(now, "action_holding", turn.key, {"since": verdict.since})
+                await self._flush(run)
+            await self._clock.sleep(verdict.pause)
+
+    def _scope(self, run: Run, turn: Turn, state: Verifying) -> MeasuredScope:
+        action = run.state.action(turn.key)
+        event = run.state.event or {}
+        given = action.parameters if isinstance(action.parameters, Mapping) else {}
+        subject = given.get("service_name") or given.get("subject") or event.get("subject")
+        outputs = action.outputs if isinstance(action.outputs, Mapping) else {}
+        own = {"attempt": action.attempt, "iteration": action.iteration, **turn.own, **outputs}
+        # What was measured before the work was done says nothing of it; where there is time, later samples are awaited.
+        newer_than = state.began if state.until > state.began else None
+        return MeasuredScope(Scope(run.state, own), own, self._samples, str(subject) if subject else None, newer_than)
+
+
+class MeasuredScope:
+    """The names of a verification: the action's own and its outputs, metrics of its subject, then the usual ones."""
+
+    __slots__ = ("_newer_than", "_own", "_samples", "_subject", "_usual")
+
+    def __init__(
+        self, usual: Scope, own: Mapping[str, Any], samples: Samples, subject: str | None, newer_than: float | None
+    ) -> None:
+        self._usual = usual
+        self._own = own
+        self._samples = samples
+        self._subject = subject
+        self._newer_than = newer_than
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a root name, or `default`."""
+        if name in self._own:
+            return self._own[name]
+        sample = self._samples.latest(name, self._subject)
+        if sample is None:
+            return self._usual.get(name, default)
+        stale = self._newer_than is not None and sample.time < self._newer_than
+        return default if stale else sample.value
+
+
+def _told(check: Check, state: Verifying, scope: MeasuredScope) -> str:
+    """Why it has failed, with what the condition saw last."""
+    window = state.until - state.began
+    words = f"{check.condition.text.strip()!r} was not true"
+    if window > 0:
+        words += f" within {window:g} s"
+    if check.hold:
+        words += f" for {check.hold:g} s"
+    seen = []
+    for name in sorted(check.condition.names):
+        value = scope.get(name)
+        if not isinstance(value, Mapping):
+            seen.append(f"{name} is {'not known' if value is None else value}")
+    return f"{words}: {', '.join(seen)}" if seen else words

@@ -1,0 +1,96 @@
+"""The console's page of approvals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from automation import ExecutionContext
+from automation.model.approval import ApprovalStatus
+from automation.model.execution import WorkflowStatus
+from tests.unit.console.conftest import Elements, Site, until
+
+CRITICAL = {"name": "drop", "action_type": "test.critical", "approval": {"quorum": 2, "expires": "1h"}}
+STANDARD = {"name": "note", "action_type": "test.record", "approval": {"required": True}}
+
+
+async def asking(site: Site, action: dict[str, Any], name: str) -> tuple[str, str]:
+    await site.workflow(name, action)
+    execution = await site.engine.start_workflow(name, ExecutionContext(actor="eve"))
+    await until(site, execution, WorkflowStatus.WAITING)
+    (approval,) = await site.engine.approvals.of(execution)
+    return execution, approval.id
+
+
+async def test_what_waits_is_listed_with_what_can_be_done(site: Site) -> None:
+    critical, hard = await asking(site, CRITICAL, "risky")
+    _, easy = await asking(site, STANDARD, "plain")
+    browser = await site.signed_in()
+    assert "2" in (await browser.get("/")).text
+
+    text = (await browser.get("/approvals")).text
+    elements = Elements(text)
+
+    assert 'aria-current="page">' in text
+    assert "2 have to approve" in text
+    assert "asked for by eve" in text
+    assert elements.all("form", action=f"/approvals/{easy}")
+    # What is critical is looked at before it is answered.
+    assert not elements.all("form", action=f"/approvals/{hard}")
+    assert elements.all("a", href=f"/executions/{critical}/decision?action=drop")
+
+
+@pytest.mark.parametrize(("agreed", "status"), [("true", WorkflowStatus.SUCCEEDED), ("false", WorkflowStatus.FAILED)])
+async def test_it_is_answered_from_the_list(site: Site, agreed: str, status: WorkflowStatus) -> None:
+    execution, approval = await asking(site, STANDARD, "plain")
+    browser = await site.signed_in("automation_operator")
+
+    answer = await browser.post(f"/approvals/{approval}", data={"agreed": agreed})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/approvals")
+    await until(site, execution, status)
+    assert "Nothing waits for approval." in (await browser.get("/approvals")).text
+    tab = "approved" if agreed == "true" else "denied"
+    assert f"ada {tab}" in (await browser.get(f"/approvals?status={tab}")).text
+    assert (await browser.post(f"/approvals/{approval}", data={"agreed": agreed})).status_code == 409
+
+
+async def test_the_review_tells_how_it_is_asked_and_who_has_answered(site: Site) -> None:
+    execution, approval = await asking(site, CRITICAL, "risky")
+    browser, path = await site.signed_in(), f"/executions/{execution}"
+    await browser.post(f"{path}/decision", data={"action": "drop", "agreed": "true", "reason": "looks right"})
+
+    review = (await browser.get(f"{path}/decision?action=drop")).text
+    assert "1 of 2 have approved." in review
+    assert "ada approved: looks right" in review
+    assert "is then denied" in review
+    page = (await browser.get(path)).text
+    assert "ada approved: looks right" in page
+    assert "1 of 2 have approved" in page
+    assert (await site.engine.approvals.get(approval)).status is ApprovalStatus.PENDING
+
+
+async def test_who_may_not_is_offered_nothing(site: Site) -> None:
+    execution, approval = await asking(site, CRITICAL, "risky")
+    _, easy = await asking(site, STANDARD, "plain")
+    viewer = await site.signed_in("automation_viewer")
+    page = (await viewer.get("/approvals")).text
+    assert "Review" not in page
+    assert 'name="agreed"' not in page
+    assert (await viewer.post(f"/approvals/{easy}", data={"agreed": "true"})).status_code == 403
+
+    operator = await site.signed_in("automation_operator")
+    assert f"/executions/{execution}/decision?action=drop" in (await operator.get("/approvals")).text
+    assert (await operator.post(f"/approvals/{approval}", data={"agreed": "true"})).status_code == 403
+    assert (await operator.get("/approvals?status=done")).status_code == 400
+    assert (await operator.post("/approvals/nothing", data={"agreed": "true"})).status_code == 404
+
+
+async def test_another_sites_page_cannot_answer(site: Site) -> None:
+    _, approval = await asking(site, STANDARD, "plain")
+    browser = await site.signed_in()
+    foreign = {"sec-fetch-site": "cross-site", "origin": "https://elsewhere.example"}
+
+    assert (await browser.post(f"/approvals/{approval}", data={"agreed": "true"}, headers=foreign)).status_code == 403
+    assert (await site.engine.approvals.get(approval)).status is ApprovalStatus.PENDING
