@@ -54,10 +54,13 @@ def _config(folder: str, **settings: Any) -> AutomationConfig:
     return AutomationConfig(
         database_url=named.read_text() if named.exists() else f"sqlite:///{folder}/automation.db",
         data_dir=f"{folder}/data",
-        level=AutomationLevel.INTELLIGENT,
         max_concurrent_actions=16,
         # Some workflows fail on purpose, again and again; no circuit is to hold them up.
-        **{"performance": {"circuit_breaker": {"enabled": False}}, **settings},
+        **{
+            "level": AutomationLevel.INTELLIGENT,
+            "performance": {"circuit_breaker": {"enabled": False}},
+            **settings,
+        },
     )
 
 
@@ -174,9 +177,11 @@ async def publish(
             number = end
 
 
-async def run_one(folder: str, workflow: dict[str, Any], die: tuple[int, str] | None = None) -> None:
+async def run_one(
+    folder: str, workflow: dict[str, Any], die: tuple[int, str] | None = None, level: str = "intelligent"
+) -> None:
     """Run one workflow of its own to its end."""
-    async with new_engine(folder) as engine:
+    async with new_engine(folder, level=level) as engine:
         await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
         if die is not None:
             die_at_write(engine, *die)
@@ -203,9 +208,11 @@ async def ask(folder: str, agree: bool = True, die: tuple[int, str] | None = Non
         say(done=True)
 
 
-async def decide_one(folder: str, workflow: dict[str, Any], action: str, agree: bool) -> None:
+async def decide_one(
+    folder: str, workflow: dict[str, Any], action: str, agree: bool, level: str = "intelligent"
+) -> None:
     """Go on with a workflow, one action of which waits for a person: agree or not, and wait for its end."""
-    async with new_engine(folder) as engine:
+    async with new_engine(folder, level=level) as engine:
         await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
         execution_id = await engine.start_workflow(workflow["name"], idempotency_key="the one")
         while (await engine.get_workflow_status(execution_id)).value != "waiting":
