@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import asyncpg
 from sqlalchemy.sql import visitors
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from automation.store.statement import Statement
+from automation.store.statement import Statement, key_places
 
 Values = tuple[Any, ...]
 Key = tuple[Any, ...]
@@ -84,22 +84,13 @@ def form_of(statement: Statement) -> Form:
     text = " ".join(str(compiled).split())
     table: Table = query.table
     others = frozenset(part for part in visitors.iterate(query) if isinstance(part, Table) and part is not table)
-    key = _key(statement, table, inserts)
+    key = key_places(statement)
     many = (
         _many(text, order) if key is not None and not others and isinstance(query, Insert | Update | Delete) else None
     )
     plain = inserts and many is not None and " ON CONFLICT " not in text
     counted = statement.expect is not None and not plain
     return Form(statement, table, others, many, text, order, key or (), inserts, plain, counted)
-
-
-def _key(statement: Statement, table: Table, inserts: bool) -> tuple[int, ...] | None:
-    names = [column.name if inserts else f"where_{column.name}" for column in table.primary_key.columns]
-    if inserts and not set(names) & set(statement.keys):
-        return ()
-    if not set(names) <= set(statement.keys):
-        return None
-    return tuple(statement.keys.index(name) for name in names)
 
 
 def _many(text: str, order: tuple[int, ...]) -> str | None:

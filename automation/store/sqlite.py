@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import Executable, create_engine, event
+from sqlalchemy import Executable, Insert, create_engine, event
 from sqlalchemy.dialects.sqlite import pysqlite
 from sqlalchemy.engine import Connection, Engine, Row
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -19,15 +19,24 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from automation.errors import StoreError, StoreUnavailable
 from automation.store import statements
 from automation.store.audit import Chain
-from automation.store.statement import Statement, Unexpected
+from automation.store.sqlite_rows import Rows, portions
+from automation.store.statement import Statement, Unexpected, key_places
 from automation.store.writer import Unit
 
 T = TypeVar("T")
 
 CHAIN = "main"
 
-_CHUNKS = (128, 32, 8)
-"""How many rows one INSERT takes, the most first; SQLite keeps the statements prepared."""
+
+_REFUSALS = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
+"""What the database or its driver says to a row that it cannot take."""
 
 
 class Sqlite:
@@ -188,14 +197,7 @@ class Sqlite:
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                written = self._write_plain(connection, [unit for unit in units if not unit.guarded])
-                if not written:
-                    # Nothing else is written yet: a new transaction is cheaper than a savepoint for every one.
-                    connection.execute("ROLLBACK")
-                    connection.execute("BEGIN IMMEDIATE")
-                for unit in units:
-                    if unit.guarded or not written:
-                        self._write_alone(connection, unit)
+                self._write_units(connection, units)
                 self._write_audit(connection, [unit for unit in units if unit.error is None])
                 connection.execute("COMMIT")
             except BaseException:
@@ -204,6 +206,20 @@ class Sqlite:
                 raise
         except sqlite3.Error as error:
             raise StoreUnavailable(f"cannot write the database {self.path}: {_reason(error)}") from None
+
+    def _write_units(self, connection: sqlite3.Connection, units: list[Unit]) -> None:
+        plain, guarded = [unit for unit in units if not unit.guarded], [unit for unit in units if unit.guarded]
+        together = self._write_plain(connection, plain)
+        if together and self._write_trusting(connection, guarded):
+            return
+        # For what is rare, a second transaction is cheaper than a savepoint for every unit.
+        connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        if together:
+            self._write_plain(connection, plain)
+        for unit in guarded if together else units:
+            unit.error = None
+            self._write_alone(connection, unit)
 
     def _write_plain(self, connection: sqlite3.Connection, units: list[Unit]) -> bool:
         """All rows of all units, statement by statement. False if one of them was refused: then roll back."""
@@ -220,40 +236,45 @@ class Sqlite:
         try:
             for statement in sorted(groups, key=_order):
                 self._write_rows(connection, statement, groups[statement])
-        except (
-            sqlite3.IntegrityError,
-            sqlite3.DataError,
-            sqlite3.InterfaceError,
-            sqlite3.ProgrammingError,
-            OverflowError,
-            UnicodeError,
-        ):
+        except _REFUSALS:
             return False
         return True
 
-    def _write_rows(self, connection: sqlite3.Connection, statement: Statement, rows: list[tuple[Any, ...]]) -> None:
-        """Many rows by few statements.
-
-        The driver gives up the interpreter's lock for each statement, and the thread then waits for its turn to get it
-        back: with a statement a row, a busy event loop would make each row wait.
-        """
+    def _write_rows(self, connection: sqlite3.Connection, statement: Statement, rows: Rows) -> None:
+        """Rows of one statement, by as few executions of it as possible."""
         sql, order = self._sql(statement)
+        distinct = _distinct(statement, rows)
         if order is not None:
             rows = [_reorder(row, order) for row in rows]
-        head, separator, values = sql.partition(" VALUES ")
-        row, _, tail = values.partition(")")
-        # What follows the values, such as ON CONFLICT, is said once for all of them.
-        if not separator or "?" in tail or len(rows) < _CHUNKS[-1]:
-            connection.executemany(sql, rows)
-            return
-        begin = 0
-        for size in _CHUNKS:
-            many = f"{head} VALUES {', '.join([row + ')'] * size)}{tail}" if len(rows) - begin >= size else ""
-            while len(rows) - begin >= size:
-                connection.execute(many, [value for values in rows[begin : begin + size] for value in values])
-                begin += size
-        if begin < len(rows):
-            connection.executemany(sql, rows[begin:])
+        for many, some in portions(sql, rows, distinct=distinct):
+            if many is sql:
+                connection.executemany(sql, some)
+            else:
+                connection.execute(many, [value for row in some for value in row])
+
+    def _write_trusting(self, connection: sqlite3.Connection, units: list[Unit]) -> bool:
+        """Units that may be refused, most of which are not. False if one was in its middle: then roll back.
+
+        What is refused in its first statement has written nothing that would have to be undone.
+        """
+        for unit in units:
+            for place, (statement, values) in enumerate(unit.ops):
+                sql, order = self._sql(statement)
+                changed: int | None = None
+                try:
+                    changed = connection.execute(sql, values if order is None else _reorder(values, order)).rowcount
+                except sqlite3.IntegrityError:
+                    # The database has undone this one statement by itself.
+                    pass
+                except _REFUSALS:
+                    return False
+                if changed is not None and statement.expect in (None, changed):
+                    continue
+                if place or changed or statement.expect is None:
+                    return False
+                unit.error = Unexpected(statement.name)
+                break
+        return True
 
     def _write_alone(self, connection: sqlite3.Connection, unit: Unit) -> None:
         connection.execute("SAVEPOINT alone")
@@ -299,6 +320,14 @@ class Sqlite:
 
 def _order(statement: Statement) -> int:
     return statement.order
+
+
+def _distinct(statement: Statement, rows: Rows) -> bool:
+    """Whether no two of the changes are of one row; of new rows, the later one finds the earlier one anyway."""
+    if isinstance(statement.query, Insert):
+        return True
+    key = key_places(statement)
+    return key is not None and len({tuple([row[at] for at in key]) for row in rows}) == len(rows)
 
 
 def _reorder(values: tuple[Any, ...], order: tuple[int, ...]) -> tuple[Any, ...]:

@@ -7,9 +7,10 @@ the writer in one list and is committed together, or not at all.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ClauseElement, bindparam, insert, update
+from sqlalchemy import ClauseElement, Insert, bindparam, insert, update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.dml import Update
 
@@ -32,6 +33,20 @@ class Statement:
         if len(values) != len(self.keys):
             raise TypeError(f"{self.name} takes {self.keys}, not {tuple(values)}")
         return self, tuple(map(values.__getitem__, self.keys))
+
+
+@cache
+def key_places(statement: Statement) -> tuple[int, ...] | None:
+    """Where in its values the primary key of the row is that it writes: empty where the database makes the key, None
+    where it may write any rows."""
+    query: Any = statement.query
+    inserts = isinstance(query, Insert)
+    names = [column.name if inserts else f"where_{column.name}" for column in query.table.primary_key.columns]
+    if inserts and not set(names) & set(statement.keys):
+        return ()
+    if not set(names) <= set(statement.keys):
+        return None
+    return tuple(statement.keys.index(name) for name in names)
 
 
 class Unexpected(Exception):

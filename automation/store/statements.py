@@ -108,6 +108,7 @@ EXECUTION_RETRY = Statement(
     2,
     expect=1,
 )
+# Whether it was ours to claim is told by the row afterwards: hundreds are claimed at once.
 EXECUTION_CLAIM = Statement(
     "execution_claim",
     update(tables.executions)
@@ -117,7 +118,6 @@ EXECUTION_CLAIM = Statement(
     .where(tables.executions.c.node.is_not_distinct_from(bindparam("where_node"))),
     ("node", "status", "where_id", "where_node"),
     4,
-    expect=1,
 )
 EXECUTIONS_RELEASE = Statement(
     "executions_release",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +86,15 @@ async def met_of(store: Store, execution_id: str) -> list[Met]:
     """What has come for an execution."""
     query = select(waits).where(waits.c.execution_id == execution_id, waits.c.met_at.is_not(None))
     return [_met(row) for row in await store.fetch(query)]
+
+
+async def met_of_many(store: Store, execution_ids: Sequence[str]) -> dict[str, list[Met]]:
+    """What has come for these executions; those for which nothing has are left out."""
+    found: dict[str, list[Met]] = {}
+    query = select(waits).where(waits.c.execution_id.in_(execution_ids), waits.c.met_at.is_not(None))
+    for row in await store.fetch(query):
+        found.setdefault(row.execution_id, []).append(_met(row))
+    return found
 
 
 async def met_for(store: Store, node: str) -> list[Met]:

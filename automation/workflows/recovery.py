@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from automation.clock import Clock, rest
 from automation.errors import AutomationError, DefinitionError, NotFound, StoreError
@@ -20,8 +20,8 @@ from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
 from automation.store import approvals, executions, statements, waits
 from automation.store.executions import Asked, Journal, Stored
-from automation.store.statement import Unexpected
 from automation.store.store import Store
+from automation.store.waits import Met
 from automation.workflows.compiler import compile_workflow
 from automation.workflows.plan import Plan
 from automation.workflows.run import Run
@@ -33,6 +33,9 @@ log = logging.getLogger("automation.recovery")
 
 _ANSWERABLE = frozenset({WorkflowStatus.WAITING, WorkflowStatus.PROPOSED})
 """What is taken up to look at an answer; one that is paused does so when it goes on."""
+
+FIRST = 10_000
+"""How many executions are taken up before the first of them goes on: one that runs already slows the rest down."""
 
 SHORTEST_PAUSE = 0.02
 """Seconds between two looks, however much is due."""
@@ -66,6 +69,9 @@ class Recovery:
         self._plans: dict[str, Plan] = {}
         self._blocked: dict[str, str] = {}
         self._poke = asyncio.Event()
+        self._claiming = asyncio.Lock()
+        self._taken: list[Run] = []
+        """What is ours and does not run yet."""
         self._task: asyncio.Task[None] | None = None
         self._process_started = began(os.getpid()) or 0.0
         self._started_at = clock.now()
@@ -117,6 +123,23 @@ class Recovery:
         Those that another node holds are left out; for one that cannot be run here there is the error.
         """
         found: dict[str, Run | AutomationError] = {}
+        # What another call of ours has just claimed must not look like claimed by this one.
+        async with self._claiming:
+            wanted = await self._claimable(execution_ids, only, found)
+            ours = await self._claim([stored for stored, _ in wanted.values()]) if wanted else []
+        # Read only now: whoever held one may have written between the look and the claim.
+        met = await waits.met_of_many(self._store, [each for each in ours if wanted[each][1].waits])
+        for execution_id, journal in (await executions.journals(self._store, ours)).items():
+            if isinstance(journal, NotFound):
+                found[execution_id] = journal
+            else:
+                found[execution_id] = self._resumed(*wanted[execution_id], journal, met.get(execution_id, ()))
+        return found
+
+    async def _claimable(
+        self, execution_ids: Sequence[str], only: Callable[[Stored], bool], failed: dict[str, Run | AutomationError]
+    ) -> dict[str, tuple[Stored, Plan]]:
+        """Those that no living node holds, with their plans; why there is none goes into `failed`."""
         wanted: dict[str, tuple[Stored, Plan]] = {}
         living = {node.id for node in await executions.all_nodes(self._store)} - self._silent
         living.add(self.node)
@@ -126,29 +149,23 @@ class Recovery:
             try:
                 wanted[stored.execution.id] = stored, self.plan(stored.execution.definition_id, stored.definition)
             except (DefinitionError, NotFound) as error:
-                found[stored.execution.id] = error
-        # They go into one transaction; one that another node was quicker to claim is refused by itself.
-        claims = await asyncio.gather(*(self._claim(stored) for stored, _ in wanted.values()))
-        ours = [execution_id for execution_id, claimed in zip(wanted, claims, strict=True) if claimed]
-        # Read only now: whoever held one may have written between the look and the claim.
-        for execution_id, journal in (await executions.journals(self._store, ours)).items():
-            if isinstance(journal, NotFound):
-                found[execution_id] = journal
-            else:
-                found[execution_id] = await self._resumed(*wanted[execution_id], journal)
-        return found
+                failed[stored.execution.id] = error
+        return wanted
 
-    async def _claim(self, stored: Stored) -> bool:
-        """Whether an execution is ours from now on."""
-        running, id = WorkflowStatus.RUNNING.value, stored.execution.id
-        claim = statements.EXECUTION_CLAIM(node=self.node, status=running, where_id=id, where_node=stored.node)
-        try:
-            await self._store.commit([claim])
-        except Unexpected:
-            return False
-        return True
+    async def _claim(self, wanted: Sequence[Stored]) -> list[str]:
+        """The ids of those that are ours from now on: another node may have been quicker."""
+        running = WorkflowStatus.RUNNING.value
+        await self._store.commit(
+            [
+                statements.EXECUTION_CLAIM(
+                    node=self.node, status=running, where_id=stored.execution.id, where_node=stored.node
+                )
+                for stored in wanted
+            ]
+        )
+        return await executions.held_by(self._store, self.node, [stored.execution.id for stored in wanted])
 
-    async def _resumed(self, stored: Stored, plan: Plan, journal: Journal) -> Run:
+    def _resumed(self, stored: Stored, plan: Plan, journal: Journal, met: Iterable[Met]) -> Run:
         """An execution as it runs on, from what is stored of it."""
         execution = stored.execution
         state = fold((step.name for step in plan.steps), journal.entries)
@@ -165,9 +182,8 @@ class Recovery:
         run.parent = None if execution.parent is None else (execution.parent, execution.parent_action or "")
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
-        if plan.waits:
-            for met in await waits.met_of(self._store, execution.id):
-                run.rouse(met.action, met.id, met.event)
+        for each in met:
+            run.rouse(each.action, each.id, each.event)
         if stored.cancel_reason is not None:
             run.interrupt(WorkflowStatus.CANCELLED, stored.cancel_reason or "cancelled")
         if execution.wish is not None:
@@ -192,10 +208,16 @@ class Recovery:
                 if await self._bury_the_dead() or self._waits:
                     await self._waits.refresh(self.node)
                 looked = self._clock.now()
-                while await self._take_some():
-                    looked = self._clock.now()
+                more = True
+                while more and self._clock.monotonic() < next_beat:
+                    more = await self._take_some()
+                    looked = self._clock.now() if more else looked
+                self._run_taken()
                 for look_after in self.rounds if beat or not self.recovered else ():
                     await look_after()
+                if more:
+                    # The lease must be kept up meanwhile.
+                    continue
                 self.recovered = True
                 wake_at = await executions.next_wake(self._store)
                 now = self._clock.now()
@@ -206,19 +228,26 @@ class Recovery:
                 await rest(self._clock, due, look, self._poke)
             except StoreError as error:
                 log.error("recovery: %s", error.message)
-                await self._clock.sleep(1.0)
+                await self._rest_after_failure()
             except Exception:
                 # Whatever goes wrong here, the lease must be kept up and the next round made.
                 log.exception("recovery failed; it goes on")
-                await self._clock.sleep(1.0)
+                await self._rest_after_failure()
+
+    async def _rest_after_failure(self) -> None:
+        self._run_taken()
+        await self._clock.sleep(1.0)
 
     async def _look_at_answers(self) -> None:
         """What people have answered by way of another node, or in the moment in which it left memory."""
+        waiting: dict[str, str] = {}
         for found in await approvals.answered(self._store):
             if found.node == self.node:
                 self._call(found.execution_id)
             elif found.node is None and WorkflowStatus(found.status) in _ANSWERABLE:
-                await self._run_those({found.execution_id: found.workflow})
+                waiting[found.execution_id] = found.workflow
+        await self._take_those(waiting)
+        self._run_taken()
 
     async def _beat(self) -> None:
         await self._store.commit(
@@ -258,11 +287,14 @@ class Recovery:
 
     async def _take_some(self) -> bool:
         found = await executions.orphans(self._store, self._silent, self._clock.now())
-        return await self._run_those({execution_id: workflow for execution_id, _, workflow in found}) > 0
+        took = await self._take_those({execution_id: workflow for execution_id, _, workflow in found})
+        if len(self._taken) >= FIRST:
+            self._run_taken()
+        return took
 
-    async def _run_those(self, workflows: Mapping[str, str]) -> int:
-        """Take executions up and run them, or note why that is not possible; how many run now."""
-        running = 0
+    async def _take_those(self, workflows: Mapping[str, str]) -> bool:
+        """Take executions up, or note why that is not possible; whether any was."""
+        before = len(self._taken)
         taken = await self._take_all(list(workflows)) if workflows else {}
         for execution_id, workflow in workflows.items():
             run = taken.get(execution_id)
@@ -273,9 +305,13 @@ class Recovery:
                 continue
             self._blocked.pop(execution_id, None)
             if run is not None:
-                self._launch(run)
-                running += 1
-        return running
+                self._taken.append(run)
+        return len(self._taken) > before
+
+    def _run_taken(self) -> None:
+        taken, self._taken = self._taken, []
+        for run in taken:
+            self._launch(run)
 
     def plan(self, definition_id: str, body: str) -> Plan:
         """A stored version of a workflow, compiled; raises DefinitionError if an operation of it is not known."""

@@ -163,40 +163,46 @@ async def test_an_execution_is_claimed_by_one(store: Store, other: Store) -> Non
     ids = [f"e{number}" for number in range(40)]
     await store.commit([op for id in ids for op in execution(id)])
 
-    claims = [each.commit([claim(id, f"node-{turn}", None)]) for id in ids for turn, each in enumerate((store, other))]
-    found = await outcomes(*claims)
-
-    assert found.count(type(None)) == len(ids)
-    assert found.count(Unexpected) == len(ids)
-    rows = await store.fetch(select(tables.executions.c.node))
-    assert {row.node for row in rows} <= {"node-0", "node-1"}
-
-
-async def test_the_second_claim_within_a_batch_is_refused(store: Store) -> None:
-    await store.commit([*execution("e"), *execution("f"), *execution("g")])
-
-    found = await outcomes(
-        store.commit([claim("e", "one", None)]),
-        store.commit([claim("e", "other", None)]),
-        store.commit([claim("f", "other", None), entry("f", 1)]),
-        store.commit([claim("g", "one", "nobody of that name"), entry("g", 1)]),
+    await asyncio.gather(
+        *(each.commit([claim(id, f"node-{turn}", None)]) for id in ids for turn, each in enumerate((store, other))),
+        *(each.commit([claim(id, f"node-{turn}", None) for id in ids]) for turn, each in enumerate((store, other))),
     )
 
-    assert found == [type(None), Unexpected, type(None), Unexpected]
+    first, second = [await executions.held_by(store, f"node-{turn}", ids) for turn in (0, 1)]
+    assert sorted([*first, *second]) == sorted(ids)
+
+
+def retry(id: str, node: str, finished_at: float) -> Op:
+    return statements.EXECUTION_RETRY(status="running", node=node, where_id=id, where_finished_at=finished_at)
+
+
+async def test_the_second_of_two_within_a_batch_is_refused(store: Store) -> None:
+    await store.commit([op for id in "efg" for op in execution(id, finished_at=5.0)])
+
+    found = await outcomes(
+        store.commit([retry("e", "one", 5.0)]),
+        store.commit([retry("e", "other", 5.0)]),
+        store.commit([retry("f", "other", 5.0), entry("f", 1)]),
+        store.commit([retry("g", "one", 6.0), entry("g", 1)]),
+        store.commit([entry("g", 2), retry("g", "one", 6.0)]),
+    )
+
+    assert found == [type(None), Unexpected, type(None), Unexpected, Unexpected]
     rows = await store.fetch(select(tables.executions).order_by(tables.executions.c.id))
     assert [row.node for row in rows] == ["one", "other", None]
     assert await count(store, "journal") == 1
 
 
 async def test_a_guard_sees_what_was_written_before_it_in_the_same_batch(store: Store) -> None:
-    await store.commit(execution("e", node="one"))
+    await store.commit(execution("e", node="one", finished_at=5.0))
 
-    found = await outcomes(
-        store.commit([statements.EXECUTION_STATUS(status="waiting", wake_at=1.0, node=None, where_id="e")]),
-        store.commit([claim("e", "other", None)]),
-    )
+    found = await outcomes(store.commit([finish("e", 6.0)]), store.commit([retry("e", "other", 6.0)]))
 
     assert found == [type(None), type(None)]
+
+
+def finish(id: str, at: float) -> Op:
+    return statements.EXECUTION_END(status="failed", finished_at=at, error=None, node=None, wake_at=None, where_id=id)
 
 
 @pytest.mark.parametrize("statement", statements.ALL, ids=lambda statement: statement.name)
