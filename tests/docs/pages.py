@@ -4,6 +4,7 @@ What the first line before a block may say:
 
     <!-- not run: why -->       it is shown only
     <!-- for: alertmanager -->  it is another program's configuration
+    <!-- fails: why -->         definitions that are refused, or commands that do not succeed
 
 A block whose first line is a comment with a path in it (`# automation.d/encoder.yaml`) is written to that file.
 """
@@ -25,7 +26,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^(?P<mark>```+)(?P<language>[a-z]*)[^\n]*\n(?P<text>.*?)^(?P=mark)\s*$", re.DOTALL | re.MULTILINE)
-_NOTE = re.compile(r"<!-- (?P<kind>not run|for): (?P<why>[^>]+) -->\s*\Z")
+_NOTE = re.compile(r"<!-- (?P<kind>not run|for|fails): (?P<why>[^>]+) -->\s*\Z")
 _FILE = re.compile(r"# (?P<path>[\w.-]+(?:/[\w.-]+)*\.\w+)\n")
 
 
@@ -38,7 +39,7 @@ class Block:
     language: str
     text: str
     note: str = ""
-    """`not run`, `for`, or nothing."""
+    """`not run`, `for`, `fails`, or nothing."""
     why: str = ""
 
     @property
@@ -80,7 +81,7 @@ class Page:
         # One loop for the page, as in `python -m asyncio`: what one block has started lives in the next.
         with asyncio.Runner() as runner:
             for block in blocks(self._page):
-                if block.note:
+                if block.note in ("not run", "for"):
                     continue
                 if block.file:
                     path = Path(block.file)
@@ -114,7 +115,8 @@ class Page:
                 env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
                 check=False,
             )
-            assert done.returncode == 0, f"{block}: {command} exited with {done.returncode}:\n{done.stdout}"
+            as_told = (done.returncode != 0) is (block.note == "fails")
+            assert as_told, f"{block}: {command} exited with {done.returncode}:\n{done.stdout}"
             assert fits(expected, done.stdout), (
                 f"{block}: {command} is said to print\n{expected}\nbut prints\n{done.stdout}"
             )
