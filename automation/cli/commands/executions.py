@@ -175,7 +175,10 @@ def print_detail(session: Session, detail: Document) -> None:
 
 
 def _names(actions: object) -> str | None:
-    return ", ".join(actions) if isinstance(actions, list | dict) and actions else None
+    """Names of actions, each with the reason where there is one."""
+    if isinstance(actions, dict):
+        return "; ".join(f"{name}: {why}" for name, why in actions.items())
+    return ", ".join(actions) if isinstance(actions, list) else None
 
 
 def _times(action: Document) -> str:

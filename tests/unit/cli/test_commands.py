@@ -157,13 +157,16 @@ class TestExecutions:
         assert invoke("executions", "list").out == "there are no executions\n"
         assert invoke("executions", "list", "--json").document == {"items": [], "next_cursor": None}
 
-    def test_what_was_undone_and_what_was_not_is_shown(self, invoke: Invoke, tmp_path: Path) -> None:
+    def test_what_was_undone_and_what_was_not_is_shown(
+        self, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AUTOMATION_LEVEL", "autonomous")
         (tmp_path / "automation.d" / "undone.yaml").write_text(UNDONE, encoding="utf-8")
         answer = invoke("run", "undone")
         assert answer.code == 1
         facts = dict(line.split("  ", 1) for line in answer.out.splitlines() if "  " in line)
         assert facts["undone"].strip() == "a"
-        assert facts["not undone"].strip() == "b"
+        assert facts["not undone"].strip() == "b: 'false' exited with code 1"
         assert facts["no undo"].strip() == "c"
 
     def test_are_paged(self, invoke: Invoke) -> None:
