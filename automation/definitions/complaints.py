@@ -28,7 +28,7 @@ _SHORT = {
 
 def complaints(error: ValidationError, model: type[BaseModel], value: Any, node: Node) -> list[Finding]:
     """Each error of pydantic with its path within the definition, its line, and what would be right."""
-    found = []
+    found: list[Finding] = []
     items = error.errors(include_url=False)
     places = [item["loc"] for item in items]
     for item in items[:_MOST]:
