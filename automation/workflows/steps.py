@@ -334,7 +334,8 @@ class Steps:
             "attempt": attempt,
         }
         told |= {name: error.details[name] for name in ("where", "execution_id") if name in error.details}
-        wanted = {kind, type(error).__name__} & set(policy.on) if policy.on else error.retryable
+        named = kind in policy.on or type(error).__name__ in policy.on
+        wanted = named if policy.on else error.retryable
         again = wanted and attempt < attempts
         if again and run.interruption is None:
             retry_at = now + backoff(policy, attempt, error.details.get("after"))
