@@ -28,7 +28,7 @@ _SHORT = {
 
 def complaints(error: ValidationError, model: type[BaseModel], value: Any, node: Node) -> list[Finding]:
     """Each error of pydantic with its path within the definition, its line, and what would be right."""
-    found = []
+    found: list[Finding] = []
     items = error.errors(include_url=False)
     places = [item["loc"] for item in items]
     for item in items[:_MOST]:
@@ -38,12 +38,16 @@ def complaints(error: ValidationError, model: type[BaseModel], value: Any, node:
         parts = _own_parts(loc, value)
         path = _text(parts)
         line, reached, rest = tree.find(node, path)
+        # One of several ways in which a plain value could be right: pydantic complains of each.
+        one_of = bool(parts) and loc[-1] not in ("[key]", parts[-1])
         message = _message(item["type"], item["msg"], item.get("ctx", {}))
         if item["type"] == "extra_forbidden":
             known = sorted(_known_keys(model, parts[:-1], value))
             message = unknown_key(str(parts[-1]), known)
-        elif isinstance(reached, Scalar) and not rest:
+        elif isinstance(reached, Scalar) and not rest and not one_of:
             message += _hint(item["type"], reached)
+        if one_of and found and (found[-1].path, found[-1].line) == (path, line):
+            message = f"{found.pop().message}, or {message}"
         found.append(Finding(path, line, message))
     if len(items) > _MOST:
         found.append(Finding("", node.line, f"and {len(items) - _MOST} further problems"))
@@ -87,13 +91,15 @@ def _hint(kind: str, scalar: Scalar) -> str:
 
 
 def _own_parts(loc: tuple[int | str, ...], value: Any) -> tuple[int | str, ...]:
-    """The location without what pydantic adds to it: the tag of a union's member, `[key]`."""
+    """The location without what pydantic adds to it: the tag or the type of a union's member, `[key]`."""
     parts: list[int | str] = []
     for index, part in enumerate(loc):
         if part == "[key]":
             continue
         if isinstance(value, dict) and part == value.get("type") and index < len(loc) - 1:
             continue
+        if index and not isinstance(value, dict if isinstance(part, str) else list):
+            break
         parts.append(part)
         if isinstance(value, dict):
             value = value.get(part)

@@ -45,6 +45,8 @@ class Place:
     file: str
     name: str
     node: Node
+    path: str = ""
+    """Its place in the file, such as `workflows[2]`."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,20 @@ class Definitions:
     """For each kind, where each definition was written, in the same order."""
 
     def locate(self, problem: Problem) -> Problem:
-        """The problem with file and line, if its path begins with `workflows[0]`, `workflows.<name>` or the like."""
+        """The problem with file and line, if its path begins with `workflows[0]`, `workflows.<name>` or the like.
+
+        An index counts the definitions that were read; in what is returned, it counts those of the file.
+        """
         if problem.file is not None:
             return problem
         kind = problem.path.partition(".")[0].partition("[")[0]
-        rest = problem.path[len(kind) :]
+        path, rest = problem.path, problem.path[len(kind) :]
         place: Place | None = None
         if rest.startswith("["):
             index, _, rest = rest[1:].partition("]")
             if index.isdecimal() and int(index) < len(self.places.get(kind, ())):
                 place = self.places[kind][int(index)]
+                path = place.path + rest
         elif rest.startswith("."):
             rest = rest[1:]
             # A name may have dots in it, so the longest one that fits is meant.
@@ -81,7 +87,7 @@ class Definitions:
             rest = rest[len(place.name) :] if place else rest
         if place is None:
             return problem
-        return replace(problem, file=place.file, line=tree.find(place.node, rest)[0])
+        return replace(problem, path=path, file=place.file, line=tree.find(place.node, rest)[0])
 
 
 Check = Callable[[Definitions], Iterable[Problem]]
@@ -252,7 +258,7 @@ class _Reading:
             self._add(file, [finding for finding in found if finding.path not in said], path)
             return
         if not findings:
-            self._keep(kind, definition, Place(file, cast(Any, definition).name, node), path)
+            self._keep(kind, definition, Place(file, cast(Any, definition).name, node, path), path)
 
     def _keep(self, kind: str, definition: Definition, place: Place, path: str) -> None:
         other = self._names.setdefault((kind, place.name), place)

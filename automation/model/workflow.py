@@ -62,7 +62,7 @@ class RetryPolicy(Definition):
     max_seconds: Annotated[float, Field(gt=0, le=86400)] = 60.0
     jitter: bool = True
     on: tuple[str, ...] = ()
-    """Names of error types that are retried; empty means all that say they are retryable."""
+    """Names of the error types that are retried, whatever they say; by default all that say they are retryable."""
 
 
 class UndoDefinition(Definition):

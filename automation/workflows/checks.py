@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 
 from automation.conditions import compile_template, seconds_of
 from automation.errors import DefinitionError
-from automation.model.workflow import WorkflowDefinition
-from automation.workflows.plan import Plan, Step
+from automation.model.workflow import RetryPolicy, WorkflowDefinition
+from automation.workflows.plan import FAILURES, Plan, Step
 
 Finding = tuple[str, str]
 """A path in the workflow, and what is wrong there."""
@@ -62,6 +63,31 @@ def concurrency(definition: WorkflowDefinition) -> Iterator[Finding]:
             yield "concurrency.key", "no action has run when it is made"
         elif known is not None and name not in known:
             yield "concurrency.key", f"{name!r} is not a declared input"
+
+
+def doubtful(definition: WorkflowDefinition) -> Iterator[Finding]:
+    """What is allowed and hardly meant: time limits that leave no time, triggers that are nearly those of failures."""
+    limit = definition.timeout_seconds
+    for index, action in enumerate(definition.actions):
+        policy = action.retry or RetryPolicy()
+        attempts = policy.attempts or action.retry_attempts or 1
+        if limit is None or action.timeout_seconds is None:
+            continue
+        waits = (policy.initial_seconds * policy.factor**number for number in range(attempts - 1))
+        longest = attempts * action.timeout_seconds + sum(min(policy.max_seconds, wait) for wait in waits)
+        if longest > limit:
+            took = f"{attempts} attempts of {action.timeout_seconds:g} s" if attempts > 1 else "one attempt"
+            yield (
+                f"actions[{index}].timeout_seconds",
+                f"{took} may take {longest:g} s, and the workflow is ended after {limit:g} s",
+            )
+    for index, trigger in enumerate(definition.rollback_strategy.triggers if definition.rollback_strategy else ()):
+        near = difflib.get_close_matches(trigger, sorted(FAILURES), n=1, cutoff=0.7)
+        if near and trigger not in FAILURES and not trigger.endswith("_failure"):
+            yield (
+                f"rollback_strategy.triggers[{index}]",
+                f"{trigger!r} is a condition, true when a value of this name is; did you mean {near[0]!r}?",
+            )
 
 
 def _may_succeed(step: Step) -> bool:

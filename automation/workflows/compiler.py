@@ -72,6 +72,8 @@ class _Compiler:
         self.problems += [Problem(self.path + place, message) for place, message in found]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
+        doubts = checks.doubtful(definition)
+        self.warnings += [Problem(self.path + place, message, severity="warning") for place, message in doubts]
         plan = Plan(
             definition,
             tuple(step for step in steps if step is not None),

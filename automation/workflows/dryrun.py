@@ -17,7 +17,7 @@ from automation.model.workflow import AutomationLevel
 from automation.workflows.asking import level_of, needs_approval, terms_of
 from automation.workflows.plan import Plan, Step
 from automation.workflows.seats import key_of
-from automation.workflows.shape import shape_of
+from automation.workflows.shape import care_of, shape_of
 from automation.workflows.starts import checked_inputs
 from automation.workflows.state import Scope, State
 
@@ -56,7 +56,7 @@ class ForeseenStep:
     approval: str = ""
     """How it is asked for, in words, where it is."""
     shape: tuple[str, ...] = ()
-    """When and how often it runs, where that is more than once in its turn: `after 2 of a, b, c`."""
+    """When and how often it runs, and what becomes of its failure, where that is not as for any action."""
 
 
 Judge = Callable[[Plan, Step, Any], str | None]
@@ -154,7 +154,7 @@ def _step(
         held_by=held_by(step, parameters),
         on_guardrail=step.definition.on_guardrail,
         approval=approval,
-        shape=shape_of(step.definition),
+        shape=(*shape_of(step.definition), *care_of(step.definition)),
     )
 
 

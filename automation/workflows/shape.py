@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automation.model.workflow import ActionDefinition, WaitFor
+from automation.model.workflow import ActionDefinition, ForEach, WaitFor
 
 
 def shape_of(action: ActionDefinition) -> tuple[str, ...]:
@@ -10,6 +10,8 @@ def shape_of(action: ActionDefinition) -> tuple[str, ...]:
     found: list[str] = []
     if action.join != "all":
         found.append(f"after {joined(action)}")
+    if action.for_each is not None:
+        found.append(_for_each(action.for_each))
     if action.delay is not None:
         found.append(f"after a delay of {spoken(action.delay)}")
     if action.action_type == "flow.workflow":
@@ -23,6 +25,30 @@ def shape_of(action: ActionDefinition) -> tuple[str, ...]:
     if action.verify is not None:
         found.append(f"then must be true: {action.verify}")
     return tuple(found)
+
+
+def care_of(action: ActionDefinition) -> tuple[str, ...]:
+    """What it says of failing, as far as that is not as for any action."""
+    found: list[str] = []
+    attempts = (action.retry.attempts if action.retry is not None else None) or action.retry_attempts
+    if attempts is not None:
+        found.append(f"tried at most {attempts} times" if attempts > 1 else "tried once")
+    if action.timeout_seconds is not None:
+        found.append(f"at most {spoken(action.timeout_seconds)} an attempt")
+    if action.on_failure == "continue":
+        found.append("may fail")
+    if action.always:
+        found.append("always runs")
+    if action.rollback is not None:
+        found.append(f"undone by {action.rollback.action_type}")
+    if action.on_interrupt is not None:
+        found.append(f"if the engine dies in it: {action.on_interrupt}")
+    return tuple(found)
+
+
+def _for_each(each: ForEach) -> str:
+    items = each.items if isinstance(each.items, str) else f"{len(each.items)} items"
+    return f"for each of {items}, {each.concurrency} at a time"
 
 
 def _awaited(wait: WaitFor) -> str:

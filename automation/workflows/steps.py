@@ -334,8 +334,9 @@ class Steps:
             "attempt": attempt,
         }
         told |= {name: error.details[name] for name in ("where", "execution_id") if name in error.details}
-        wanted = not policy.on or kind in policy.on or type(error).__name__ in policy.on
-        again = error.retryable and wanted and attempt < attempts
+        named = kind in policy.on or type(error).__name__ in policy.on
+        wanted = named if policy.on else error.retryable
+        again = wanted and attempt < attempts
         if again and run.interruption is None:
             retry_at = now + backoff(policy, attempt, error.details.get("after"))
             run.note(now, "action_failed", turn.key, {"error": told, "retry_at": retry_at})

@@ -14,7 +14,7 @@ from automation.workflows.progress import Verifying
 POLL_SECONDS = 1.0
 """How often a condition is looked at that is not yet true."""
 
-_LIMIT = re.compile(r"\s(within|for)\s+([0-9][0-9a-zA-Z.]*)\s*$", re.IGNORECASE)
+_LIMIT = re.compile(r"\s(within|for)\s+([0-9a-zA-Z_.]+)\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

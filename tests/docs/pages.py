@@ -4,6 +4,9 @@ What the first line before a block may say:
 
     <!-- not run: why -->       it is shown only
     <!-- for: alertmanager -->  it is another program's configuration
+    <!-- fails: why -->         definitions that are refused, or commands that do not succeed
+
+In a command, `ID` stands for the first id that the command before it has printed.
 
 A block whose first line is a comment with a path in it (`# automation.d/encoder.yaml`) is written to that file.
 """
@@ -25,7 +28,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^(?P<mark>```+)(?P<language>[a-z]*)[^\n]*\n(?P<text>.*?)^(?P=mark)\s*$", re.DOTALL | re.MULTILINE)
-_NOTE = re.compile(r"<!-- (?P<kind>not run|for): (?P<why>[^>]+) -->\s*\Z")
+_NOTE = re.compile(r"<!-- (?P<kind>not run|for|fails): (?P<why>[^>]+) -->\s*\Z")
+_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _FILE = re.compile(r"# (?P<path>[\w.-]+(?:/[\w.-]+)*\.\w+)\n")
 
 
@@ -38,7 +42,7 @@ class Block:
     language: str
     text: str
     note: str = ""
-    """`not run`, `for`, or nothing."""
+    """`not run`, `for`, `fails`, or nothing."""
     why: str = ""
 
     @property
@@ -74,13 +78,14 @@ class Page:
     def __init__(self, page: Path) -> None:
         self._page = page
         self._names: dict[str, Any] = {"__name__": "page"}
+        self._id = ""
 
     def run(self) -> None:
         """Run all blocks; raises with the place of the first that does not do what the page says."""
         # One loop for the page, as in `python -m asyncio`: what one block has started lives in the next.
         with asyncio.Runner() as runner:
             for block in blocks(self._page):
-                if block.note:
+                if block.note in ("not run", "for"):
                     continue
                 if block.file:
                     path = Path(block.file)
@@ -101,7 +106,8 @@ class Page:
             exec(code, self._names)
 
     def _console(self, block: Block) -> None:
-        for command, expected in commands(block.text):
+        for told, expected in commands(block.text):
+            command = re.sub(r"\bID\b", self._id, told) if self._id else told
             ours = command.startswith(("automation ", "pytest"))
             done = subprocess.run(
                 [sys.executable, "-m", *shlex.split(command)] if ours else command,
@@ -114,7 +120,9 @@ class Page:
                 env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
                 check=False,
             )
-            assert done.returncode == 0, f"{block}: {command} exited with {done.returncode}:\n{done.stdout}"
+            self._id = next(iter(_ID.findall(done.stdout)), self._id)
+            as_told = (done.returncode != 0) is (block.note == "fails")
+            assert as_told, f"{block}: {command} exited with {done.returncode}:\n{done.stdout}"
             assert fits(expected, done.stdout), (
                 f"{block}: {command} is said to print\n{expected}\nbut prints\n{done.stdout}"
             )

@@ -131,6 +131,7 @@ def print_detail(session: Session, detail: Document) -> None:
 
     execution = detail["execution"]
     error = execution["error"] or {}
+    rollback = error.get("rollback") or {}
     session.out.facts(
         {
             "execution": execution["id"],
@@ -148,6 +149,9 @@ def print_detail(session: Session, detail: Document) -> None:
             "event": f"{execution['event_id']} of {execution['event_source']}" if execution["event_id"] else None,
             "variables": with_sizes(detail["variables"]),
             "error": error.get("message"),
+            "undone": _names(rollback.get("undone")),
+            "not undone": _names(rollback.get("not_undone")),
+            "no undo": _names(rollback.get("without_undo")),
         }
     )
     session.out.line()
@@ -168,6 +172,13 @@ def print_detail(session: Session, detail: Document) -> None:
     if started:
         session.out.line()
         session.out.table(("action", "started", "workflow", "status"), started)
+
+
+def _names(actions: object) -> str | None:
+    """Names of actions, each with the reason where there is one."""
+    if isinstance(actions, dict):
+        return "; ".join(f"{name}: {why}" for name, why in actions.items())
+    return ", ".join(actions) if isinstance(actions, list) else None
 
 
 def _times(action: Document) -> str:

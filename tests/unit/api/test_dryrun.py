@@ -132,3 +132,18 @@ def test_how_it_is_asked_and_of_which_key_it_needs_a_seat_is_foreseen() -> None:
     ]
     assert [step.needs_approval for step in found.steps] == [True, False]
     assert found.concurrency == ForeseenConcurrency("a1", 3, "skip")
+
+
+def test_it_is_said_when_and_how_often_an_action_runs_and_what_its_failure_means() -> None:
+    undo = {"action_type": "test.record", "parameters": {}}
+    plan = plan_of(
+        {"name": "a", "for_each": {"items": "${hosts}", "concurrency": 2}, "retry_attempts": 3, "timeout_seconds": 90},
+        {"name": "b", "for_each": [1, 2], "on_failure": "continue", "retry": {"attempts": 1}, "on_interrupt": "ask"},
+        {"name": "c", "always": True, "rollback": undo, "delay": "5m"},
+    )
+
+    a, b, c = foresee(plan, {"hosts": []}).steps
+
+    assert a.shape == ("for each of ${hosts}, 2 at a time", "tried at most 3 times", "at most 90 s an attempt")
+    assert b.shape == ("for each of 2 items, 10 at a time", "tried once", "may fail", "if the engine dies in it: ask")
+    assert c.shape == ("after a delay of 5m", "always runs", "undone by test.record")

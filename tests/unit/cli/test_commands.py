@@ -122,6 +122,24 @@ class TestRun:
         assert "bad.yaml:2: bogus: unknown key" in answer.err
 
 
+UNDONE = """\
+workflows:
+  - name: undone
+    rollback_strategy: {triggers: [action_failure]}
+    actions:
+      - name: a
+        action_type: shell.run
+        parameters: {command: ["true"]}
+        rollback: {action_type: shell.run, parameters: {command: ["true"]}}
+      - name: b
+        action_type: shell.run
+        parameters: {command: ["true"]}
+        rollback: {action_type: shell.run, parameters: {command: ["false"]}}
+      - {name: c, action_type: shell.run, parameters: {command: ["true"]}}
+      - {name: d, action_type: flow.fail, parameters: {message: enough}}
+"""
+
+
 class TestExecutions:
     def test_are_listed_and_shown(self, invoke: Invoke) -> None:
         execution = run_hello(invoke)["execution"]
@@ -138,6 +156,18 @@ class TestExecutions:
     def test_there_are_none_at_first(self, invoke: Invoke) -> None:
         assert invoke("executions", "list").out == "there are no executions\n"
         assert invoke("executions", "list", "--json").document == {"items": [], "next_cursor": None}
+
+    def test_what_was_undone_and_what_was_not_is_shown(
+        self, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AUTOMATION_LEVEL", "autonomous")
+        (tmp_path / "automation.d" / "undone.yaml").write_text(UNDONE, encoding="utf-8")
+        answer = invoke("run", "undone")
+        assert answer.code == 1
+        facts = dict(line.split("  ", 1) for line in answer.out.splitlines() if "  " in line)
+        assert facts["undone"].strip() == "a"
+        assert facts["not undone"].strip() == "b: 'false' exited with code 1"
+        assert facts["no undo"].strip() == "c"
 
     def test_are_paged(self, invoke: Invoke) -> None:
         for _ in range(2):

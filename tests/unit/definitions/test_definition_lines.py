@@ -109,7 +109,7 @@ def test_a_check_is_given_what_was_right_and_its_problems_are_located(tmp_path: 
         "1.yaml:4: services.a.platform: by name",
         "2.yaml:3: services[0].bad: unknown key; known here: autostart, cpu, health, labels, max_replicas, "
         "min_replicas, name, platform, replicas, settings",
-        "2.yaml:5: services[2].platform: unknown",
+        "2.yaml:5: services[1].platform: unknown",
         "general: something else",
     ]
 

@@ -150,6 +150,11 @@ def test_values_of_json_that_cannot_be_kept(text, message):
         ("triggers: [{type: []}]", "triggers[0]: unknown type '[]'; known: event, alert, webhook, schedule, manual"),
         ("timeout_seconds: soon", "timeout_seconds: must be a valid number, unable to parse string as a number"),
         ("enabled: 7", "enabled: must be a valid boolean, unable to interpret input"),
+        (
+            "rollback_strategy: {triggers: [timeout], max_rollback_time: 0}",
+            "rollback_strategy.max_rollback_time: must be greater than 0",
+        ),
+        ("approval: {expires: -1}", "approval.expires: must be greater than 0, or must be a text"),
         ("description: 2026-01-01\n    enable: false", "enable: unknown key; did you mean 'enabled'?"),
     ],
 )
@@ -157,6 +162,21 @@ def test_what_is_wrong_is_said_in_the_words_of_the_file(line, message):
     (problem,) = said(f"{WORKFLOW}    {line}\n")
 
     assert problem.partition(": ")[2] == f"workflows[0].{message}"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("join: 1.5", "join: must be 'all' or 'any', or must be a valid integer, got a number with a fractional part"),
+        ("join: 0", "join: must be 'all' or 'any', or must be greater than or equal to 1"),
+        ("delay: -5", "delay: must be greater than or equal to 0, or must be a text"),
+        ("repeat: {until: done, max: 2, delay: []}", "repeat.delay: must be a valid number, or must be a text"),
+    ],
+)
+def test_what_may_be_of_two_kinds_is_complained_of_once(line, message):
+    (problem,) = said(f"{WORKFLOW}        {line}\n")
+
+    assert problem.partition(": ")[2] == f"workflows[0].actions[0].{message}"
 
 
 def test_a_key_that_yaml_reads_as_true_is_the_text_that_was_written():

@@ -143,6 +143,15 @@ async def test_only_the_named_errors_are_retried(engine: AutomationEngine) -> No
     assert len(handlers.calls) == 1
 
 
+async def test_an_error_that_is_named_is_retried_whatever_it_says(engine: AutomationEngine) -> None:
+    retry = {"attempts": 3, "initial_seconds": 0.01, "on": ["Refused"]}
+
+    result = await run(engine, workflow(act("a", "test.fail", parameters={"times": 1, "how": "refused"}, retry=retry)))
+
+    assert result.status is WorkflowStatus.SUCCEEDED
+    assert [attempt for _, attempt in handlers.calls] == [1, 2]
+
+
 async def test_a_long_wait_between_attempts_leaves_memory() -> None:
     retry = {"attempts": 2, "initial_seconds": 3600, "max_seconds": 3600, "jitter": False}
     async with testing.engine(outcomes={"a": [TryLater("not now"), {}]}) as engine:

@@ -252,6 +252,12 @@ def test_what_is_wrong_is_refused_with_its_path(text: str) -> None:
     assert [problem.path for problem in caught.value.problems] == ["actions[0].verify"]
 
 
+def test_what_is_no_duration_is_told_as_that_and_not_as_a_word_of_the_condition() -> None:
+    with pytest.raises(ConditionError, match="column 14: 'soon' is neither seconds nor a duration"):
+        parse_check("a < 1 within soon")
+    assert parse_check("text == 'ready for launch'").hold == 0
+
+
 def test_the_first_look_is_in_time() -> None:
     check = parse_check("x for 5s")
     assert follow(parse_check("x"), Verifying(0.0, 0.0), True, 0.01, first=True).outcome == "passed"
