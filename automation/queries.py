@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from automation.errors import NotFound, Problem
 from automation.model.alert import Alert, AlertState
 from automation.model.execution import Execution, ExecutionDetail, WorkflowStatus
+from automation.model.workflow import WorkflowDefinition
 from automation.store import alerts, events, executions, records
 from automation.store.alerts import Notification
 from automation.store.events import Decision, StoredEvent
@@ -44,6 +46,17 @@ class Queries:
     async def execution_detail(self, execution_id: str, *, whole: bool = False) -> ExecutionDetail:
         """All that is known of one execution; unless `whole`, a `LargeValue` stands for each value that is large."""
         return await detail_of(self._store, execution_id, whole=whole)
+
+    async def definitions_of(self, execution_ids: Sequence[str]) -> dict[str, WorkflowDefinition]:
+        """The workflows of these executions, each in the version that it started with; of unknown ids there is none."""
+        read: dict[str, WorkflowDefinition] = {}
+        found: dict[str, WorkflowDefinition] = {}
+        for stored in await executions.of_ids(self._store, execution_ids):
+            execution = stored.execution
+            if execution.definition_id not in read:
+                read[execution.definition_id] = WorkflowDefinition.model_validate_json(stored.definition)
+            found[execution.id] = read[execution.definition_id]
+        return found
 
     async def large_value(self, execution_id: str, sha256: str) -> bytes:
         """The JSON of a large value of an execution."""

@@ -59,6 +59,7 @@ async def fill(site: Site) -> dict[str, str]:
     await site.workflow("frozen", {"name": LONG, "action_type": "test.record", "on_guardrail": "wait"})
     await site.engine.start_workflow("frozen")
     done = await site.engine.execute_workflow("broken")
+    running = await _held(site)
     waiting = await site.engine.start_workflow("everything", ExecutionContext(variables={"who": EVIL}, actor=EVIL))
     await site.engine.drain(20)
     evil = "1%2F" + EVIL.replace("/", "%2F").replace("<", "%3C").replace(">", "%3E").replace("=", "%3D")
@@ -69,6 +70,11 @@ async def fill(site: Site) -> dict[str, str]:
         "failed": f"/executions/{done.execution_id}",
         "cancel": f"/executions/{waiting}/cancel",
         "decision": f"/executions/{waiting}/decision?action=ask",
+        "approvals": "/approvals",
+        "answered": "/approvals?status=all",
+        "pause": f"/executions/{running}/pause",
+        "retry": f"/executions/{done.execution_id}/retry",
+        "rerun": f"/executions/{done.execution_id}/rerun",
         "workflows": "/workflows",
         "workflow": "/workflows/everything",
         "events": "/events",
@@ -78,6 +84,19 @@ async def fill(site: Site) -> dict[str, str]:
         "stop": "/guardrails/stop",
         "missing": "/nowhere",
     }
+
+
+async def _held(site: Site) -> str:
+    """One that waits for two people, whom somebody has answered, and one that was denied."""
+    policy = {"required": True, "quorum": 2, "expires": "2h", "roles": [LONG, "automation_admin"]}
+    act = {"name": LONG, "action_type": "test.record", "parameters": {"values": {EVIL: LONG}}}
+    await site.workflow("asked", {**act, "approval": policy})
+    await site.workflow("quick", {**act, "approval": {"required": True}})
+    denied, held, _ = [await site.engine.start_workflow(name) for name in ("asked", "asked", "quick")]
+    await site.engine.drain(20)
+    await site.engine.decide(held, LONG, True, actor=LONG, reason=EVIL)
+    await site.engine.decide(denied, LONG, False, actor=LONG, reason=EVIL)
+    return held
 
 
 async def violations(page: Page) -> list[str]:
