@@ -511,7 +511,9 @@ async def test_what_nobody_holds_and_is_due_is_found(store: Store) -> None:
 
     found = await executions.orphans(store, {"dead"}, 100.0)
 
-    assert found == [("a", "dead", "w"), ("c", None, "w")]
+    assert [(each.id, each.node) for each in found] == [("a", "dead"), ("c", None)]
+    assert await executions.orphans(store, {"dead"}, 100.0, found[0]) == found[1:]
+    assert await executions.orphans(store, {"dead"}, 100.0, found[1]) == ()
     assert await executions.next_wake(store) == 99.0
     assert await executions.unfinished_count(store) == 3
     assert (await executions.counts(store))[WorkflowStatus.WAITING] == 3

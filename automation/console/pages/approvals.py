@@ -95,7 +95,7 @@ def row_of(approval: Approval, caller: Identity, workflow: WorkflowDefinition | 
 
 
 def asked_by(workflow: WorkflowDefinition, action: str | None) -> tuple[ActionDefinition, ...]:
-    """The actions that an approval is about: the one that waits, or that has an item that does, or all of a proposal."""
+    """The actions that an approval is about: the one that waits, or an item of which does, or all of a proposal."""
     name = action and action.partition("[")[0]
     return tuple(each for each in workflow.actions if name in (None, each.name))
 
