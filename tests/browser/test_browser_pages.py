@@ -132,6 +132,21 @@ async def test_every_page_is_accessible_and_inert_and_fits(site: Site, scheme: s
     site.complaints[:] = [text for text in site.complaints if "404" not in text]
 
 
+async def test_pages_fit_whatever_the_width(site: Site) -> None:
+    pages = await fill(site)
+    page = await site.page()
+    wrong = []
+    for name in ("overview", "answered", "waiting", "guardrails"):
+        await page.goto(pages[name])
+        for width in (1600, 1241, 1240, 1100, 1001, 1000, 930, 861, 860, 600, 390, 320):
+            await page.set_viewport_size({"width": width, "height": 800})
+            wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            high = await page.evaluate("document.querySelector('header').offsetHeight")
+            if wide > 0 or high > (60 if width > 1000 else 150):
+                wrong.append(f"{name} at {width}: {wide} px too wide, a head of {high} px")
+    assert wrong == []
+
+
 async def test_the_door_is_accessible_and_says_what_is_wrong(site: Site) -> None:
     page = await site.door(**PHONE)
     assert await violations(page) == []
