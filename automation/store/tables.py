@@ -365,6 +365,7 @@ breakers = Table(
 FREQUENT = ("workflow_execution", "action_execution")
 """The kinds of audit rows that running executions write."""
 RARE = " AND ".join(f"kind <> '{kind}'" for kind in FREQUENT)
+"""That a row is of another kind, in SQL."""
 
 audit = Table(
     "audit",

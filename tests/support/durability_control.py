@@ -10,7 +10,6 @@ from typing import Any
 
 from automation import AutomationEngine, WorkflowDefinition, WorkflowStatus
 from automation.errors import Conflict
-from automation.model.approval import ApprovalStatus
 from automation.model.identity import Identity
 from tests.support.durability_engines import Task, die_at_write, new_engine, say
 
@@ -57,18 +56,14 @@ async def people(
 
 
 async def nobody(folder: str, workflow: dict[str, Any], until: str, die: tuple[int, str] | None = None) -> None:
-    """Leave unanswered what action `b` asks until it is `asked`, `escalated` or `expired`; tell that, and stay."""
+    """Leave unanswered what action `b` asks until that is `asked` or has `escalated`; tell it, and stay."""
     async with new_engine(folder) as engine:
         execution_id = await _begun(engine, workflow)
         if die is not None:
             die_at_write(engine, *die)
         while True:
             found = await engine.approvals.of(execution_id)
-            if found and (
-                until == "asked"
-                or (until == "escalated" and found[0].escalated_at is not None)
-                or (until == "expired" and found[0].status is ApprovalStatus.EXPIRED)
-            ):
+            if found and (until == "asked" or found[0].escalated_at is not None):
                 break
             await asyncio.sleep(0.01)
         say(reached=until)

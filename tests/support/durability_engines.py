@@ -46,6 +46,7 @@ def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
 
 
 def deadly(write: Callable[..., Awaitable[None]], number: int, when: str) -> Callable[..., Awaitable[None]]:
+    """The writing of a backend that does so."""
     left = number
 
     async def counted(*units: Any) -> None:

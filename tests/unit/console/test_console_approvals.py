@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -80,6 +81,25 @@ async def test_the_review_tells_how_it_is_asked_and_who_has_answered(site: Site)
     assert "ada approved: looks right" in page
     assert "1 of 2 have approved" in page
     assert (await site.engine.approvals.get(approval)).status is ApprovalStatus.PENDING
+
+
+async def test_an_escalation_is_told_and_not_taken_for_a_second_question(site: Site) -> None:
+    action = {**STANDARD, "approval": {"required": True, "escalate_after": 0.05, "expires": "1h"}}
+    execution, approval = await asking(site, action, "plain")
+    async with asyncio.timeout(20):
+        while len((await site.engine.queries.execution_detail(execution)).journal) < 3:
+            await asyncio.sleep(0.01)
+
+    page = (await (await site.signed_in()).get(f"/executions/{execution}")).text
+
+    assert page.count("test.record needs approval by its definition") == 4, (
+        "the note, the action, the table, the journal"
+    )
+    assert page.count("it still waits for approval") == 1
+    assert "escalated <time" in page
+    # It is not said that it goes on by itself, when it expires then.
+    assert "goes on" not in page
+    assert (await site.engine.approvals.get(approval)).escalated_at is not None
 
 
 async def test_who_may_not_is_offered_nothing(site: Site) -> None:
