@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from pydantic import ValidationError
 
 from automation.errors import NotFound, Problem
 from automation.model.alert import Alert, AlertState
 from automation.model.execution import Execution, ExecutionDetail, WorkflowStatus
+from automation.model.workflow import WorkflowDefinition
 from automation.store import alerts, events, executions, records
 from automation.store.alerts import Notification
 from automation.store.events import Decision, StoredEvent
@@ -28,6 +32,13 @@ class EventDetail:
     decisions: tuple[Decision, ...]
 
 
+def _definition(body: str) -> WorkflowDefinition | None:
+    try:
+        return WorkflowDefinition.model_validate_json(body)
+    except ValidationError:
+        return None
+
+
 class Queries:
     """Answers questions about what is stored. What does not exist raises NotFound."""
 
@@ -44,6 +55,22 @@ class Queries:
     async def execution_detail(self, execution_id: str, *, whole: bool = False) -> ExecutionDetail:
         """All that is known of one execution; unless `whole`, a `LargeValue` stands for each value that is large."""
         return await detail_of(self._store, execution_id, whole=whole)
+
+    async def definitions_of(self, execution_ids: Sequence[str]) -> dict[str, WorkflowDefinition]:
+        """The workflows of these executions, each in the version that it started with.
+
+        There is none of an unknown id, and of a workflow that was stored by a version that knew other keys.
+        """
+        read: dict[str, WorkflowDefinition | None] = {}
+        found: dict[str, WorkflowDefinition] = {}
+        for stored in await executions.of_ids(self._store, execution_ids):
+            execution = stored.execution
+            if execution.definition_id not in read:
+                read[execution.definition_id] = _definition(stored.definition)
+            definition = read[execution.definition_id]
+            if definition is not None:
+                found[execution.id] = definition
+        return found
 
     async def large_value(self, execution_id: str, sha256: str) -> bytes:
         """The JSON of a large value of an execution."""

@@ -22,10 +22,6 @@ from tests.support.databases import KINDS, Database, PostgresDatabase, SqliteDat
 settings.register_profile("automation", deadline=None)
 settings.load_profile("automation")
 
-# How long an example takes says more of the machine than of the code.
-settings.register_profile("automation", deadline=None)
-settings.load_profile("automation")
-
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -30,8 +30,6 @@ class ActionRow:
     wake_at: float | None
     parameters: Any
     outputs: Any
-    asks: bool
-    """Whether it waits for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +71,10 @@ def actions_of(detail: ExecutionDetail, now: float) -> list[ActionRow]:
                 needs=needs.get(run.name, ()),
                 reason=run.reason or "",
                 error=run.error,
-                wake_at=run.wake_at if run.status is ActionStatus.WAITING else None,
+                # For one that waits for people it is when its approval escalates or expires: that is told with it.
+                wake_at=run.wake_at if run.status is ActionStatus.WAITING and not waits_for_person(run) else None,
                 parameters=rendered.get(run.name, action.parameters if action else None),
                 outputs=run.outputs,
-                asks=not detail.execution.status.finished and waits_for_person(run),
             )
         )
     return rows
@@ -90,6 +88,7 @@ def waits_for_person(run: ActionRun) -> bool:
 def journal_of(detail: ExecutionDetail) -> list[JournalRow]:
     """The last facts of an execution, in their order."""
     began = detail.journal[0].at if detail.journal else 0.0
+    asked: set[str] = set()
     return [
         JournalRow(
             seq=entry.seq,
@@ -97,11 +96,23 @@ def journal_of(detail: ExecutionDetail) -> list[JournalRow]:
             offset=f"+{duration(entry.at - began)}",
             kind=entry.kind,
             action=entry.action,
-            text=_text(entry),
+            text=_ASKED_ALREADY if _asked_already(entry, asked) else _text(entry),
             body=entry.body,
         )
         for entry in detail.journal[-MOST_ENTRIES:]
     ]
+
+
+_ASKED_ALREADY = "it still waits for approval"
+
+
+def _asked_already(entry: JournalEntry, asked: set[str]) -> bool:
+    """Whether an entry only says anew that an action waits, as it does when its approval has escalated."""
+    approval = entry.body.get("approval") if entry.kind == "action_waiting" else None
+    if approval is None or approval in asked:
+        return approval is not None
+    asked.add(approval)
+    return False
 
 
 _SAID = {"action_verifying": "its work is done; what must be true is awaited"}

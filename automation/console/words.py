@@ -106,7 +106,7 @@ def size(count: int) -> str:
 def failure(error: Mapping[str, Any]) -> str:
     """An error as stored, in one line: its kind, and what it says."""
     kind, message = str(error.get("type", "error")), str(error.get("message", ""))
-    return message if message.startswith(kind) else f"{kind}: {message}"
+    return message if message.lower().startswith(kind.lower()) else f"{kind}: {message}"
 
 
 def fit(text: str, width: float, size: float, *, bold: bool = False) -> str:

@@ -247,14 +247,24 @@ def _met() -> ColumnElement[bool]:
     return and_(waiting, executions.c.id.in_(select(waits.c.execution_id).where(waits.c.met_at.is_not(None))))
 
 
-def _unfinished() -> Select[Any]:
-    return select(executions.c.id, executions.c.node, executions.c.workflow).where(executions.c.finished_at.is_(None))
+PORTION = 500
+"""How many executions are taken up at once."""
 
 
-async def orphans(
-    store: Store, silent: Collection[str], now: float, limit: int = 500
-) -> list[tuple[str, str | None, str]]:
-    """Unfinished executions that are due and that no living node holds: (id, former node, workflow).
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An unfinished execution that is due and that no living node holds."""
+
+    id: str
+    node: str | None
+    """Who held it."""
+    workflow: str
+    definition_id: str
+    priority: int
+
+
+async def orphans(store: Store, silent: Collection[str], now: float, after: Orphan | None = None) -> tuple[Orphan, ...]:
+    """The most urgent executions that anybody may take up, at most PORTION of them; the next come `after` the last.
 
     Alive are the nodes that are signed on, without those that are `silent`.
     """
@@ -264,9 +274,13 @@ async def orphans(
     # One of which something is asked may have been parked just as that was: it is due whatever it waits for.
     asked = or_(executions.c.cancel_reason.is_not(None), executions.c.wish.is_not(None))
     due = or_(active, executions.c.wake_at <= now, asked, _met())
-    query = _unfinished().where(and_(or_(executions.c.node.is_(None), dead), due))
-    rows = await store.fetch(query.order_by(executions.c.priority.desc(), executions.c.id).limit(limit))
-    return [(row.id, row.node, row.workflow) for row in rows]
+    priority, id = executions.c.priority, executions.c.id
+    columns = (id, executions.c.node, executions.c.workflow, executions.c.definition_id, priority)
+    query = select(*columns).where(executions.c.finished_at.is_(None), or_(executions.c.node.is_(None), dead), due)
+    if after is not None:
+        query = query.where(or_(priority < after.priority, and_(priority == after.priority, id > after.id)))
+    rows = await store.fetch(query.order_by(priority.desc(), id).limit(PORTION))
+    return tuple(Orphan(row.id, row.node, row.workflow, row.definition_id, row.priority) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)

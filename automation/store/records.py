@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import MsgspecError, Struct
 from msgspec.json import Decoder
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.engine import Connection, Row
 
 from automation.errors import InputError, Problem
@@ -21,7 +21,7 @@ from automation.store import statements
 from automation.store.pages import LIMIT, Page, limited
 from automation.store.statement import Op
 from automation.store.store import Store, decode, to_json
-from automation.store.tables import audit, audit_heads, definitions, positions, tokens
+from automation.store.tables import FREQUENT, RARE, audit, audit_heads, definitions, positions, tokens
 
 
 def definition(kind: str, name: str, body: str, now: float) -> tuple[str, Op]:
@@ -154,15 +154,27 @@ async def audit_page(
         before = {row.chain: row.seq + 1 for row in heads}
     found = []
     for name, seq in before.items():
-        query = select(audit).where(audit.c.chain == name, audit.c.seq < seq).order_by(audit.c.seq.desc())
-        if kind is not None:
-            query = query.where(audit.c.kind == kind)
-        found.append([_audit_row(row) for row in await store.fetch(query.limit(most))])
+        query = select(audit).where(audit.c.chain == name).order_by(audit.c.seq.desc()).limit(most)
+        if kind is None or kind in FREQUENT:
+            query = query.where(audit.c.seq < seq, *(() if kind is None else (audit.c.kind == kind,)))
+        else:
+            query = query.where(audit.c.seq.in_(_rare(name, seq, kind, most)))
+        found.append([_audit_row(row) for row in await store.fetch(query)])
     rows = list(islice(merge(*found, key=lambda row: -row.at), most))
     if len(rows) <= limit:
         return Page(tuple(rows), None)
     after = before | {row.chain: row.seq for row in rows[:limit]}
     return Page(tuple(rows[:limit]), ",".join(f"{name}:{seq}" for name, seq in after.items()))
+
+
+def _rare(name: str, before: int, kind: str, most: int) -> Select[Any]:
+    """The numbers of the last rows of a kind that few rows are of.
+
+    They alone, and with the condition as the index has it: of what is in the index, SQLite reads nothing else.
+    """
+    rows = audit.alias("rare")
+    wanted = (rows.c.chain == name, rows.c.seq < before, rows.c.kind == kind, text(RARE))
+    return select(rows.c.seq).where(*wanted).order_by(rows.c.seq.desc()).limit(most)
 
 
 def _positions(cursor: str | None) -> dict[str, int] | None:
@@ -195,9 +207,9 @@ def verify_chain(connection: Connection) -> tuple[int, list[Problem]]:
 def _deleted(connection: Connection) -> dict[str, tuple[int, str]]:
     """Up to which row each chain was deleted for its age, as its rows say; these are verified with all others."""
     found: dict[str, tuple[int, str]] = {}
-    for text in connection.execute(select(audit.c.detail).where(audit.c.act == chain.RETENTION)).scalars():
+    for detail in connection.execute(select(audit.c.detail).where(audit.c.act == chain.RETENTION)).scalars():
         try:
-            ends = _pruned.decode(text).audit
+            ends = _pruned.decode(detail).audit
         except MsgspecError:
             # Somebody changed it: the walk will say so.
             continue

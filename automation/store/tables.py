@@ -86,21 +86,11 @@ executions = Table(
     Column("concurrency_key", String),
     Column("parent", String),
     Column("parent_action", String),
-    Index(
-        "ix_executions_key",
-        "idempotency_key",
-        unique=True,
-        sqlite_where=text("idempotency_key IS NOT NULL"),
-    ),
+    partial_index("ix_executions_key", "idempotency_key", where="idempotency_key IS NOT NULL", unique=True),
     partial_index("ix_executions_parent", "parent", "parent_action", where="parent IS NOT NULL"),
     Index(None, "workflow", "status", "id"),
     Index(None, "status", "id"),
-    Index(
-        "ix_executions_event",
-        "event_source",
-        "event_id",
-        sqlite_where=text("event_id IS NOT NULL"),
-    ),
+    partial_index("ix_executions_event", "event_source", "event_id", where="event_id IS NOT NULL"),
     partial_index(
         "ix_executions_keyed",
         "workflow",
@@ -372,6 +362,11 @@ breakers = Table(
     Column("error", Text, nullable=False),
 )
 
+FREQUENT = ("workflow_execution", "action_execution")
+"""The kinds of audit rows that running executions write."""
+RARE = " AND ".join(f"kind <> '{kind}'" for kind in FREQUENT)
+"""That a row is of another kind, in SQL."""
+
 audit = Table(
     "audit",
     metadata,
@@ -386,6 +381,8 @@ audit = Table(
     Column("detail", Text, nullable=False),
     Column("previous", String, nullable=False),
     Column("hash", String, nullable=False),
+    # Of the others there are so many that the newest are at the end of each chain, and indexing each would cost writes.
+    partial_index("ix_audit_rare", "kind", "chain", "seq", where=RARE),
     sqlite_with_rowid=False,
 )
 

@@ -12,14 +12,17 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+from pydantic import ValidationError
+
 from automation.clock import Clock, rest
 from automation.errors import AutomationError, DefinitionError, NotFound, StoreError
 from automation.infrastructure.processes import began
 from automation.model.execution import WorkflowStatus
 from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
-from automation.store import approvals, executions, statements, waits
-from automation.store.executions import Asked, Journal, Stored
+from automation.plugins import validation_problems
+from automation.store import approvals, executions, records, statements, waits
+from automation.store.executions import Asked, Journal, Orphan, Stored
 from automation.store.store import Store
 from automation.store.waits import Met
 from automation.workflows.compiler import compile_workflow
@@ -209,7 +212,7 @@ class Recovery:
                     await self._waits.refresh(self.node)
                 looked = self._clock.now()
                 more = True
-                while more and self._clock.monotonic() < next_beat:
+                while more and len(self._taken) < FIRST and self._clock.monotonic() < next_beat:
                     more = await self._take_some()
                     looked = self._clock.now() if more else looked
                 self._run_taken()
@@ -286,11 +289,34 @@ class Recovery:
         self.poke()
 
     async def _take_some(self) -> bool:
-        found = await executions.orphans(self._store, self._silent, self._clock.now())
-        took = await self._take_those({execution_id: workflow for execution_id, _, workflow in found})
-        if len(self._taken) >= FIRST:
-            self._run_taken()
-        return took
+        """Take up what is due, the most urgent first, a portion at a time; whether there was any.
+
+        All of it is gone through: what cannot be run here must not hide what comes after it.
+        """
+        took, last = False, None
+        known: dict[str, bool] = {}
+        while True:
+            found = await executions.orphans(self._store, self._silent, self._clock.now(), last)
+            wanted = {each.id: each.workflow for each in found if not await self._still_blocked(each, known)}
+            took = await self._take_those(wanted) or took
+            if len(found) < executions.PORTION or len(self._taken) >= FIRST:
+                return took
+            last = found[-1]
+
+    async def _still_blocked(self, orphan: Orphan, known: dict[str, bool]) -> bool:
+        """Whether it is known that it cannot be run here; of each definition it is looked at once, in `known`."""
+        if orphan.id not in self._blocked:
+            return False
+        if orphan.definition_id not in known:
+            body = await records.definition_body(self._store, orphan.definition_id)
+            assert body is not None, "an execution refers to its definition"
+            try:
+                self.plan(orphan.definition_id, body)
+            except (DefinitionError, NotFound):
+                known[orphan.definition_id] = True
+            else:
+                known[orphan.definition_id] = False
+        return known[orphan.definition_id]
 
     async def _take_those(self, workflows: Mapping[str, str]) -> bool:
         """Take executions up, or note why that is not possible; whether any was."""
@@ -314,10 +340,16 @@ class Recovery:
             self._launch(run)
 
     def plan(self, definition_id: str, body: str) -> Plan:
-        """A stored version of a workflow, compiled; raises DefinitionError if an operation of it is not known."""
+        """A stored version of a workflow, compiled; raises DefinitionError if this version cannot run it, as when an
+        operation of it is not known.
+        """
         plan = self._plans.get(definition_id)
         if plan is None:
-            plan = self._plans[definition_id] = compile_workflow(WorkflowDefinition.model_validate_json(body))
+            try:
+                definition = WorkflowDefinition.model_validate_json(body)
+            except ValidationError as error:
+                raise DefinitionError(validation_problems(error), what="stored workflow") from None
+            plan = self._plans[definition_id] = compile_workflow(definition)
         return plan
 
 

@@ -44,7 +44,7 @@ def _conditions(connection: Connection) -> dict[str | None, str]:
     """The conditions of partial indexes, which Alembic does not compare."""
     word = f"{connection.dialect.name}_where"
     return {
-        index["name"]: re.sub(r"[()]", "", str(index["dialect_options"][word]))
+        index["name"]: re.sub(r"[()]|::text", "", str(index["dialect_options"][word]))
         for table in tables.metadata.tables
         for index in inspect(connection).get_indexes(table)
         if index.get("dialect_options", {}).get(word) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from automation import AutomationConfig, AutomationEngine, WorkflowDefinition
 from automation.api.server import Server
+from automation.clock import RealClock
 from automation.config import Api
 from automation.console.app import application
 from tests.support import handlers
@@ -43,11 +45,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=f"{CHROMIUM} is not installed"))
 
 
+class AheadClock(RealClock):
+    """The machine's clock, which a test can set forward."""
+
+    ahead = 0.0
+    """Seconds."""
+
+    def now(self) -> float:
+        return time.time() + self.ahead
+
+
 class Site:
     """The console of an engine on a real port, and who looks at it."""
 
-    def __init__(self, engine: AutomationEngine, browser: Browser, stack: AsyncExitStack) -> None:
+    def __init__(self, engine: AutomationEngine, clock: AheadClock, browser: Browser, stack: AsyncExitStack) -> None:
         self.engine = engine
+        self.clock = clock
         self.app: FastAPI = application(engine)
         self.server = Server(engine, self.app)
         self.complaints: list[str] = []
@@ -75,10 +88,10 @@ class Site:
         await page.goto("/login")
         return page
 
-    async def page(self, role: str = "automation_admin", **options: Any) -> Page:
-        """A page that is signed in and shows the overview."""
+    async def page(self, role: str = "automation_admin", name: str = "ada", **options: Any) -> Page:
+        """A page in which this person is signed in; it shows the overview."""
         page = await self.door(**options)
-        await page.get_by_label("Token").fill(await self.token(role))
+        await page.get_by_label("Token").fill(await self.token(role, name))
         await page.get_by_role("button", name="Sign in").click()
         await page.wait_for_url(f"{self.url}/")
         return page
@@ -103,8 +116,9 @@ async def site(config: AutomationConfig) -> AsyncIterator[Site]:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         stack.push_async_callback(browser.close)
         running = config.model_copy(update={"api": Api(port=0)})
-        engine = await stack.enter_async_context(AutomationEngine(running))
-        site = Site(engine, browser, stack)
+        clock = AheadClock()
+        engine = await stack.enter_async_context(AutomationEngine(running, clock=clock))
+        site = Site(engine, clock, browser, stack)
         await site.server.start()
         stack.push_async_callback(site.server.stop)
         site.url = site.server.url

@@ -59,6 +59,7 @@ async def fill(site: Site) -> dict[str, str]:
     await site.workflow("frozen", {"name": LONG, "action_type": "test.record", "on_guardrail": "wait"})
     await site.engine.start_workflow("frozen")
     done = await site.engine.execute_workflow("broken")
+    running = await _held(site)
     waiting = await site.engine.start_workflow("everything", ExecutionContext(variables={"who": EVIL}, actor=EVIL))
     await site.engine.drain(20)
     evil = "1%2F" + EVIL.replace("/", "%2F").replace("<", "%3C").replace(">", "%3E").replace("=", "%3D")
@@ -69,6 +70,11 @@ async def fill(site: Site) -> dict[str, str]:
         "failed": f"/executions/{done.execution_id}",
         "cancel": f"/executions/{waiting}/cancel",
         "decision": f"/executions/{waiting}/decision?action=ask",
+        "approvals": "/approvals",
+        "answered": "/approvals?status=all",
+        "pause": f"/executions/{running}/pause",
+        "retry": f"/executions/{done.execution_id}/retry",
+        "rerun": f"/executions/{done.execution_id}/rerun",
         "workflows": "/workflows",
         "workflow": "/workflows/everything",
         "events": "/events",
@@ -78,6 +84,19 @@ async def fill(site: Site) -> dict[str, str]:
         "stop": "/guardrails/stop",
         "missing": "/nowhere",
     }
+
+
+async def _held(site: Site) -> str:
+    """One that waits for two people, whom somebody has answered, and one that was denied."""
+    policy = {"required": True, "quorum": 2, "expires": "2h", "roles": [LONG, "automation_admin"]}
+    act = {"name": LONG, "action_type": "test.record", "parameters": {"values": {EVIL: LONG}}}
+    await site.workflow("asked", {**act, "approval": policy})
+    await site.workflow("quick", {**act, "approval": {"required": True}})
+    denied, held, _ = [await site.engine.start_workflow(name) for name in ("asked", "asked", "quick")]
+    await site.engine.drain(20)
+    await site.engine.decide(held, LONG, True, actor=LONG, reason=EVIL)
+    await site.engine.decide(denied, LONG, False, actor=LONG, reason=EVIL)
+    return held
 
 
 async def violations(page: Page) -> list[str]:
@@ -111,6 +130,21 @@ async def test_every_page_is_accessible_and_inert_and_fits(site: Site, scheme: s
             problems.append(f"{name}: runs what others wrote")
     assert problems == []
     site.complaints[:] = [text for text in site.complaints if "404" not in text]
+
+
+async def test_pages_fit_whatever_the_width(site: Site) -> None:
+    pages = await fill(site)
+    page = await site.page()
+    wrong = []
+    for name in ("overview", "answered", "waiting", "guardrails"):
+        await page.goto(pages[name])
+        for width in (1600, 1241, 1240, 1100, 1001, 1000, 930, 861, 860, 600, 390, 320):
+            await page.set_viewport_size({"width": width, "height": 800})
+            wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            high = await page.evaluate("document.querySelector('header').offsetHeight")
+            if wide > 0 or high > (60 if width > 1000 else 150):
+                wrong.append(f"{name} at {width}: {wide} px too wide, a head of {high} px")
+    assert wrong == []
 
 
 async def test_the_door_is_accessible_and_says_what_is_wrong(site: Site) -> None:

@@ -110,7 +110,7 @@ class TestSeats:
         )
 
         found = await executions.orphans(store, frozenset(), 10.0)
-        asked = {id for id, _, _ in found if (await _stored(store, id)).cancel_reason == "replaced"}
+        asked = {each.id for each in found if (await _stored(store, each.id)).cancel_reason == "replaced"}
         assert asked == set(cancelled)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from automation import (
+    ActionContext,
     AutomationConfig,
     AutomationEngine,
     AutomationLevel,
@@ -21,10 +23,12 @@ from automation import (
     VirtualClock,
     WorkflowDefinition,
     WorkflowStatus,
+    action,
 )
 from automation.errors import Conflict, DuplicateKey, Unauthenticated
 from automation.model.alert import AlertState
-from automation.store import schema
+from automation.plugins import registry
+from automation.store import executions, records, schema, statements
 from automation.utils import test_db_connection as try_database
 from tests.support import handlers, postgres
 from tests.support.databases import Database
@@ -145,6 +149,55 @@ async def test_what_an_engine_leaves_another_takes_up(config: AutomationConfig) 
         await clock.advance(5)
         assert (await engine.wait_for(waiting)).status is WorkflowStatus.SUCCEEDED
     assert handlers.calls == [("pause", "waited"), ("after", None)]
+
+
+async def stored(engine: AutomationEngine, id: str, body: str, priority: int) -> None:
+    """Store an execution that is due, as another engine has left it."""
+    digest, definition = records.definition("workflow", "left", body, BEGIN)
+    row: dict[str, Any] = dict.fromkeys(statements.EXECUTION.keys)
+    row |= {"id": id, "workflow": "left", "definition_id": digest, "status": "running", "priority": priority}
+    row |= {"created_at": BEGIN, "reason": "asked for", "actor": "ann"}
+    await engine.store.commit([definition, statements.EXECUTION(**row)])
+
+
+async def test_what_cannot_be_run_here_does_not_hide_what_can(
+    config: AutomationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two portions of what is more urgent have an operation that nobody has registered, or are not to be read."""
+    monkeypatch.setattr(executions, "PORTION", 2)
+    for kind in registry._plugins:
+        registry.names(kind)
+    monkeypatch.setattr(registry, "_last_parts", copy.deepcopy(registry._last_parts))
+    monkeypatch.setattr(registry, "_plugins", {kind: dict(known) for kind, known in registry._plugins.items()})
+    handlers.calls.clear()
+    # Named anew for each database: what is compiled is kept, as operations do not go away again.
+    operation = f"test.late_{config.database_url.partition(':')[0]}"
+    unknown = workflow("left", act("a", operation)).model_dump_json()
+    async with AutomationEngine(config) as engine:
+        for number, body in enumerate((unknown, '{"name": "left"}', unknown, unknown, unknown)):
+            await stored(engine, f"blocked-{number}", body, priority=3)
+        runs = workflow("left", act("b")).model_dump_json()
+        for number in range(3):
+            await stored(engine, f"runs-{number}", runs, priority=1)
+
+        for number in range(3):
+            result = await asyncio.wait_for(engine.wait_for(f"runs-{number}"), 20)
+            assert result.status is WorkflowStatus.SUCCEEDED
+        await engine.drain(20)
+        assert len(engine._recovery.blocked) == 5
+        assert operation in engine._recovery.blocked["blocked-0"]
+        assert "actions" in engine._recovery.blocked["blocked-1"]
+
+        # And it is run once it can be.
+        action(operation)(late)
+        for number in (0, 2, 3, 4):
+            result = await asyncio.wait_for(engine.wait_for(f"blocked-{number}"), 20)
+            assert result.status is WorkflowStatus.SUCCEEDED
+        assert set(engine._recovery.blocked) == {"blocked-1"}
+
+
+async def late(params: handlers.Value, context: ActionContext) -> None:
+    """Do nothing."""
 
 
 async def test_a_person_is_asked_and_answers_by_way_of_another_engine(

@@ -396,6 +396,20 @@ async def test_audit_pages_lead_through_all_chains(store: Store, other: Store) -
         await records.audit_page(store, limit=0)
 
 
+async def test_audit_pages_of_a_kind_leave_out_the_others(store: Store, other: Store) -> None:
+    kinds = ("workflow_execution", "action_execution", "access_attempt", "configuration_change")
+    for number in range(24):
+        each = (store, other)[number % 2]
+        await each.commit([], [replace(FACT, at=float(number), kind=kinds[number // 2 % 4], subject=str(number))])
+
+    for place, kind in enumerate(kinds):
+        wanted = [str(number) for number in reversed(range(24)) if number // 2 % 4 == place]
+        first = await records.audit_page(store, kind=kind, limit=4)
+        second = await records.audit_page(store, kind=kind, limit=4, cursor=first.next_cursor)
+        assert [row.subject for row in (*first.items, *second.items)] == wanted
+        assert second.next_cursor is None
+
+
 async def test_writers_that_meet_on_the_same_rows_all_succeed(store: Store, other: Store) -> None:
     """Each takes the rows in another order, as a deadlock needs it."""
 
@@ -517,7 +531,9 @@ async def test_what_nobody_holds_and_is_due_is_found(store: Store) -> None:
 
     found = await executions.orphans(store, {"dead"}, 100.0)
 
-    assert found == [("a", "dead", "w"), ("c", None, "w")]
+    assert [(each.id, each.node) for each in found] == [("a", "dead"), ("c", None)]
+    assert await executions.orphans(store, {"dead"}, 100.0, found[0]) == found[1:]
+    assert await executions.orphans(store, {"dead"}, 100.0, found[1]) == ()
     assert await executions.next_wake(store) == 99.0
     assert await executions.unfinished_count(store) == 3
     assert (await executions.counts(store))[WorkflowStatus.WAITING] == 3

@@ -80,8 +80,9 @@ class Page:
         self._names: dict[str, Any] = {"__name__": "page"}
         self._id = ""
 
-    def run(self) -> None:
-        """Run all blocks; raises with the place of the first that does not do what the page says."""
+    def run(self) -> list[Block]:
+        """Run all blocks, and say which; raises with the place of the first that does not do what the page says."""
+        done = []
         # One loop for the page, as in `python -m asyncio`: what one block has started lives in the next.
         with asyncio.Runner() as runner:
             for block in blocks(self._page):
@@ -95,6 +96,10 @@ class Page:
                     self._python(block, runner)
                 elif block.language == "console":
                     self._console(block)
+                else:
+                    continue
+                done.append(block)
+        return done
 
     def _python(self, block: Block, runner: asyncio.Runner) -> None:
         # Padded, so that tracebacks name the lines of the page.

@@ -39,7 +39,10 @@ def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_own_registry")
 @pytest.mark.parametrize("page", RUN, ids=name)
 def test_a_page_runs_from_top_to_bottom(page: Path) -> None:
-    Page(page).run()
+    done = Page(page).run()
+
+    wanted = [block for block in blocks(page) if block.language in ("python", "console") and not block.note]
+    assert [block for block in done if block.language in ("python", "console")] == wanted
 
 
 @pytest.mark.parametrize(
@@ -53,6 +56,7 @@ def test_yaml_is_definitions_or_configuration_that_this_version_takes(
     content: dict[str, Any] = yaml.safe_load(block.text)
     kinds = set(content) & DEFINITION_KEYS
     settings = {key: value for key, value in content.items() if key not in DEFINITION_KEYS}
+    assert kinds or settings, f"{block} says nothing"
     if kinds:
         text = yaml.safe_dump({key: content[key] for key in kinds}, sort_keys=False) if settings else block.text
         _, problems = read_text(text, str(block), check=AutomationEngine().catalogue.check)
@@ -64,14 +68,18 @@ def test_yaml_is_definitions_or_configuration_that_this_version_takes(
             monkeypatch.setenv(variable, "text")
         file = tmp_path / "automation.yaml"
         file.write_text(yaml.safe_dump(settings), encoding="utf-8")
-        AutomationConfig.load(file)
+        assert AutomationConfig.load(file).model_fields_set >= set(settings)
 
 
 @pytest.mark.parametrize(
     "block", [block for page in ALL for block in blocks(page) if block.language == "json"], ids=name
 )
 def test_json_is_json(block: Block) -> None:
-    json.loads(block.text)
+    try:
+        wrong = "" if json.loads(block.text) else "says nothing"
+    except ValueError as error:
+        wrong = str(error)
+    assert wrong == ""
 
 
 @pytest.mark.parametrize("page", ALL, ids=name)

@@ -138,10 +138,10 @@ def test_a_person_decides_what_becomes_of_an_interrupted_action(
     dies = act("dies", effect="critical", parameters={"die": True}, **further)
     workflow = {"name": "w", "actions": [dies, act("after")]}
     key = "dies[0]" if further else "dies"
-    # Nobody is asked beforehand at this level: only about what was interrupted.
-    engines.start("run_one", folder, workflow=workflow, level="autonomous").until_killed()
+    # Asked before it runs, and again when it was interrupted.
+    engines.start("decide_one", folder, workflow=workflow, action="dies", agree=True).until_killed()
 
-    engines.do("decide_one", folder, workflow=workflow, action=key, agree=agree, level="autonomous")
+    engines.do("decide_one", folder, workflow=workflow, action=key, agree=agree)
 
     record = the_one(folder)
     assert record.state.status.value == ("succeeded" if agree else "failed")

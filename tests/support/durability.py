@@ -71,14 +71,19 @@ class Child:
     def hear(self, key: str) -> dict[str, Any]:
         """The next line with this key; all lines before it are in `said`. Fails if the task ends without one."""
         while self.ended is None:
-            line = json.loads(self._lines.readline())
-            self.said.append(line)
-            if "ended" in line:
-                self.ended = line["ended"]
-                TALLY.kills += self.ended == -signal.SIGKILL
+            line = self.hear_any()
             if key in line:
                 return line
         raise AssertionError(f"the task ended without {key!r}: {self.said[-3:]}")
+
+    def hear_any(self) -> dict[str, Any]:
+        """The next line, whatever it tells."""
+        line: dict[str, Any] = json.loads(self._lines.readline())
+        self.said.append(line)
+        if "ended" in line:
+            self.ended = line["ended"]
+            TALLY.kills += self.ended == -signal.SIGKILL
+        return line
 
     def all(self, key: str) -> list[Any]:
         """What was said under this key so far."""
@@ -232,11 +237,10 @@ def completed(record: Record) -> list[str]:
 
 
 def _check_approval(record: Record, action: dict[str, Any]) -> None:
-    """What a person must be asked for ran only after somebody had agreed, and no question was answered twice."""
+    """What a person must be asked for ran only after somebody had agreed, and each question has one answer."""
     name = action["name"]
-    agreed = [entry for entry in record.entries if entry.action == name and entry.kind == "approved"]
-    questions = [entry.body["approval"] for entry in agreed]
-    assert len(questions) == len(set(questions)), "an answer is in the journal twice"
+    agreed = _agreed(record, name)
+    assert len({entry.body["approval"] for entry in agreed}) == len(agreed), "an answer is in the journal twice"
     began = [line for line in record.effects[name] if line["what"] == "begin"]
     if began and action["action_type"] == "side.critical":
         assert agreed, "it ran without anybody having agreed"
@@ -248,6 +252,11 @@ def _check_approval(record: Record, action: dict[str, Any]) -> None:
             seen.add(line["attempt"])
             assert answers <= len(agreed), "it ran again, and nobody had agreed to that"
             assert line["at"] >= agreed[answers - 1].at, "it ran before the answer was on disk"
+
+
+def _agreed(record: Record, name: str) -> list[JournalEntry]:
+    """How people have agreed to an action: first that it runs, then that it is run again after an interruption."""
+    return [entry for entry in record.entries if entry.action == name and entry.kind == "approved"]
 
 
 def _check_rollback(record: Record) -> None:
@@ -312,22 +321,17 @@ def _check_calls(record: Record, action: dict[str, Any], name: str) -> None:
         return
     if state.status is ActionStatus.SUCCEEDED and operation.startswith("side."):
         assert any(line["what"] == "end" for line in effects), "it is said to have succeeded, and did not run"
-    again = action.get("on_interrupt") or _by_itself(operation)
+    usual = "retry" if operation in REPEATABLE else "ask" if operation == "side.critical" else "fail"
+    again = action.get("on_interrupt") or usual
     interrupted = (state.error or {}).get("type") == "Interrupted"
     if again == "retry":
         assert not interrupted
-    elif again == "fail":
+    else:
         attempts = [line["attempt"] for line in began]
-        assert len(attempts) == len(set(attempts)), "an interrupted attempt was run again"
+        allowed = len(_agreed(record, name)) - 1 if again == "ask" else 0
+        assert len(attempts) - len(set(attempts)) <= max(0, allowed), "an interrupted attempt was run again"
     if interrupted:
         assert len({line["pid"] for line in began if line["attempt"] == state.attempt}) <= 1
-
-
-def _by_itself(operation: str) -> str:
-    """What becomes of an interrupted action whose definition says nothing."""
-    if operation in REPEATABLE:
-        return "retry"
-    return "ask" if operation == "side.critical" else "fail"
 
 
 def audited(folder: Path) -> dict[str, list[dict[str, Any]]]:

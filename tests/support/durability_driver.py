@@ -13,11 +13,9 @@ import json
 import logging
 import os
 import random
-import signal
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,70 +23,19 @@ from typing import Any
 from automation import (
     AutomationConfig,
     AutomationEngine,
-    AutomationLevel,
     Event,
     VirtualClock,
     WorkflowDefinition,
     WorkflowStatus,
 )
 from automation.actions.middleware import timeout
-from automation.clock import Clock
 from automation.errors import AutomationError, Conflict, StoreUnavailable
 from automation.maintenance import Database
 from automation.store.sqlite import Sqlite
 from automation.store.store import backend_of
-from tests.support import databases, full_disk
+from tests.support import durability_control, full_disk
+from tests.support.durability_engines import Task, config_of, deadly, die_at_write, new_engine, say
 from tests.support.side_effects import GUARDED, WORKFLOWS
-
-Task = Callable[..., Awaitable[None]]
-
-
-def say(**facts: Any) -> None:
-    """One line, written in one piece."""
-    os.write(1, json.dumps(facts).encode() + b"\n")
-
-
-def _config(folder: str, **settings: Any) -> AutomationConfig:
-    """The folder's database: a file in it, or the one on a server that a file in it names."""
-    named = Path(folder, databases.NAMED)
-    return AutomationConfig(
-        database_url=named.read_text() if named.exists() else f"sqlite:///{folder}/automation.db",
-        data_dir=f"{folder}/data",
-        max_concurrent_actions=16,
-        # Some workflows fail on purpose, again and again; no circuit is to hold them up.
-        **{
-            "level": AutomationLevel.INTELLIGENT,
-            "performance": {"circuit_breaker": {"enabled": False}},
-            **settings,
-        },
-    )
-
-
-def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> AutomationEngine:
-    """An engine on the folder's database."""
-    return AutomationEngine(_config(folder, **settings), clock=clock)
-
-
-def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
-    """Be killed `before` or `after` the transaction of this number; nobody has been told of it in either case."""
-    backend = engine.store.backend
-    backend.write = _deadly(backend.write, number, when)  # type: ignore[method-assign]
-
-
-def _deadly(write: Callable[..., Awaitable[None]], number: int, when: str) -> Callable[..., Awaitable[None]]:
-    left = number
-
-    async def counted(*units: Any) -> None:
-        nonlocal left
-        left -= 1
-        last = left == 0
-        if last and when == "before":
-            os.kill(os.getpid(), signal.SIGKILL)
-        await write(*units)
-        if last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return counted
 
 
 async def answer(engine: AutomationEngine) -> None:
@@ -327,7 +274,7 @@ async def full(folder: str, how: str) -> None:
 async def full_backup(folder: str, how: str) -> None:
     """Back a database up to a disk that is full; tell what is said, and what is left behind."""
     async with full_disk.small(folder, how) as (place, disk):
-        database, target = Database(_config(folder)), Path(place, "copy.db")
+        database, target = Database(config_of(folder)), Path(place, "copy.db")
         disk.fill()
         if how == "limit":
             full_disk.limit(20_000)
@@ -344,7 +291,7 @@ async def full_backup(folder: str, how: str) -> None:
 async def backup(folder: str, file: str) -> None:
     """Make backups, one after the other, until killed."""
     while True:
-        await Database(_config(folder)).backup(Path(folder, file), force=True, told=lambda *line: say(told=line))
+        await Database(config_of(folder)).backup(Path(folder, file), force=True, told=lambda *line: say(told=line))
         say(made=file)
 
 
@@ -373,8 +320,8 @@ async def guarded(
 async def compact(folder: str, days: float, die: tuple[int, str] | None = None) -> None:
     """Delete and pack what will be past its time in so many days, in small portions."""
     if die is not None:
-        Sqlite.write = _deadly(Sqlite.write, *die)  # type: ignore[method-assign]
-    config = _config(folder, retention={"batch_rows": 5, "pause_seconds": 0.005}, audit={"retention_days": 5})
+        Sqlite.write = deadly(Sqlite.write, *die)  # type: ignore[method-assign]
+    config = config_of(folder, retention={"batch_rows": 5, "pause_seconds": 0.005}, audit={"retention_days": 5})
     made = await Database(config, VirtualClock(time.time() + days * 86_400)).compact(told=lambda *line: say(told=line))
     say(deleted=made.deleted)
 
@@ -383,7 +330,7 @@ _TASKS: tuple[Task, ...] = (
     *(load, keyed, publish, run_one, decide_one, run_family, ask, endless, finish, alert),
     *(full, full_backup, backup, guarded, compact),
 )
-TASKS: dict[str, Task] = {task.__name__: task for task in _TASKS}
+TASKS: dict[str, Task] = {task.__name__: task for task in (*_TASKS, *durability_control.TASKS)}
 
 
 async def warm_up() -> None:

@@ -26,7 +26,12 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     executions = typer.Typer(help="Runs of workflows, and what may be asked of them.", no_args_is_help=True)
     app.add_typer(executions, name="executions")
+    _add_looks(executions)
+    _add_answers(executions)
+    control.add_to(executions)
 
+
+def _add_looks(executions: typer.Typer) -> None:
     @command(executions, "list")
     async def list_(
         session: Session,
@@ -68,6 +73,8 @@ def add_to(app: typer.Typer) -> None:
             print_detail(session, detail)
         return 0
 
+
+def _add_answers(executions: typer.Typer) -> None:
     @command(executions, "cancel")
     async def cancel(session: Session, execution_id: Id, reason: Reason = "") -> None:
         """End an execution. Its cleanup still runs."""
@@ -91,8 +98,6 @@ def add_to(app: typer.Typer) -> None:
 
         async with connect(session) as client:
             print_answer(session, "denied", await client.decide(execution_id, action, False, reason))
-
-    control.add_to(executions)
 
 
 def print_answer(session: Session, act: str, answer: Document) -> None:

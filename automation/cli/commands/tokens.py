@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -43,26 +44,13 @@ def add_to(app: typer.Typer) -> None:
     async def list_(session: Session) -> None:
         """List all tokens, revoked and expired ones too."""
         from automation.cli.client import connect
-        from automation.cli.output import moment
 
         async with connect(session) as client:
             found = await client.tokens()
         if session.out.as_json:
             session.out.document(found)
-            return
-        rows = [
-            (
-                token["id"],
-                token["name"],
-                token["roles"],
-                moment(token["created_at"]),
-                moment(token["expires_at"]),
-                moment(token["revoked_at"]),
-            )
-            for token in found["items"]
-        ]
-        columns = ("id", "name", "roles", "created", "expires", "revoked")
-        session.out.table(columns, rows, empty="there are no tokens")
+        else:
+            _print(session, found["items"])
 
     @command(tokens, "revoke")
     async def revoke(
@@ -78,6 +66,24 @@ def add_to(app: typer.Typer) -> None:
             session.out.document(token)
         else:
             session.out.line(f"revoked: {token_id}")
+
+
+def _print(session: Session, tokens: Sequence[Mapping[str, Any]]) -> None:
+    from automation.cli.output import moment
+
+    rows = [
+        (
+            token["id"],
+            token["name"],
+            token["roles"],
+            moment(token["created_at"]),
+            moment(token["expires_at"]),
+            moment(token["revoked_at"]),
+        )
+        for token in tokens
+    ]
+    columns = ("id", "name", "roles", "created", "expires", "revoked")
+    session.out.table(columns, rows, empty="there are no tokens")
 
 
 def _seconds(text: str) -> float:

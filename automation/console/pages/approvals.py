@@ -15,6 +15,7 @@ from automation.console.gate import PageRoute, see_other
 from automation.errors import Forbidden
 from automation.model.approval import Approval, ApprovalStatus
 from automation.model.identity import Identity
+from automation.model.workflow import ActionDefinition, WorkflowDefinition
 from automation.workflows.asking import lacking, refuse_answer
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -33,6 +34,9 @@ class Row:
     at_once: bool
     """Whether it may be answered from the list: not what is critical."""
     lacking: str | None
+    """What is missing for it to be approved, once somebody has answered."""
+    asked: tuple[ActionDefinition, ...] = ()
+    """What would be done."""
 
 
 @router.get("/approvals")
@@ -46,13 +50,14 @@ async def list_approvals(
     engine = engine_of(request)
     wanted = choice(ApprovalStatus, "" if status == "all" else status, "status")
     page = await engine.approvals.list(status=wanted, cursor=cursor, limit=PER_PAGE)
+    workflows = await engine.queries.definitions_of([approval.execution_id for approval in page.items])
     return desk_of(request).page(
         request,
         "approvals.html",
         identity=caller,
         section="approvals",
         watch=None if cursor else "/console/stream?kinds=approval,execution",
-        rows=[row_of(approval, caller) for approval in page.items],
+        rows=[row_of(approval, caller, workflows.get(approval.execution_id)) for approval in page.items],
         status=status,
         tabs=(*TABS, "all"),
         pending=await engine.approvals.pending_count(),
@@ -75,7 +80,7 @@ async def answer(
     return see_other("/approvals")
 
 
-def row_of(approval: Approval, caller: Identity) -> Row:
+def row_of(approval: Approval, caller: Identity, workflow: WorkflowDefinition | None = None) -> Row:
     """An approval as this reader sees it."""
     pending = approval.status is ApprovalStatus.PENDING
     parameters = {"action": approval.action}
@@ -85,7 +90,14 @@ def row_of(approval: Approval, caller: Identity) -> Row:
         review if pending and may_answer(approval, caller, agreed=False) else None,
         pending and approval.effect != "critical" and may_answer(approval, caller, agreed=True),
         lacking(approval.terms, approval, approval.answers) if pending and approval.answers else None,
+        asked_by(workflow, approval.action) if workflow else (),
     )
+
+
+def asked_by(workflow: WorkflowDefinition, action: str | None) -> tuple[ActionDefinition, ...]:
+    """The actions that an approval is about: the one that waits, or an item of which does, or all of a proposal."""
+    name = action and action.partition("[")[0]
+    return tuple(each for each in workflow.actions if name in (None, each.name))
 
 
 def may_answer(approval: Approval, caller: Identity, *, agreed: bool) -> bool:

@@ -13,7 +13,7 @@ from automation.console.desk import address, choice, desk_of
 from automation.console.detail import actions_of, journal_of
 from automation.console.drawing import draw_execution
 from automation.console.gate import PageRoute, see_other
-from automation.console.pages.approvals import may_answer, row_of
+from automation.console.pages.approvals import asked_by, may_answer, row_of
 from automation.console.pages.control import possible
 from automation.errors import NotFound
 from automation.model.approval import Approval
@@ -85,7 +85,6 @@ async def show_execution(request: Request, execution_id: str, caller: Viewer) ->
         may_cancel=caller.may("workflows:execute") and not settled,
         may_ask=possible(detail) if caller.may("workflows:execute") else (),
         may_rerun=caller.may("workflows:execute"),
-        may_decide=caller.may(_STANDARD) or caller.may(_CRITICAL),
     )
 
 
@@ -112,7 +111,6 @@ async def review(
     detail = await engine.queries.execution_detail(execution_id)
     await _admit_decision(request, caller)
     approval = await _asked(request, detail, action)
-    actions = [each for each in detail.definition.actions if action in (None, each.name)]
     return desk_of(request).page(
         request,
         "decision.html",
@@ -121,7 +119,7 @@ async def review(
         execution=detail.execution,
         detail=detail,
         action=action,
-        actions=actions,
+        actions=asked_by(detail.definition, action),
         approval=approval,
         may_approve=may_answer(approval, caller, agreed=True),
         may_deny=may_answer(approval, caller, agreed=False),
@@ -155,7 +153,7 @@ async def _admit_decision(request: Request, caller: Identity) -> None:
 
 async def _asked(request: Request, detail: ExecutionDetail, action: str | None) -> Approval:
     """The approval that waits for an answer; raises NotFound, Conflict."""
-    if action is not None and all(known.name != action for known in detail.definition.actions):
+    if action is not None and not asked_by(detail.definition, action):
         raise NotFound(kind="action", name=action)
     approval = await engine_of(request).approvals.asked(detail.execution.id, action)
     refuse_decided(approval)

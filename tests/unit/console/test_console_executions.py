@@ -170,7 +170,9 @@ async def test_a_proposed_execution_is_reviewed_as_a_whole(config: AutomationCon
         receipt = await engine.publish(Event(type="ping", data={"who": "me"}))
         browser, path = await site.signed_in(), f"/executions/{receipt.executions[0]}"
         assert "proposed" in (await browser.get("/")).text
-        assert f'href="{path}/decision"' in (await browser.get(path)).text
+        page = (await browser.get(path)).text
+        assert "<strong>The whole execution</strong> waits for approval" in page
+        assert f'href="{path}/decision"' in page
         assert "Approve this execution?" in (await browser.get(f"{path}/decision")).text
 
         await browser.post(f"{path}/decision", data={"agreed": "true"})

@@ -125,6 +125,10 @@ async def test_of_an_execution_that_has_ended_it_tells_that(site: Site) -> None:
         await site.engine.drain(10)
         async with watching(site, f"/console/stream?kinds=execution&id={id}") as connection:
             await connection.until(END)
+            async with asyncio.timeout(20):
+                await connection.task
+            assert (connection.code, connection.text.count(END)) == (200, 1)
+            assert connection.text.endswith(END)
 
 
 def _context() -> Any:
@@ -137,8 +141,11 @@ async def test_it_ends_when_the_server_stops(site: Site) -> None:
     async with watching(site, "/console/stream?kinds=event") as connection:
         await connection.until(CHANGE)
         site.app.state.closing.set()
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await connection.task
+        # A page that is told so would not ask again once the server is back.
+        assert END not in connection.text
+        assert not site.engine.changes
     site.app.state.closing.clear()
 
 

@@ -74,6 +74,7 @@ def test_what_is_cut_off_begins_as_the_text(text: str, width: float) -> None:
 def test_errors() -> None:
     assert words.failure({"type": "Refused", "message": "no"}) == "Refused: no"
     assert words.failure({"type": "ValueError", "message": "ValueError: no"}) == "ValueError: no"
+    assert words.failure({"type": "Denied", "message": "denied: no"}) == "denied: no"
     assert words.failure({}) == "error: "
 
 

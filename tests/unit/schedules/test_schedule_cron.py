@@ -161,7 +161,12 @@ def test_a_daily_time_comes_once_on_each_day_of_the_year(hour: int, minute: int,
 @given(st.text(alphabet="0123456789*/-,#LWMONSUJA @", max_size=25) | st.text(max_size=20), st.text(max_size=15))
 def test_any_text_is_read_or_refused(text: str, zone: str) -> None:
     for name in (zone, "UTC"):
+        read: Cron | DefinitionError
         try:
-            parse_cron(text, name).next_after(at("2026-01-01"))
-        except DefinitionError:
-            pass
+            read = parse_cron(text, name)
+        except DefinitionError as error:
+            read = error
+        if isinstance(read, DefinitionError):
+            assert read.problems
+        else:
+            assert read.next_after(at("2026-01-01")) > at("2026-01-01")

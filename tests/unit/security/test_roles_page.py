@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from automation.config import AutomationConfig
+from automation.errors import Forbidden
+from automation.model.identity import Identity
 from automation.model.roles import ROLES
 from automation.security.access import require
 
@@ -39,11 +41,22 @@ def test_the_example_configures_a_role(tmp_path: Path):
 def test_every_setting_named_exists():
     config = AutomationConfig()
 
-    for section, key in re.findall(r"`(security|api)\.(\w+)`", PAGE):
-        assert hasattr(getattr(config, section), key)
+    named = re.findall(r"`(security|api)\.(\w+)`", PAGE)
+
+    assert named
+    assert [(section, key) for section, key in named if not hasattr(getattr(config, section), key)] == []
 
 
 def test_an_administrator_needs_no_other_permission():
-    from automation.model.identity import Identity
+    admin = Identity("a", (), frozenset({"system:admin"}))
+    viewer = Identity("b", (), frozenset({"workflows:view"}))
 
-    require(Identity("a", (), frozenset({"system:admin"})), "metrics:view")
+    assert [who.name for who in (admin, viewer) if admitted(who, "metrics:view")] == ["a"]
+
+
+def admitted(who: Identity, permission: str) -> bool:
+    try:
+        require(who, permission)
+    except Forbidden:
+        return False
+    return True

@@ -389,11 +389,14 @@ async def idle(config: AutomationConfig) -> AsyncIterator[AutomationEngine]:
 async def test_what_a_dead_process_left_waiting_is_let_in(idle: AutomationEngine) -> None:
     """As if it had died between the end of one and the beginning of the next."""
     await idle.register_workflow(keyed())
+    # The round of the start is over: none is under way that would find who waits.
+    await idle.drain()
     idle._runner.look_for_seat = lambda claim: None
     rounds = idle._recovery.rounds.copy()
     idle._recovery.rounds.clear()
     first, second = await start(idle, "first"), await start(idle, "second")
-    await until(lambda: begun() == ["first"])
+    # Whoever comes is looked after, too: only when that is done does nobody look any more.
+    await until(lambda: begun() == ["first"] and not idle._seats.busy)
     handlers.open_gate("first")
     await has(idle, first, WorkflowStatus.SUCCEEDED)
     assert await idle.get_workflow_status(second) is WorkflowStatus.PENDING

@@ -24,6 +24,7 @@ def upgrade() -> None:
     _approvals()
     _seats()
     _lists()
+    _audit_kinds()
 
 
 def _guards() -> None:
@@ -230,6 +231,13 @@ def _lists() -> None:
     """A page of executions is found by its filters, whichever are given, however many there are."""
     op.drop_index(op.f("ix_executions_workflow_id"), table_name="executions")
     op.create_index(op.f("ix_executions_workflow_status_id"), "executions", ["workflow", "status", "id"], unique=False)
+
+
+def _audit_kinds() -> None:
+    """What running executions do not write is found among what they do."""
+    where = sa.text("kind <> 'workflow_execution' AND kind <> 'action_execution'")
+    columns = ["kind", "chain", "seq"]
+    op.create_index("ix_audit_rare", "audit", columns, unique=False, sqlite_where=where, postgresql_where=where)
 
 
 def _ask_again() -> None:
