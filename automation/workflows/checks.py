@@ -64,6 +64,42 @@ def concurrency(definition: WorkflowDefinition) -> Iterator[Finding]:
             yield "concurrency.key", f"{name!r} is not a declared input"
 
 
+def uses(step: Step) -> list[tuple[str, frozenset[str]]]:
+    """The names that an action's expressions and conditions read, each with its place."""
+    base = f"actions[{step.index}]"
+    found = [(f"{base}.conditions[{index}]", condition.paths) for index, condition in enumerate(step.conditions)]
+    found.append((f"{base}.parameters", step.parameters.paths))
+    found += [
+        (f"{base}.{key}", template.paths)
+        for key, template in (("for_each", step.items), ("delay", step.delay))
+        if template is not None
+    ]
+    if step.wait_for is not None and step.wait_for.timeout is not None:
+        found.append((f"{base}.wait_for.timeout", step.wait_for.timeout.paths))
+    if step.wait_for is not None and step.wait_for.condition is not None:
+        found.append((f"{base}.wait_for", step.wait_for.condition.given_paths))
+        found.append((f"{base}.wait_for.condition", step.wait_for.condition.paths))
+    if step.repeat is not None:
+        found.append((f"{base}.repeat.until", step.repeat.until.paths))
+        if step.repeat.delay is not None:
+            found.append((f"{base}.repeat.delay", step.repeat.delay.paths))
+    if step.verify is not None:
+        found.append((f"{base}.verify", step.verify.condition.paths))
+    if step.undo is not None and step.undo.parameters is not None:
+        found.append((f"{base}.rollback.parameters", step.undo.parameters.paths))
+    return found
+
+
+def endless(plan: Plan) -> Iterator[Finding]:
+    """A workflow that starts itself, with nothing that could keep it from it."""
+    if plan.conditions:
+        return
+    for step in plan.steps:
+        held = step.conditions or step.items is not None or step.depends_on
+        if step.starts_workflows and not held and step.definition.parameters.get("workflow") == plan.name:
+            yield f"actions[{step.index}]", "starts this very workflow, without a condition: it cannot finish"
+
+
 def _may_succeed(step: Step) -> bool:
     if step.plugin.name == _FAILS:
         return False

@@ -13,7 +13,7 @@ from automation.actions.executor import Executor
 from automation.clock import Clock
 from automation.errors import ActionTimeout, AutomationError, ChildFailed
 from automation.model.execution import ActionStatus
-from automation.model.workflow import AutomationLevel, RetryPolicy
+from automation.model.workflow import AutomationLevel
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
@@ -26,12 +26,11 @@ from automation.workflows.gate import Gate, Passage
 from automation.workflows.guards import Guards
 from automation.workflows.iterations import repeats
 from automation.workflows.plan import Step
-from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, backoff
+from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, attempts_of, backoff, policy_of
 from automation.workflows.state import Scope
 from automation.workflows.verification import Samples, Verification
 from automation.workflows.waits import Waits
 
-_DEFAULT_RETRY = RetryPolicy()
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -322,8 +321,7 @@ class Steps:
         """Note that an attempt has failed, and whether and when there is another."""
         now = self._clock.now()
         definition = turn.step.definition
-        policy = definition.retry or _DEFAULT_RETRY
-        attempts = policy.attempts or definition.retry_attempts or self._defaults.retry_attempts
+        policy = policy_of(definition)
         kind = error.details.get("kind") or type(error).__name__
         if (late := run.state.action(turn.key).late) is not None:
             error = ChildFailed(f"{late}; {error.message}", **error.details)
@@ -335,7 +333,7 @@ class Steps:
         }
         told |= {name: error.details[name] for name in ("where", "execution_id") if name in error.details}
         wanted = not policy.on or kind in policy.on or type(error).__name__ in policy.on
-        again = error.retryable and wanted and attempt < attempts
+        again = error.retryable and wanted and attempt < attempts_of(definition, self._defaults.retry_attempts)
         if again and run.interruption is None:
             retry_at = now + backoff(policy, attempt, error.details.get("after"))
             run.note(now, "action_failed", turn.key, {"error": told, "retry_at": retry_at})
