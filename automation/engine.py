@@ -127,7 +127,8 @@ class AutomationEngine:
             clock,
             config.max_concurrent_actions,
             config.performance,
-            (*self.breakers.middleware, *middleware),
+            middleware,
+            breakers=self.breakers.middleware,
             max_result_bytes=config.store.max_result_bytes,
         )
 

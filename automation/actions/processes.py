@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -36,14 +37,33 @@ class Work:
     parameters: dict[str, Any]
     context: dict[str, Any]
 
-    def do(self) -> Any:
-        """Call the function."""
+    def do(self, hears: Callable[[Any], None]) -> Any:
+        """Call the function; its heartbeats go where the engine hears them."""
         from automation.plugins import settings_model
 
         function: Any = importlib.import_module(self.module)
         for part in self.name.split("."):
             function = getattr(function, part)
-        return function(settings_model(function).model_validate(self.parameters), ActionContext(**self.context))
+        context = ActionContext(**self.context, hears=hears)
+        return function(settings_model(function).model_validate(self.parameters), context)
+
+
+class _Line:
+    """What leads from a worker to the engine: heartbeats, and in the end the outcome."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        # A handler may give heartbeats from threads of its own.
+        self._lock = threading.Lock()
+
+    def beat(self, details: Any) -> None:
+        """Send a heartbeat."""
+        self.send((None, details))
+
+    def send(self, message: tuple[bool | None, Any]) -> None:
+        """Send one message in one piece."""
+        with self._lock:
+            self._connection.send(message)
 
 
 class Worker:
@@ -56,11 +76,15 @@ class Worker:
         theirs.close()
         self._lost = False
 
-    def ask(self, work: Work) -> Any:
-        """Have it done; raises what the function raises, or TryLater if the process dies."""
+    def ask(self, work: Work, heard: Callable[[Any], None] | None = None) -> Any:
+        """Have it done; raises what the function raises, or TryLater if the process dies. Heartbeats go to `heard`."""
         try:
             self._ours.send(work)
             well, value = self._ours.recv()
+            while well is None:
+                if heard is not None:
+                    heard(value)
+                well, value = self._ours.recv()
         except (EOFError, OSError):
             # It may be seen for a moment yet, while the kernel takes it down.
             self._lost = True
@@ -102,11 +126,14 @@ class Processes:
         self._all: set[Worker] = set()
         self._closed = False
 
-    async def run(self, work: Work) -> Any:
-        """What the handler returns. When cancelled, its process is killed before that is raised."""
+    async def run(self, work: Work, heard: Callable[[Any], None] | None = None) -> Any:
+        """What the handler returns; its heartbeats go to `heard`, in a thread.
+
+        When cancelled, its process is killed before that is raised.
+        """
         self._closed = False  # an engine that was stopped may be started again
         errand = _Errand()
-        return await self._threads.run(self._do, work, errand, cancel=errand.cancel)
+        return await self._threads.run(self._do, work, errand, heard, cancel=errand.cancel)
 
     def close(self) -> None:
         """End all processes, working or not."""
@@ -119,13 +146,13 @@ class Processes:
         for worker in workers:
             worker.bury()
 
-    def _do(self, work: Work, errand: _Errand) -> Any:
+    def _do(self, work: Work, errand: _Errand, heard: Callable[[Any], None] | None) -> Any:
         worker = self._take()
         if not errand.begin(worker):
             self._give_back(worker)
             return None
         try:
-            return worker.ask(work)
+            return worker.ask(work, heard)
         finally:
             if errand.end() and worker.alive:
                 self._give_back(worker)
@@ -197,23 +224,24 @@ def _serve(connection: Connection) -> None:
         # A session of its own: an interrupt from the terminal is for the engine, and killing its group kills no other.
         os.setsid()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    line = _Line(connection)
     while True:
         try:
             work = connection.recv()
         except (EOFError, OSError):
             return
-        well, value = _outcome(work)
+        well, value = _outcome(work, line)
         try:
-            connection.send((well, value))
+            line.send((well, value))
         except (TypeError, AttributeError, pickle.PicklingError) as error:
-            connection.send((False, ActionCrashed(f"the action returned what cannot be handed over: {error}")))
+            line.send((False, ActionCrashed(f"the action returned what cannot be handed over: {error}")))
         except OSError:
             return
 
 
-def _outcome(work: Work) -> tuple[bool, Any]:
+def _outcome(work: Work, line: _Line) -> tuple[bool, Any]:
     try:
-        return True, work.do()
+        return True, work.do(line.beat)
     except AutomationError as error:
         return False, error
     except SystemExit as error:

@@ -151,6 +151,8 @@ class ActionDefinition(Definition):
     """Its parameters; `${...}` in any text is an expression over inputs, outputs and the event."""
     timeout_seconds: Annotated[float, Field(gt=0)] | None = None
     """The limit for one attempt; by default that of the configuration."""
+    heartbeat_timeout_seconds: Annotated[float, Field(gt=0)] | None = None
+    """How long an attempt may be silent: without a heartbeat for so long it fails with HeartbeatTimeout."""
     retry_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
     """How often it is tried in all; by default that of the configuration."""
     retry: RetryPolicy | None = None

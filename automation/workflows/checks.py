@@ -90,6 +90,13 @@ def uses(step: Step) -> list[tuple[str, frozenset[str]]]:
     return found
 
 
+def silent(plan: Plan) -> Iterator[Finding]:
+    """Limits of silence on what never gives a heartbeat: steps of the engine itself."""
+    for step in plan.steps:
+        if step.definition.heartbeat_timeout_seconds is not None and step.plugin.name.startswith("flow."):
+            yield f"actions[{step.index}].heartbeat_timeout_seconds", f"{step.plugin.name} gives no heartbeats"
+
+
 def endless(plan: Plan) -> Iterator[Finding]:
     """A workflow that starts itself, with nothing that could keep it from it."""
     if plan.conditions:

@@ -93,8 +93,8 @@ class _Compiler:
             body=_pinned(definition),
         )
         self._check_names(plan)
-        endless = (*checks.unreachable(plan), *checks.endless(plan))
-        self.problems += [Problem(self.path + path, message) for path, message in endless]
+        further = (*checks.unreachable(plan), *checks.endless(plan), *checks.silent(plan))
+        self.problems += [Problem(self.path + path, message) for path, message in further]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
         doubtful = tuple(Problem(path, message, severity="warning") for path, message in doubts.collisions(plan))

@@ -24,6 +24,7 @@ from automation.workflows.durations import seconds_in
 from automation.workflows.each import Each
 from automation.workflows.gate import Gate, Passage
 from automation.workflows.guards import Guards
+from automation.workflows.heartbeats import Heartbeat
 from automation.workflows.iterations import repeats
 from automation.workflows.plan import Step
 from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, attempts_of, backoff, policy_of
@@ -200,6 +201,7 @@ class Steps:
         task = asyncio.current_task()
         assert task is not None
         run.executing[name] = task
+        pulse = call.pulse if call is not None else None
         try:
             if call is not None:
                 outputs = await self._executor.execute(call)
@@ -210,6 +212,9 @@ class Steps:
         except Suspend as wait:
             run.note(self._clock.now(), "action_waiting", name, {"until": wait.until, "reason": wait.reason})
         except AutomationError as error:
+            if pulse is not None:
+                # Before it: the next attempt goes on from there.
+                pulse.note()
             self.failed(run, turn, attempt, error)
         except asyncio.CancelledError:
             if run.interruption is None:
@@ -230,6 +235,8 @@ class Steps:
             run.executing.pop(name, None)
             if self._guards.acts:
                 self._gate.ended(run, name)
+            if pulse is not None and pulse.used:
+                await pulse.close()
 
     def _await(self, run: Run, turn: Turn, awaited: Await) -> None:
         """Note that an action waits for what a stored wait stands for: no longer than its own limit, if it has one."""
@@ -301,6 +308,9 @@ class Steps:
             parameters: Any = definition.parameters
         else:
             parameters = template.render(_scope(run, turn, attempt), self._secrets.get if template.secrets else None)
+        silent = definition.heartbeat_timeout_seconds
+        redact = self._secrets.redactor.redact_value
+        pulse = Heartbeat(self._clock, run, turn.key, silent, self._flush, redact)
         context = ActionContext(
             execution_id=run.id,
             workflow=run.plan.name,
@@ -310,12 +320,15 @@ class Steps:
             started_at=started_at,
             iteration=run.state.action(turn.key).iteration,
             timeout_seconds=definition.timeout_seconds or self._defaults.timeout_seconds,
+            heartbeat_timeout_seconds=silent,
+            last_heartbeat=run.state.action(turn.key).heartbeat,
             event=event or _NOTHING,
             clock=self._clock,
             resources=self._resources,
             secret=self._secrets.get,
+            hears=pulse.beat,
         )
-        return Call(step.plugin, parameters, context, run.priority, step.validated, room=run.room)
+        return Call(step.plugin, parameters, context, run.priority, step.validated, room=run.room, pulse=pulse)
 
     def failed(self, run: Run, turn: Turn, attempt: int, error: AutomationError) -> None:
         """Note that an attempt has failed, and whether and when there is another."""
