@@ -92,9 +92,9 @@ class AutomationEngine:
         self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
         self._awaited = Waits(self.store, clock)
         self._consent = Consent(self.store, clock, config.level, config.approvals)
-        self._defaults = Defaults(
-            config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds
-        )
+        attempts, budget = config.retry_attempts, config.performance.retry_budget
+        within = config.verify_within_seconds
+        self._defaults = Defaults(config.level, attempts, config.timeout_seconds, within, budget)
         self._recovery = Recovery(
             self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._call, self._awaited
         )

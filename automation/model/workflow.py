@@ -65,6 +65,17 @@ class RetryPolicy(Definition):
     """Names of error types that are retried; empty means all that say they are retryable."""
 
 
+class RetryBudget(Definition):
+    """How many retries there may be, so that what is broken is not run into over and over by everybody at once."""
+
+    share: Annotated[float, Field(ge=0, le=100)] = 0.2
+    """How many retries for each first attempt within the window: `0.2` is one for five."""
+    least_per_second: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
+    """How many retries a second there may be beside, however few attempts there are."""
+    window_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
+    """Over how many seconds it is counted."""
+
+
 class UndoDefinition(Definition):
     """What takes an action back, where the operation's own undo is missing or not what is wanted."""
 
@@ -277,6 +288,8 @@ class WorkflowDefinition(Definition):
     """How people are asked about a proposed execution, and about its actions where those do not say."""
     concurrency: Concurrency | None = None
     """How many executions run at the same time; by default any number."""
+    retry_budget: RetryBudget | None = None
+    """How many retries its actions may have in all its executions together; by default only each action has a limit."""
     guardrails: WorkflowGuardrails | None = None
     """Limits and freeze windows for its actions, beside those of the configuration."""
     labels: dict[str, str] = Field(default_factory=dict)

@@ -13,12 +13,14 @@ from automation.actions.executor import Executor
 from automation.clock import Clock
 from automation.errors import ActionTimeout, AutomationError, ChildFailed
 from automation.model.execution import ActionStatus
-from automation.model.workflow import AutomationLevel
+from automation.model.workflow import AutomationLevel, RetryBudget
+from automation.store.events import Decision
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.workflows.arrivals import Arrivals
 from automation.workflows.asking import INTERRUPTED
+from automation.workflows.budget import Budgets
 from automation.workflows.consent import Consent
 from automation.workflows.durations import seconds_in
 from automation.workflows.each import Each
@@ -72,6 +74,7 @@ class Defaults:
     retry_attempts: int
     timeout_seconds: float
     verify_within_seconds: float = 0.0
+    retry_budget: RetryBudget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ class Steps:
         self._verification = Verification(self._clock, surroundings.samples, defaults.verify_within_seconds, flush)
         self._guards = surroundings.guards
         self._gate = surroundings.gate
+        self._metrics = surroundings.metrics
+        self._budgets = Budgets(defaults.retry_budget, self._clock.monotonic)
         self.stopping = False
         """Whether no further item is begun."""
 
@@ -161,6 +166,8 @@ class Steps:
             hidden = bool(step.parameters.secrets)
             body["parameters"] = step.parameters.render(_scope(run, turn, attempt)) if hidden else call.parameters
         run.note(now, "action_started", turn.key, body)
+        if attempt == 1 and not resumed:
+            self._budgets.began(run.plan.definition)
         background: asyncio.Task[None] | None = None
         if step.effect == "read" and run.begun:
             # Reading changes nothing, so it need not wait for its own start to be on disk.
@@ -347,7 +354,15 @@ class Steps:
         told |= {name: error.details[name] for name in ("where", "execution_id") if name in error.details}
         wanted = not policy.on or kind in policy.on or type(error).__name__ in policy.on
         again = error.retryable and wanted and attempt < attempts_of(definition, self._defaults.retry_attempts)
-        if again and run.interruption is None:
+        again = again and run.interruption is None
+        if again and (refused := self._budgets.refusal(run.plan.definition)) is not None:
+            again = False
+            told["retry_refused"] = f"{refused[0]} is spent: {refused[1]}"
+            told["message"] += f"; it is not tried again: {told['retry_refused']}"
+            reason = f"{run.id}: {turn.key}: {told['retry_refused']}"
+            run.write(Decision(now, "retry_budget", run.plan.name, "refused", reason).op())
+            self._metrics.retries_refused.labels(run.plan.name).inc()
+        if again:
             retry_at = now + backoff(policy, attempt, error.details.get("after"))
             run.note(now, "action_failed", turn.key, {"error": told, "retry_at": retry_at})
         else:
