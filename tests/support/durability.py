@@ -287,7 +287,8 @@ def _check_action(record: Record, action: dict[str, Any]) -> None:
         if record.state.actions[key].status.finished:
             _check_calls(record, action, key)
         assert all(line["at"] <= (ended_at or 0.0) for line in record.effects[key]), "an item ran after its action"
-    assert {key for key, lines in record.effects.items() if lines and key.startswith(f"{name}[")} <= set(items)
+    ran = {key for key, lines in record.effects.items() if lines and key.startswith(f"{name}[")}
+    assert {key.removesuffix(".undo") for key in ran} <= set(items)
 
 
 def _check_calls(record: Record, action: dict[str, Any], name: str) -> None:
