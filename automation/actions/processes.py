@@ -49,21 +49,24 @@ class Work:
 
 
 class _Line:
-    """What leads from a worker to the engine: heartbeats, and in the end the outcome."""
+    """What leads from a worker to the engine during one call: heartbeats, and then nothing but its outcome."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        # A handler may give heartbeats from threads of its own.
+        # A handler may give heartbeats from threads of its own, which may outlive it.
         self._lock = threading.Lock()
+        self._over = False
 
     def beat(self, details: Any) -> None:
-        """Send a heartbeat."""
-        self.send((None, details))
-
-    def send(self, message: tuple[bool | None, Any]) -> None:
-        """Send one message in one piece."""
+        """Send a heartbeat, unless the call is over: it would be taken for one of the next call."""
         with self._lock:
-            self._connection.send(message)
+            if not self._over:
+                self._connection.send((None, details))
+
+    def close(self) -> None:
+        """Let no heartbeat through from here on."""
+        with self._lock:
+            self._over = True
 
 
 class Worker:
@@ -224,17 +227,18 @@ def _serve(connection: Connection) -> None:
         # A session of its own: an interrupt from the terminal is for the engine, and killing its group kills no other.
         os.setsid()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    line = _Line(connection)
     while True:
         try:
             work = connection.recv()
         except (EOFError, OSError):
             return
+        line = _Line(connection)
         well, value = _outcome(work, line)
+        line.close()
         try:
-            line.send((well, value))
+            connection.send((well, value))
         except (TypeError, AttributeError, pickle.PicklingError) as error:
-            line.send((False, ActionCrashed(f"the action returned what cannot be handed over: {error}")))
+            connection.send((False, ActionCrashed(f"the action returned what cannot be handed over: {error}")))
         except OSError:
             return
 

@@ -32,6 +32,8 @@ def heartbeat() -> Middleware:
                     # What ignores this is left behind by the time limit, within its seconds of grace.
                     task.cancel()
                     await asyncio.wait({task})
+                    # What it says to its end is of no interest any more.
+                    _ = task.cancelled() or task.exception()
 
         def call(call: Call) -> Awaitable[Any]:
             limit = call.context.heartbeat_timeout_seconds
