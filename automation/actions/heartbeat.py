@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -32,38 +30,23 @@ def checked(details: Any) -> Any:
     return _decode(text)
 
 
-class Pulse:
-    """When the last heartbeat of one attempt came. What it said goes to `take`, on the event loop."""
+class Pulse(Protocol):
+    """The heartbeats of one attempt."""
 
-    __slots__ = ("_loop", "_thread", "clock", "last", "used")
+    last: float
+    """When the last one came, by the clock's `monotonic`."""
+    used: bool
+    """Whether any has come."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.last = clock.monotonic()
-        """By the clock's `monotonic`; at first, when the attempt began."""
-        self.used = False
-        """Whether any has come."""
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-
-    def beat(self, details: Any) -> None:
-        """Take a heartbeat in, from any thread."""
-        self.last = self.clock.monotonic()
-        self.used = True
-        if threading.get_ident() == self._thread:
-            self.take(details)
-            return
-        try:
-            self._loop.call_soon_threadsafe(self.take, details)
-        except RuntimeError:
-            # The loop was closed while the function ran: nobody listens any more.
-            return
-
-    def take(self, details: Any) -> None:
-        """Take in what was said; here nobody keeps it."""
+    @property
+    def clock(self) -> Clock:
+        """By which `last` is told."""
+        ...
 
     def note(self) -> None:
         """Keep what was said last, if it is not kept yet."""
+        ...
 
     async def close(self) -> None:
         """The attempt is over: whatever it says from now on does not count."""
+        ...

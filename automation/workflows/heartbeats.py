@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from dataclasses import dataclass
 from typing import Any
 
-from automation.actions.heartbeat import Pulse
 from automation.clock import Clock
 from automation.workflows.run import Run
 
@@ -20,31 +20,61 @@ INTERVAL_SECONDS = 10.0
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 30.0
 
-Flush = Callable[[Run], Awaitable[None]]
-Redact = Callable[[Any], Any]
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """What keeps heartbeats."""
+
+    clock: Clock
+    flush: Callable[[Run], Awaitable[None]]
+    redact: Callable[[Any], Any]
+    """Hides secrets."""
 
 
-class Heartbeat(Pulse):
-    """The heartbeats of one attempt. Nothing is written, and no task begins, before the first one comes."""
+class Heartbeat:
+    """The heartbeats of one attempt. Nothing is written, and no task begins, before the first one comes.
 
-    __slots__ = ("_flush", "_heard", "_interval", "_key", "_redact", "_said", "_sleeps", "_task", "over", "run")
+    One is made for every attempt, so what only those need that give heartbeats is not set when it is made.
+    """
 
-    def __init__(self, clock: Clock, run: Run, key: str, limit: float | None, flush: Flush, redact: Redact) -> None:
-        super().__init__(clock)
-        self._redact = redact
-        self.run = run
-        self.over = False
+    last: float = 0.0
+    used: bool = False
+    _over: bool = False
+    _task: asyncio.Task[None] | None = None
+    _said: Any = None
+    _heard: bool = False
+    _sleeps: bool = False
+
+    def __init__(self, keeper: Keeper, run: Run, key: str, limit: float | None) -> None:
+        self._keeper = keeper
+        self._run = run
         self._key = key
-        self._flush = flush
-        self._interval = interval(limit)
-        self._task: asyncio.Task[None] | None = None
-        self._said: Any = None
-        self._heard = False
-        self._sleeps = False
+        self._limit = limit
 
-    def take(self, details: Any) -> None:
+    @property
+    def clock(self) -> Clock:
+        """By which it is told how long it was silent."""
+        return self._keeper.clock
+
+    def beat(self, details: Any) -> None:
+        """Take a heartbeat in, from any thread."""
+        self.last = self.clock.monotonic()
+        self.used = True
+        assert self._run.task is not None
+        loop = self._run.task.get_loop()
+        # A plain function may have a loop of its own, in its thread.
+        if _running_loop() is loop:
+            self._take(details)
+            return
+        try:
+            loop.call_soon_threadsafe(self._take, details)
+        except RuntimeError:
+            # The loop was closed while the function ran: nobody listens any more.
+            return
+
+    def _take(self, details: Any) -> None:
         """Have it written, now or when the interval is over."""
-        if self.over:
+        if self._over:
             return
         self._said, self._heard = details, True
         if self._task is None or self._task.done():
@@ -56,11 +86,12 @@ class Heartbeat(Pulse):
         """Take what was said last into the journal, unless it is there."""
         if self._heard:
             self._heard = False
-            self.run.note(self.clock.now(), "action_heartbeat", self._key, {"details": self._redact(self._said)})
+            body = {"details": self._keeper.redact(self._said)}
+            self._run.note(self.clock.now(), "action_heartbeat", self._key, body)
 
     async def close(self) -> None:
         """The attempt is over: whatever it says from now on does not count."""
-        self.over = True
+        self._over = True
         task = self._task
         if task is None or task.done():
             return
@@ -73,14 +104,21 @@ class Heartbeat(Pulse):
             return
 
     async def _keep(self) -> None:
-        while self._heard and not self.over:
+        while self._heard and not self._over:
             self.note()
-            await self._flush(self.run)
-            if self.over:
+            await self._keeper.flush(self._run)
+            if self._over:
                 return
             self._sleeps = True
-            await self.clock.sleep(self._interval)
+            await self.clock.sleep(interval(self._limit))
             self._sleeps = False
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def interval(limit: float | None) -> float:

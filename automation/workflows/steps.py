@@ -26,7 +26,7 @@ from automation.workflows.durations import seconds_in
 from automation.workflows.each import Each
 from automation.workflows.gate import Gate, Passage
 from automation.workflows.guards import Guards
-from automation.workflows.heartbeats import Heartbeat
+from automation.workflows.heartbeats import Heartbeat, Keeper
 from automation.workflows.iterations import repeats
 from automation.workflows.plan import Step
 from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, attempts_of, backoff, policy_of
@@ -112,6 +112,8 @@ class Steps:
         self._guards = surroundings.guards
         self._gate = surroundings.gate
         self._metrics = surroundings.metrics
+        secrets = surroundings.secrets
+        self._heartbeats = Keeper(self._clock, flush, lambda said: secrets.redactor.redact_value(said))
         self._budgets = Budgets(defaults.retry_budget, self._clock.monotonic)
         self.stopping = False
         """Whether no further item is begun."""
@@ -316,8 +318,7 @@ class Steps:
         else:
             parameters = template.render(_scope(run, turn, attempt), self._secrets.get if template.secrets else None)
         silent = definition.heartbeat_timeout_seconds
-        redact = self._secrets.redactor.redact_value
-        pulse = Heartbeat(self._clock, run, turn.key, silent, self._flush, redact)
+        pulse = Heartbeat(self._heartbeats, run, turn.key, silent)
         context = ActionContext(
             execution_id=run.id,
             workflow=run.plan.name,
