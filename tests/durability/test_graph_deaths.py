@@ -148,7 +148,8 @@ def test_an_attempt_goes_on_from_the_last_heartbeat(engines: Driver, folder: Pat
 def test_a_person_decides_what_becomes_of_an_interrupted_action(
     engines: Driver, folder: Path, further: dict[str, Any], agree: bool
 ) -> None:
-    dies = act("dies", effect="critical", parameters={"die": True}, **further)
+    # Not a critical one: it would be asked about before it runs as well.
+    dies = act("dies", on_interrupt="ask", parameters={"die": True}, **further)
     workflow = {"name": "w", "actions": [dies, act("after")]}
     key = "dies[0]" if further else "dies"
     engines.start("run_one", folder, workflow=workflow).until_killed()
