@@ -22,7 +22,6 @@ from automation.model.service import ServiceDefinition
 from automation.model.workflow import (
     ActionDefinition,
     AlertTrigger,
-    AutomationLevel,
     ScheduleTrigger,
     WorkflowDefinition,
 )
@@ -36,8 +35,10 @@ from automation.store.store import Store, to_json
 from automation.triggers.rules import Index, Rule, rules_of, schedule_name
 from automation.workflows.asking import level_of
 from automation.workflows.compiler import compile_workflow
+from automation.workflows.doubts import haste
 from automation.workflows.manager import WorkflowManager
 from automation.workflows.plan import Plan
+from automation.workflows.steps import Defaults
 
 log = logging.getLogger("automation.catalogue")
 
@@ -65,15 +66,17 @@ class Catalogue:
         index: Index,
         alerts: AlertBook,
         services: Services,
-        level: AutomationLevel = AutomationLevel.AUTONOMOUS,
+        defaults: Defaults,
     ) -> None:
-        self._level = level
+        self._defaults = defaults
+        self._level = defaults.level
         self._store = store
         self._clock = clock
         self._index = index
         self._alerts = alerts
         self._services = services
         self._unsaved: list[_Change] = []
+        self._applying = False
         self._current: dict[str, str] | None = None
         self._applied = Definitions()
         self.workflows = WorkflowManager(self._workflow_changed)
@@ -126,7 +129,7 @@ class Catalogue:
         names = {workflow.name for workflow in wanted.workflows}
         services = {service.name for service in wanted.services} | set(self._services.names())
         for place, workflow in enumerate(wanted.workflows):
-            problems += _workflow_problems(workflow, f"workflows[{place}]")
+            problems += self._workflow_problems(workflow, f"workflows[{place}]")
             if workflow.level is not None and level_of(self._level, workflow) is not workflow.level:
                 message = f"{workflow.level.value} asks less than the configured level {self._level.value}, which holds"
                 problems.append(Problem(f"workflows[{place}].level", message, severity="warning"))
@@ -162,6 +165,12 @@ class Catalogue:
                 problems.append(Problem(path, f"there is no workflow {schedule.workflow!r}", severity="warning"))
         return problems
 
+    def warnings(self, workflow: WorkflowDefinition) -> tuple[Problem, ...]:
+        """What is doubtful in a workflow that could be registered, with paths within it: `timeout_seconds`."""
+        place = "workflows[0]."
+        found = self.check(Definitions(workflows=(workflow,)))
+        return tuple(replace(p, path=p.path.removeprefix(place)) for p in found if p.severity == "warning")
+
     def apply(self, wanted: Definitions) -> None:
         """Make these the definitions of the files: what is new or changed comes in, what is gone goes.
 
@@ -170,7 +179,14 @@ class Catalogue:
         wrong = [problem for problem in self.check(wanted) if problem.severity == "error"]
         if wrong:
             raise DefinitionError(wrong, what="definitions")
-        before = self._applied
+        self._applying = True
+        try:
+            self._replace(self._applied, wanted)
+        finally:
+            self._applying = False
+        self._applied = wanted
+
+    def _replace(self, before: Definitions, wanted: Definitions) -> None:
         for schedule in _gone(before.schedules, wanted.schedules):
             self.remove_schedule(schedule)
         for alert in _gone(before.alerts, wanted.alerts):
@@ -188,7 +204,6 @@ class Catalogue:
             self.add_alert(alert)
         for schedule in _new(before.schedules, wanted.schedules):
             self.add_schedule(schedule)
-        self._applied = wanted
 
     @property
     def unsaved(self) -> bool:
@@ -241,6 +256,15 @@ class Catalogue:
             except (DefinitionError, ValidationError) as error:
                 log.error("%s %s, registered over REST, is no longer valid and is left out: %s", kind, name, error)
 
+    def _workflow_problems(self, workflow: WorkflowDefinition, path: str) -> Iterable[Problem]:
+        try:
+            plan = compile_workflow(workflow)
+        except DefinitionError as error:
+            return _under(path, error.problems)
+        default = self._defaults
+        hasty = haste(plan, default.retry_attempts, default.timeout_seconds, default.verify_within_seconds)
+        return _under(path, [*plan.warnings, *(Problem(at, text, severity="warning") for at, text in hasty)])
+
     def _of_alert(self, change: _Change) -> bool:
         """Whether this is the workflow that an alert's actions make: it comes and goes with its alert."""
         return change.kind == "workflow" and change.name in {rule.name for rule in self._alerts.rules()}
@@ -255,6 +279,9 @@ class Catalogue:
             self._index.take_out(name)
         else:
             self._index.put(name, rules_of(plan))
+            # What is doubtful in files has been said by whoever has read them, with file and line.
+            for warning in () if self._applying else self.warnings(plan.definition):
+                log.warning("workflow %s: %s", name, warning)
         for known in [key for key in self.schedules if key.startswith(f"{name}.trigger-")]:
             del self.schedules[known]
         for place, trigger in enumerate(plan.definition.triggers if plan else ()):
@@ -309,13 +336,6 @@ def workflow_of(rule: AlertRule) -> WorkflowDefinition | None:
 def _plan_of(rule: AlertRule, path: str = "") -> Plan | None:
     definition = workflow_of(rule)
     return compile_workflow(definition, path=path) if definition else None
-
-
-def _workflow_problems(workflow: WorkflowDefinition, path: str) -> Iterable[Problem]:
-    try:
-        return _under(path, compile_workflow(workflow).warnings)
-    except DefinitionError as error:
-        return _under(path, error.problems)
 
 
 def _check_alert(rule: AlertRule, path: str) -> None:

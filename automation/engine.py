@@ -55,7 +55,7 @@ from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
 from automation.workflows.seats import Seats
-from automation.workflows.starts import Cause, Starter, check_conditions
+from automation.workflows.starts import Cause, Starter, check_start
 from automation.workflows.steps import Defaults, Surroundings
 from automation.workflows.waits import Waits
 
@@ -92,11 +92,13 @@ class AutomationEngine:
         self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
         self._awaited = Waits(self.store, clock)
         self._consent = Consent(self.store, clock, config.level, config.approvals)
-        defaults = Defaults(config.level, config.retry_attempts, config.timeout_seconds, config.verify_within_seconds)
+        attempts, budget = config.retry_attempts, config.performance.retry_budget
+        within = config.verify_within_seconds
+        self._defaults = Defaults(config.level, attempts, config.timeout_seconds, within, budget)
         self._recovery = Recovery(
             self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._call, self._awaited
         )
-        self._runner = Runner(self._surroundings(), defaults, self._recovery.poke)
+        self._runner = Runner(self._surroundings(), self._defaults, self._recovery.poke)
         self._awaited.deliver = self._runner.deliver
         self.guardrails.on_release += [self._runner.wake, self._recovery.poke]
         self._seats = Seats(self.store, clock, self._recovery, self._launch)
@@ -125,7 +127,8 @@ class AutomationEngine:
             clock,
             config.max_concurrent_actions,
             config.performance,
-            (*self.breakers.middleware, *middleware),
+            middleware,
+            breakers=self.breakers.middleware,
             max_result_bytes=config.store.max_result_bytes,
         )
 
@@ -134,7 +137,9 @@ class AutomationEngine:
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
         self.alerts.latest = self._latest
         self._dispatcher.companions.append(self.alerts.external)
-        self.catalogue = Catalogue(self.store, clock, self._dispatcher.index, self.alerts, self.services, config.level)
+        self.catalogue = Catalogue(
+            self.store, clock, self._dispatcher.index, self.alerts, self.services, self._defaults
+        )
         self.watching = Watching(
             self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
         )
@@ -217,7 +222,10 @@ class AutomationEngine:
         await self.stop()
 
     async def register_workflow(self, workflow: WorkflowDefinition) -> bool:
-        """Register a workflow and store its version. True, or raises DefinitionError with every problem at once."""
+        """Register a workflow and store its version. True, or raises DefinitionError with every problem at once.
+
+        What is only doubtful is logged as a warning; `catalogue.warnings(workflow)` gives it.
+        """
         self.workflow_manager.register_workflow(workflow)
         await self._save()
         return True
@@ -332,8 +340,7 @@ class AutomationEngine:
         await self._save()
         context = context or ExecutionContext()
         plan = self._plan(name)
-        if plan.conditions:
-            check_conditions(plan, context.variables, context.event)
+        check_start(plan, context.variables, context.event)
         return plan, context.variables, Cause(context.actor, "asked for", context.event, key)
 
     async def _save(self, actor: str = "local", keep: bool = False) -> None:

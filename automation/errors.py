@@ -24,6 +24,7 @@
     │   │   └── BreakerOpen       it kept failing, and is left alone now  (retryable)
     │   ├── NotFaked              a test has no outcome for it, and it is not run for real
     │   ├── ActionTimeout         took longer than its limit              (retryable)
+    │   ├── HeartbeatTimeout      gave no sign of life for too long       (retryable)
     │   ├── ActionCrashed         the handler raised something else       (retryable)
     │   ├── RepeatExhausted       its `repeat` ran it to the limit in vain
     │   ├── ChildFailed           the workflow that it has started did not succeed
@@ -195,6 +196,12 @@ class BreakerOpen(TryLater):
 
 class ActionTimeout(ActionError):
     """took longer than its limit of {seconds:g} s"""
+
+    retryable = True
+
+
+class HeartbeatTimeout(ActionError):
+    """gave no heartbeat for {seconds:g} s"""
 
     retryable = True
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from automation.actions.context import ActionContext
+from automation.actions.heartbeat import Pulse
 from automation.plugins import Plugin
 
 
@@ -26,6 +27,8 @@ class Call:
     """For an undo: what the operation returned."""
     room: int | None = None
     """How many bytes its result may have at most, so that its execution does not hold too many; None: no limit."""
+    pulse: Pulse | None = None
+    """Its heartbeats; None where nobody keeps them, as for an undo."""
 
 
 Handler = Callable[[Call], Awaitable[Any]]

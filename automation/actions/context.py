@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
+from automation.actions.heartbeat import checked
 from automation.clock import Clock, RealClock
 from automation.errors import AutomationError
 
@@ -71,12 +72,18 @@ class ActionContext:
     iteration: int = 1
     """Which run of it this is, where it has a `repeat`."""
     timeout_seconds: float = 300.0
+    heartbeat_timeout_seconds: float | None = None
+    """How long it may give no heartbeat."""
+    last_heartbeat: Any = None
+    """What the last heartbeat of an earlier attempt said, also of one that has died with its engine."""
     event: Mapping[str, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=RealClock)
     resources: Resources = field(default_factory=Resources)
     secret: Callable[[str], str] | None = None
     cancellation: threading.Event | None = None
     """Of a plain function in a thread: set when its result is not wanted any more."""
+    hears: Callable[[Any], None] | None = None
+    """Where its heartbeats go."""
 
     @property
     def cancelled(self) -> bool:
@@ -86,6 +93,16 @@ class ActionContext:
         `asyncio.CancelledError`, and the process of a CPU-bound one is killed.
         """
         return self.cancellation is not None and self.cancellation.is_set()
+
+    def heartbeat(self, details: Any = None) -> None:
+        """Say that it is alive and, as JSON, how far it has come. It returns at once; call it as often as you like.
+
+        From `async def`, threads and processes alike. The next attempt finds the details as `last_heartbeat`; stored
+        is the last of them, every few seconds. Raises Refused for what JSON cannot hold, and for more than 16 KiB.
+        """
+        told = checked(details)
+        if self.hears is not None:
+            self.hears(told)
 
     @property
     def idempotency_key(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from automation.actions.call import Call, Handler, Middleware
 from automation.actions.invoke import Invoker
 from automation.actions.middleware.guard import guard
+from automation.actions.middleware.heartbeat import heartbeat
 from automation.actions.middleware.measure import measure
 from automation.actions.middleware.slots import Slots, limit
 from automation.actions.middleware.storable import MAX_BYTES, storable
@@ -30,6 +31,7 @@ class Executor:
         performance: Performance,
         further: Sequence[Middleware] = (),
         *,
+        breakers: Sequence[Middleware] = (),
         max_result_bytes: int = MAX_BYTES,
     ) -> None:
         now = clock.monotonic
@@ -47,6 +49,8 @@ class Executor:
             storable(max_result_bytes),
             validate(),
             limit(self.slots, outside),
+            *breakers,
+            heartbeat(),
             *further,
             timeout(metrics),
         )

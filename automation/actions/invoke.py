@@ -26,7 +26,7 @@ class Invoker:
                 return await plugin.function(call.settings, call.result, call.context)
             return await plugin.function(call.settings, call.context)
         if plugin.runs == "process":
-            return await self._processes.run(_work(call))
+            return await self._processes.run(_work(call), call.context.hears)
         cancellation = threading.Event()
         context = replace(call.context, cancellation=cancellation)
         further = (call.result, context) if plugin.kind == "undo" else (context,)
@@ -49,6 +49,7 @@ def _work(call: Call) -> Work:
         "iteration": context.iteration,
         "started_at": context.started_at,
         "timeout_seconds": context.timeout_seconds,
+        "last_heartbeat": context.last_heartbeat,
         "event": dict(context.event),
     }
     module, name = call.plugin.home

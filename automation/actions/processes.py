@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -36,14 +37,36 @@ class Work:
     parameters: dict[str, Any]
     context: dict[str, Any]
 
-    def do(self) -> Any:
-        """Call the function."""
+    def do(self, hears: Callable[[Any], None]) -> Any:
+        """Call the function; its heartbeats go where the engine hears them."""
         from automation.plugins import settings_model
 
         function: Any = importlib.import_module(self.module)
         for part in self.name.split("."):
             function = getattr(function, part)
-        return function(settings_model(function).model_validate(self.parameters), ActionContext(**self.context))
+        context = ActionContext(**self.context, hears=hears)
+        return function(settings_model(function).model_validate(self.parameters), context)
+
+
+class _Line:
+    """What leads from a worker to the engine during one call: heartbeats, and then nothing but its outcome."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        # A handler may give heartbeats from threads of its own, which may outlive it.
+        self._lock = threading.Lock()
+        self._over = False
+
+    def beat(self, details: Any) -> None:
+        """Send a heartbeat, unless the call is over: it would be taken for one of the next call."""
+        with self._lock:
+            if not self._over:
+                self._connection.send((None, details))
+
+    def close(self) -> None:
+        """Let no heartbeat through from here on."""
+        with self._lock:
+            self._over = True
 
 
 class Worker:
@@ -56,11 +79,15 @@ class Worker:
         theirs.close()
         self._lost = False
 
-    def ask(self, work: Work) -> Any:
-        """Have it done; raises what the function raises, or TryLater if the process dies."""
+    def ask(self, work: Work, heard: Callable[[Any], None] | None = None) -> Any:
+        """Have it done; raises what the function raises, or TryLater if the process dies. Heartbeats go to `heard`."""
         try:
             self._ours.send(work)
             well, value = self._ours.recv()
+            while well is None:
+                if heard is not None:
+                    heard(value)
+                well, value = self._ours.recv()
         except (EOFError, OSError):
             # It may be seen for a moment yet, while the kernel takes it down.
             self._lost = True
@@ -102,11 +129,14 @@ class Processes:
         self._all: set[Worker] = set()
         self._closed = False
 
-    async def run(self, work: Work) -> Any:
-        """What the handler returns. When cancelled, its process is killed before that is raised."""
+    async def run(self, work: Work, heard: Callable[[Any], None] | None = None) -> Any:
+        """What the handler returns; its heartbeats go to `heard`, in a thread.
+
+        When cancelled, its process is killed before that is raised.
+        """
         self._closed = False  # an engine that was stopped may be started again
         errand = _Errand()
-        return await self._threads.run(self._do, work, errand, cancel=errand.cancel)
+        return await self._threads.run(self._do, work, errand, heard, cancel=errand.cancel)
 
     def close(self) -> None:
         """End all processes, working or not."""
@@ -119,13 +149,13 @@ class Processes:
         for worker in workers:
             worker.bury()
 
-    def _do(self, work: Work, errand: _Errand) -> Any:
+    def _do(self, work: Work, errand: _Errand, heard: Callable[[Any], None] | None) -> Any:
         worker = self._take()
         if not errand.begin(worker):
             self._give_back(worker)
             return None
         try:
-            return worker.ask(work)
+            return worker.ask(work, heard)
         finally:
             if errand.end() and worker.alive:
                 self._give_back(worker)
@@ -202,7 +232,9 @@ def _serve(connection: Connection) -> None:
             work = connection.recv()
         except (EOFError, OSError):
             return
-        well, value = _outcome(work)
+        line = _Line(connection)
+        well, value = _outcome(work, line)
+        line.close()
         try:
             connection.send((well, value))
         except (TypeError, AttributeError, pickle.PicklingError) as error:
@@ -211,9 +243,9 @@ def _serve(connection: Connection) -> None:
             return
 
 
-def _outcome(work: Work) -> tuple[bool, Any]:
+def _outcome(work: Work, line: _Line) -> tuple[bool, Any]:
     try:
-        return True, work.do()
+        return True, work.do(line.beat)
     except AutomationError as error:
         return False, error
     except SystemExit as error:

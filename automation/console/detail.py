@@ -69,7 +69,7 @@ def actions_of(detail: ExecutionDetail, now: float) -> list[ActionRow]:
                 attempt=run.attempt,
                 took=took,
                 needs=needs.get(run.name, ()),
-                reason=run.reason or "",
+                reason=run.reason or _sign_of_life(run, now),
                 error=run.error,
                 # For one that waits for people it is when its approval escalates or expires: that is told with it.
                 wake_at=run.wake_at if run.status is ActionStatus.WAITING and not waits_for_person(run) else None,
@@ -78,6 +78,13 @@ def actions_of(detail: ExecutionDetail, now: float) -> list[ActionRow]:
             )
         )
     return rows
+
+
+def _sign_of_life(run: ActionRun, now: float) -> str:
+    if run.status is not ActionStatus.RUNNING or run.heartbeat_at is None:
+        return ""
+    said = "" if run.heartbeat is None else f": {brief(run.heartbeat)}"
+    return f"heartbeat {duration(now - run.heartbeat_at)} ago{said}"
 
 
 def waits_for_person(run: ActionRun) -> bool:
@@ -129,6 +136,8 @@ def _text(entry: JournalEntry) -> str:
         return _SAID[entry.kind]
     if entry.kind == "action_holding":
         return "its condition holds" if body.get("since") is not None else "its condition no longer holds"
+    if entry.kind == "action_heartbeat":
+        return "" if body.get("details") is None else brief(body["details"], 160)
     if entry.kind == "action_started" and body.get("attempt", 1) > 1:
         return f"attempt {body['attempt']}"
     said = [body[key] for key in ("actor", "reason") if body.get(key)]

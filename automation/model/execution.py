@@ -95,6 +95,10 @@ class ActionRun:
     """Which run of it this is, where it has a `repeat`."""
     approval: str | None = None
     """The approval that it waits for."""
+    heartbeat: Any = None
+    """What its last heartbeat said, as far as that is stored."""
+    heartbeat_at: float | None = None
+    """When that was stored."""
 
 
 @dataclass(frozen=True, slots=True)

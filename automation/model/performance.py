@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from automation.model.base import Definition
+from automation.model.workflow import RetryBudget
 
 
 class BatchProcessing(Definition):
@@ -57,5 +58,7 @@ class Performance(Definition):
     needed. A SQLite file has one that writes, two that read."""
     batch_processing: BatchProcessing = BatchProcessing()
     """How many writes share one transaction of the database."""
+    retry_budget: RetryBudget | None = None
+    """How many retries all actions of this process may have together; by default only each action has a limit."""
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     """When an operation is not tried for a while because it keeps failing on a target."""

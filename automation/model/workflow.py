@@ -65,6 +65,17 @@ class RetryPolicy(Definition):
     """Names of the error types that are retried, whatever they say; by default all that say they are retryable."""
 
 
+class RetryBudget(Definition):
+    """How many retries there may be, so that what is broken is not run into over and over by everybody at once."""
+
+    share: Annotated[float, Field(ge=0, le=100)] = 0.2
+    """How many retries for each first attempt within the window: `0.2` is one for five."""
+    least_per_second: Annotated[float, Field(ge=0, le=1_000_000)] = 1.0
+    """How many retries a second there may be beside, however few attempts there are."""
+    window_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
+    """Over how many seconds it is counted."""
+
+
 class UndoDefinition(Definition):
     """What takes an action back, where the operation's own undo is missing or not what is wanted."""
 
@@ -151,6 +162,8 @@ class ActionDefinition(Definition):
     """Its parameters; `${...}` in any text is an expression over inputs, outputs and the event."""
     timeout_seconds: Annotated[float, Field(gt=0)] | None = None
     """The limit for one attempt; by default that of the configuration."""
+    heartbeat_timeout_seconds: Annotated[float, Field(gt=0)] | None = None
+    """How long an attempt may be silent: without a heartbeat for so long it fails with HeartbeatTimeout."""
     retry_attempts: Annotated[int, Field(ge=1, le=100)] | None = None
     """How often it is tried in all; by default that of the configuration."""
     retry: RetryPolicy | None = None
@@ -275,6 +288,8 @@ class WorkflowDefinition(Definition):
     """How people are asked about a proposed execution, and about its actions where those do not say."""
     concurrency: Concurrency | None = None
     """How many executions run at the same time; by default any number."""
+    retry_budget: RetryBudget | None = None
+    """How many retries its actions may have in all its executions together; by default only each action has a limit."""
     guardrails: WorkflowGuardrails | None = None
     """Limits and freeze windows for its actions, beside those of the configuration."""
     labels: dict[str, str] = Field(default_factory=dict)

@@ -65,6 +65,12 @@ class Metrics:
             ["guardrail"],
             registry=registry,
         )
+        self.retries_refused = Counter(
+            "automation_retries_refused_total",
+            "Failed actions that were not tried again because a retry budget was spent, by workflow.",
+            ["workflow"],
+            registry=registry,
+        )
         self.breakers = Gauge(
             "circuit_breaker_state",
             "The circuit of an operation on a target, once it has opened: 0 closed, 1 half open, 2 open.",

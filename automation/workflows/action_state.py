@@ -21,6 +21,8 @@ class ActionState:
         "delayed",
         "error",
         "finished_at",
+        "heartbeat",
+        "heartbeat_at",
         "held_by",
         "hindered",
         "interrupted",
@@ -73,6 +75,9 @@ class ActionState:
         """What it waits for beside a time or a person: an event, a workflow, its items."""
         self.verifying: Verifying | None = None
         """While its work is done and its `verify` is not yet true."""
+        self.heartbeat: Any = None
+        """What the last heartbeat said: what the next attempt is given."""
+        self.heartbeat_at: float | None = None
         self.held_by: str | None = None
         """The guardrail that it waits for."""
 
@@ -84,6 +89,7 @@ class ActionState:
         self.wake_at = body["until"]
         self.reason = body["reason"]
         self.attempt = 0
+        self.heartbeat = self.heartbeat_at = None
         self.error = self.began_at = self.verifying = self.wait = self.awaits = self.late = None
 
     def as_run(self, name: str) -> ActionRun:
@@ -102,6 +108,8 @@ class ActionState:
             waits_for=self._waits_for(),
             iteration=self.iteration,
             approval=self.approval if self.approved is None else None,
+            heartbeat=self.heartbeat,
+            heartbeat_at=self.heartbeat_at,
         )
 
     def _waits_for(self) -> str | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 
 from automation.conditions import compile_template, seconds_of
 from automation.errors import DefinitionError
-from automation.model.workflow import RetryPolicy, WorkflowDefinition
-from automation.workflows.plan import FAILURES, Plan, Step
+from automation.model.workflow import WorkflowDefinition
+from automation.workflows.plan import Plan, Step
 
 Finding = tuple[str, str]
 """A path in the workflow, and what is wrong there."""
@@ -65,29 +64,47 @@ def concurrency(definition: WorkflowDefinition) -> Iterator[Finding]:
             yield "concurrency.key", f"{name!r} is not a declared input"
 
 
-def doubtful(definition: WorkflowDefinition) -> Iterator[Finding]:
-    """What is allowed and hardly meant: time limits that leave no time, triggers that are nearly those of failures."""
-    limit = definition.timeout_seconds
-    for index, action in enumerate(definition.actions):
-        policy = action.retry or RetryPolicy()
-        attempts = policy.attempts or action.retry_attempts or 1
-        if limit is None or action.timeout_seconds is None:
-            continue
-        waits = (policy.initial_seconds * policy.factor**number for number in range(attempts - 1))
-        longest = attempts * action.timeout_seconds + sum(min(policy.max_seconds, wait) for wait in waits)
-        if longest > limit:
-            took = f"{attempts} attempts of {action.timeout_seconds:g} s" if attempts > 1 else "one attempt"
-            yield (
-                f"actions[{index}].timeout_seconds",
-                f"{took} may take {longest:g} s, and the workflow is ended after {limit:g} s",
-            )
-    for index, trigger in enumerate(definition.rollback_strategy.triggers if definition.rollback_strategy else ()):
-        near = difflib.get_close_matches(trigger, sorted(FAILURES), n=1, cutoff=0.7)
-        if near and trigger not in FAILURES and not trigger.endswith("_failure"):
-            yield (
-                f"rollback_strategy.triggers[{index}]",
-                f"{trigger!r} is a condition, true when a value of this name is; did you mean {near[0]!r}?",
-            )
+def uses(step: Step) -> list[tuple[str, frozenset[str]]]:
+    """The names that an action's expressions and conditions read, each with its place."""
+    base = f"actions[{step.index}]"
+    found = [(f"{base}.conditions[{index}]", condition.paths) for index, condition in enumerate(step.conditions)]
+    found.append((f"{base}.parameters", step.parameters.paths))
+    found += [
+        (f"{base}.{key}", template.paths)
+        for key, template in (("for_each", step.items), ("delay", step.delay))
+        if template is not None
+    ]
+    if step.wait_for is not None and step.wait_for.timeout is not None:
+        found.append((f"{base}.wait_for.timeout", step.wait_for.timeout.paths))
+    if step.wait_for is not None and step.wait_for.condition is not None:
+        found.append((f"{base}.wait_for", step.wait_for.condition.given_paths))
+        found.append((f"{base}.wait_for.condition", step.wait_for.condition.paths))
+    if step.repeat is not None:
+        found.append((f"{base}.repeat.until", step.repeat.until.paths))
+        if step.repeat.delay is not None:
+            found.append((f"{base}.repeat.delay", step.repeat.delay.paths))
+    if step.verify is not None:
+        found.append((f"{base}.verify", step.verify.condition.paths))
+    if step.undo is not None and step.undo.parameters is not None:
+        found.append((f"{base}.rollback.parameters", step.undo.parameters.paths))
+    return found
+
+
+def silent(plan: Plan) -> Iterator[Finding]:
+    """Limits of silence on what never gives a heartbeat: steps of the engine itself."""
+    for step in plan.steps:
+        if step.definition.heartbeat_timeout_seconds is not None and step.plugin.name.startswith("flow."):
+            yield f"actions[{step.index}].heartbeat_timeout_seconds", f"{step.plugin.name} gives no heartbeats"
+
+
+def endless(plan: Plan) -> Iterator[Finding]:
+    """A workflow that starts itself, with nothing that could keep it from it."""
+    if plan.conditions:
+        return
+    for step in plan.steps:
+        held = step.conditions or step.items is not None or step.depends_on
+        if step.starts_workflows and not held and step.definition.parameters.get("workflow") == plan.name:
+            yield f"actions[{step.index}]", "starts this very workflow, without a condition: it cannot finish"
 
 
 def _may_succeed(step: Step) -> bool:

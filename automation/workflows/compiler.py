@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
@@ -20,7 +21,8 @@ from automation.conditions import (
 from automation.errors import ConditionError, DefinitionError, Problem
 from automation.model.workflow import WAIT_FOR, ActionDefinition, ScheduleTrigger, WorkflowDefinition
 from automation.plugins import Plugin, registry, validation_problems
-from automation.workflows import checks
+from automation.store.values import unstorable
+from automation.workflows import checks, doubts
 from automation.workflows.plan import EXPLICIT, FAILURES, EventWait, Plan, Step, Undo
 from automation.workflows.repeat import Loop
 from automation.workflows.verify import Check, parse_check
@@ -28,6 +30,9 @@ from automation.workflows.verify import Check, parse_check
 
 def compile_workflow(definition: WorkflowDefinition, *, path: str = "") -> Plan:
     """Check a definition and compile it; raises DefinitionError with every problem and its path."""
+    wrong = [Problem(place, message) for place, message in unstorable(definition, path)]
+    if wrong:
+        _refuse(definition, path, wrong)
     # Files are checked before they are applied, and applied before they are recovered: the same plan serves all.
     key = (registry.version, definition.model_dump_json(exclude_defaults=True))
     plan = _plans.pop(key, None) or _Compiler(definition, path).compile()
@@ -41,12 +46,21 @@ _plans: dict[tuple[int, str], Plan] = {}
 _KEPT_PLANS = 1000
 
 
+def _refuse(definition: WorkflowDefinition, path: str, wrong: list[Problem]) -> NoReturn:
+    """Refuse what cannot be stored, with all else that is wrong."""
+    try:
+        _Compiler(definition, path, wrong).compile()
+    except RecursionError:
+        # What is nested without end cannot be looked at any further.
+        pass
+    raise DefinitionError(wrong, what=f"workflow {definition.name!r}")
+
+
 class _Compiler:
-    def __init__(self, definition: WorkflowDefinition, path: str) -> None:
+    def __init__(self, definition: WorkflowDefinition, path: str, wrong: Iterable[Problem] = ()) -> None:
         self.definition = definition
         self.path = f"{path}." if path else ""
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
+        self.problems = list(wrong)
 
     def compile(self) -> Plan:
         definition = self.definition
@@ -68,24 +82,24 @@ class _Compiler:
         )
         steps = [self._step(index, action, names) for index, action in enumerate(definition.actions)]
         self._find_cycles(names)
-        found = (*checks.policies(definition), *checks.concurrency(definition))
-        self.problems += [Problem(self.path + place, message) for place, message in found]
+        at_once = (*checks.policies(definition), *checks.concurrency(definition))
+        self.problems += [Problem(self.path + place, message) for place, message in at_once]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
-        doubts = checks.doubtful(definition)
-        self.warnings += [Problem(self.path + place, message, severity="warning") for place, message in doubts]
         plan = Plan(
             definition,
             tuple(step for step in steps if step is not None),
             conditions,
-            tuple(self.warnings),
-            _pinned(definition),
+            body=_pinned(definition),
         )
         self._check_names(plan)
-        self.problems += [Problem(self.path + path, message) for path, message in checks.unreachable(plan)]
+        further = (*checks.unreachable(plan), *checks.endless(plan), *checks.silent(plan))
+        self.problems += [Problem(self.path + path, message) for path, message in further]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
-        return plan
+        found = (*doubts.collisions(plan), *doubts.triggers(plan))
+        doubtful = tuple(Problem(path, message, severity="warning") for path, message in found)
+        return replace(plan, warnings=doubtful)
 
     def _problem(self, path: str, message: str) -> None:
         self.problems.append(Problem(self.path + path, message))
@@ -282,7 +296,7 @@ class _Compiler:
     def _check_names(self, plan: Plan) -> None:
         inputs = self.definition.inputs
         for step in plan.steps:
-            for place, paths in self._uses(step):
+            for place, paths in checks.uses(step):
                 for name in paths:
                     parts = name.split(".")
                     if parts[0] == "actions" and len(parts) > 1 and parts[1] not in plan.by_name:
@@ -299,33 +313,11 @@ class _Compiler:
         # is looked at after its own work may be one of its own, or a metric.
         return name in EXPLICIT or name in step.own_names or bool(step.depends_on) or place.endswith(_AFTERWARDS)
 
-    def _uses(self, step: Step) -> list[tuple[str, frozenset[str]]]:
-        base = f"actions[{step.index}]"
-        uses = [(f"{base}.conditions[{index}]", condition.paths) for index, condition in enumerate(step.conditions)]
-        uses.append((f"{base}.parameters", step.parameters.paths))
-        uses += [
-            (f"{base}.{key}", template.paths)
-            for key, template in (("for_each", step.items), ("delay", step.delay))
-            if template is not None
-        ]
-        if step.wait_for is not None and step.wait_for.timeout is not None:
-            uses.append((f"{base}.wait_for.timeout", step.wait_for.timeout.paths))
-        if step.wait_for is not None and step.wait_for.condition is not None:
-            uses.append((f"{base}.wait_for", step.wait_for.condition.given_paths))
-            uses.append((f"{base}.wait_for.condition", step.wait_for.condition.paths))
-        if step.repeat is not None:
-            uses.append((f"{base}.repeat.until", step.repeat.until.paths))
-            if step.repeat.delay is not None:
-                uses.append((f"{base}.repeat.delay", step.repeat.delay.paths))
-        if step.verify is not None:
-            uses.append((f"{base}.verify", step.verify.condition.paths))
-        return uses
-
 
 _EFFECTS = ("read", "standard", "critical")
 """From the least to the most."""
 
-_AFTERWARDS = (".verify", ".wait_for.condition", ".repeat.until", ".repeat.delay")
+_AFTERWARDS = (".verify", ".wait_for.condition", ".repeat.until", ".repeat.delay", ".rollback.parameters")
 """Keys that are looked at when there are more names: of outputs, of metrics, or of the event that has come."""
 
 

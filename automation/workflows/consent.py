@@ -75,7 +75,7 @@ class Consent:
             else:
                 return True
         if state.approved is False:
-            run.note(self._clock.now(), "action_failed", key, {"error": state.error or _denied(state)})
+            run.note(self._clock.now(), "action_failed", key, {"error": _denied(state)})
         return state.approved is True
 
     def ask_interrupted(self, run: Run, step: Step, key: str) -> None:
@@ -201,6 +201,9 @@ class Consent:
 
 def _denied(state: ActionState) -> dict[str, Any]:
     why = state.reason or "no reason was given"
+    told = state.error
+    if told is not None and not (state.interrupted and told["type"] == "Denied"):
+        return told
     if state.interrupted:
         return {"type": "Interrupted", "message": f"{INTERRUPTED}; not to be run again: {why}"}
     return {"type": "Denied", "message": f"denied: {why}"}

@@ -34,7 +34,7 @@ from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
 from automation.workflows.seats import entry, queues
-from automation.workflows.starts import Cause, Starter, check_conditions, fold_stored
+from automation.workflows.starts import Cause, Starter, check_start, fold_stored
 from automation.workflows.state import State
 
 
@@ -173,7 +173,7 @@ class Executions:
         why = _why(f"rerun of {execution_id}", again)
         cause = Cause(again.actor, why, state.event, again.idempotency_key, rerun_of=execution_id)
         variables = {**state.variables, **again.variables}
-        check_conditions(plan, variables, state.event)
+        check_start(plan, variables, state.event)
         return (await self._starter.start(plan, variables, cause)).execution_id
 
     async def fork(self, execution_id: str, action: str, again: Again | None = None) -> str:

@@ -23,7 +23,7 @@ from automation.workflows.rollback import rollback_of
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
 from automation.workflows.settled import settled
-from automation.workflows.starts import Cause, Starter, check_conditions, fold_stored
+from automation.workflows.starts import Cause, Starter, check_start, fold_stored
 
 DEEPEST = 10
 """How many workflows may start one another."""
@@ -53,7 +53,7 @@ class Family:
             names = " > ".join([*(parent.workflow for parent in reversed(parents)), workflow])
             raise Refused(f"workflows may start one another {DEEPEST} deep at most: {names}")
         plan = self._starter.plan(workflow)
-        check_conditions(plan, variables, None)
+        check_start(plan, variables, None)
         key = f"{_attempt(context)}:{len(before) + 1}"
         cause = Cause(
             actor=parents[0].actor if parents else "local",

@@ -10,7 +10,7 @@ from typing import Any
 
 from automation.model.event import Event
 from automation.model.execution import ActionStatus, Wish, WorkflowStatus
-from automation.model.workflow import RetryPolicy
+from automation.model.workflow import ActionDefinition, RetryPolicy
 from automation.store import statements
 from automation.store.audit import Fact
 from automation.store.large import Limits, cut, writes
@@ -334,8 +334,26 @@ class Run:
                 self.rouse(f"{step.name}[{index}]", None, None)
 
 
+_DEFAULT_RETRY = RetryPolicy()
+
+
+def policy_of(definition: ActionDefinition) -> RetryPolicy:
+    """How failed attempts of an action are repeated."""
+    return definition.retry or _DEFAULT_RETRY
+
+
+def attempts_of(definition: ActionDefinition, default: int) -> int:
+    """How often an action is tried in all, where the configuration says `default`."""
+    return policy_of(definition).attempts or definition.retry_attempts or default
+
+
+def longest_pause(policy: RetryPolicy, attempt: int) -> float:
+    """Seconds to wait, at most, before the attempt after this one, unless the other side asks for more."""
+    return min(policy.max_seconds, policy.initial_seconds * policy.factor ** (attempt - 1))
+
+
 def backoff(policy: RetryPolicy, attempt: int, after: float | None) -> float:
     """Seconds to wait before the attempt after this one: exponential, with full jitter, not before `after`."""
-    longest = min(policy.max_seconds, policy.initial_seconds * policy.factor ** (attempt - 1))
+    longest = longest_pause(policy, attempt)
     wait = random.uniform(0, longest) if policy.jitter else longest  # noqa: S311 - spreads load, guards nothing
     return max(wait, after or 0.0)

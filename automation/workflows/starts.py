@@ -14,6 +14,7 @@ from automation.model.ids import new_id
 from automation.store import executions, records, statements
 from automation.store.statement import Op, Statement, Unexpected
 from automation.store.store import decode, encode
+from automation.store.values import unstorable
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
 from automation.workflows.result import result_of
@@ -245,16 +246,25 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def check_conditions(plan: Plan, variables: Mapping[str, Any], event: Mapping[str, Any] | None) -> None:
-    """Raise Conflict if a condition of the workflow hinders a start by hand.
+def check_start(plan: Plan, variables: Mapping[str, Any], event: Mapping[str, Any] | None) -> None:
+    """Before a start by hand: raise InputError for an event that cannot be stored, Conflict if a condition of the
+    workflow hinders it.
 
     What is unknown speaks of events, and nobody has to invent one to start a workflow by hand.
     """
+    _refuse(plan, [f"{place}: {message}" for place, message in unstorable(event, "event")])
+    if not plan.conditions:
+        return
     state = State(())
     state.variables, state.event = dict(variables), dict(event) if event else None
     for condition in plan.conditions:
         if condition.evaluate(Scope(state)) is False:
             raise Conflict(f"workflow {plan.name!r} does not start: its condition {condition.text!r} is false")
+
+
+def _refuse(plan: Plan, problems: list[str]) -> None:
+    if problems:
+        raise InputError(f"workflow {plan.name!r} cannot start: " + "; ".join(dict.fromkeys(problems)))
 
 
 def checked_inputs(plan: Plan, variables: Mapping[str, Any], event: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -264,13 +274,9 @@ def checked_inputs(plan: Plan, variables: Mapping[str, Any], event: Mapping[str,
     problems += [
         f"{name}: is missing (actions[{index}].parameters uses it)" for name, index in _missing(plan, given, event)
     ]
-    try:
-        if given:
-            encode(given)
-    except (TypeError, ValueError, RecursionError) as error:
-        problems.append(f"the variables cannot be stored as JSON: {error}")
-    if problems:
-        raise InputError(f"workflow {plan.name!r} cannot start: " + "; ".join(dict.fromkeys(problems)))
+    if given:
+        problems += [f"{place}: {message}" for place, message in unstorable(given)]
+    _refuse(plan, problems)
     return given
 
 

@@ -206,6 +206,8 @@ class State:
             state.late = body.get("late")
             state.held_by = body.get("held_by")
             state.awaits = body["for"]
+        elif kind == "action_heartbeat":
+            state.heartbeat, state.heartbeat_at = body.get("details"), at
         elif kind == "action_repeated":
             self._done(name)
             state.repeat(body)

@@ -13,25 +13,27 @@ from automation.actions.executor import Executor
 from automation.clock import Clock
 from automation.errors import ActionTimeout, AutomationError, ChildFailed
 from automation.model.execution import ActionStatus
-from automation.model.workflow import AutomationLevel, RetryPolicy
+from automation.model.workflow import AutomationLevel, RetryBudget
+from automation.store.events import Decision
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.workflows.arrivals import Arrivals
 from automation.workflows.asking import INTERRUPTED
+from automation.workflows.budget import Budgets
 from automation.workflows.consent import Consent
 from automation.workflows.durations import seconds_in
 from automation.workflows.each import Each
 from automation.workflows.gate import Gate, Passage
 from automation.workflows.guards import Guards
+from automation.workflows.heartbeats import Heartbeat, Keeper
 from automation.workflows.iterations import repeats
 from automation.workflows.plan import Step
-from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, backoff
+from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, attempts_of, backoff, policy_of
 from automation.workflows.state import Scope
 from automation.workflows.verification import Samples, Verification
 from automation.workflows.waits import Waits
 
-_DEFAULT_RETRY = RetryPolicy()
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -72,6 +74,7 @@ class Defaults:
     retry_attempts: int
     timeout_seconds: float
     verify_within_seconds: float = 0.0
+    retry_budget: RetryBudget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,10 @@ class Steps:
         self._verification = Verification(self._clock, surroundings.samples, defaults.verify_within_seconds, flush)
         self._guards = surroundings.guards
         self._gate = surroundings.gate
+        self._metrics = surroundings.metrics
+        secrets = surroundings.secrets
+        self._heartbeats = Keeper(self._clock, flush, lambda said: secrets.redactor.redact_value(said))
+        self._budgets = Budgets(defaults.retry_budget, self._clock.monotonic)
         self.stopping = False
         """Whether no further item is begun."""
 
@@ -161,6 +168,8 @@ class Steps:
             hidden = bool(step.parameters.secrets)
             body["parameters"] = step.parameters.render(_scope(run, turn, attempt)) if hidden else call.parameters
         run.note(now, "action_started", turn.key, body)
+        if attempt == 1 and not resumed:
+            self._budgets.began(run.plan.definition)
         background: asyncio.Task[None] | None = None
         if step.effect == "read" and run.begun:
             # Reading changes nothing, so it need not wait for its own start to be on disk.
@@ -201,6 +210,7 @@ class Steps:
         task = asyncio.current_task()
         assert task is not None
         run.executing[name] = task
+        pulse = call.pulse if call is not None else None
         try:
             if call is not None:
                 outputs = await self._executor.execute(call)
@@ -211,6 +221,9 @@ class Steps:
         except Suspend as wait:
             run.note(self._clock.now(), "action_waiting", name, {"until": wait.until, "reason": wait.reason})
         except AutomationError as error:
+            if pulse is not None:
+                # Before it: the next attempt goes on from there.
+                pulse.note()
             self.failed(run, turn, attempt, error)
         except asyncio.CancelledError:
             if run.interruption is None:
@@ -231,6 +244,8 @@ class Steps:
             run.executing.pop(name, None)
             if self._guards.acts:
                 self._gate.ended(run, name)
+            if pulse is not None and pulse.used:
+                await pulse.close()
 
     def _await(self, run: Run, turn: Turn, awaited: Await) -> None:
         """Note that an action waits for what a stored wait stands for: no longer than its own limit, if it has one."""
@@ -302,6 +317,8 @@ class Steps:
             parameters: Any = definition.parameters
         else:
             parameters = template.render(_scope(run, turn, attempt), self._secrets.get if template.secrets else None)
+        silent = definition.heartbeat_timeout_seconds
+        pulse = Heartbeat(self._heartbeats, run, turn.key, silent)
         context = ActionContext(
             execution_id=run.id,
             workflow=run.plan.name,
@@ -311,19 +328,21 @@ class Steps:
             started_at=started_at,
             iteration=run.state.action(turn.key).iteration,
             timeout_seconds=definition.timeout_seconds or self._defaults.timeout_seconds,
+            heartbeat_timeout_seconds=silent,
+            last_heartbeat=run.state.action(turn.key).heartbeat,
             event=event or _NOTHING,
             clock=self._clock,
             resources=self._resources,
             secret=self._secrets.get,
+            hears=pulse.beat,
         )
-        return Call(step.plugin, parameters, context, run.priority, step.validated, room=run.room)
+        return Call(step.plugin, parameters, context, run.priority, step.validated, room=run.room, pulse=pulse)
 
     def failed(self, run: Run, turn: Turn, attempt: int, error: AutomationError) -> None:
         """Note that an attempt has failed, and whether and when there is another."""
         now = self._clock.now()
         definition = turn.step.definition
-        policy = definition.retry or _DEFAULT_RETRY
-        attempts = policy.attempts or definition.retry_attempts or self._defaults.retry_attempts
+        policy = policy_of(definition)
         kind = error.details.get("kind") or type(error).__name__
         if (late := run.state.action(turn.key).late) is not None:
             error = ChildFailed(f"{late}; {error.message}", **error.details)
@@ -336,8 +355,16 @@ class Steps:
         told |= {name: error.details[name] for name in ("where", "execution_id") if name in error.details}
         named = kind in policy.on or type(error).__name__ in policy.on
         wanted = named if policy.on else error.retryable
-        again = wanted and attempt < attempts
-        if again and run.interruption is None:
+        again = wanted and attempt < attempts_of(definition, self._defaults.retry_attempts)
+        again = again and run.interruption is None
+        if again and (refused := self._budgets.refusal(run.plan.definition)) is not None:
+            again = False
+            told["retry_refused"] = f"{refused[0]} is spent: {refused[1]}"
+            told["message"] += f"; it is not tried again: {told['retry_refused']}"
+            reason = f"{run.id}: {turn.key}: {told['retry_refused']}"
+            run.write(Decision(now, "retry_budget", run.plan.name, "refused", reason).op())
+            self._metrics.retries_refused.labels(run.plan.name).inc()
+        if again:
             retry_at = now + backoff(policy, attempt, error.details.get("after"))
             run.note(now, "action_failed", turn.key, {"error": told, "retry_at": retry_at})
         else:

@@ -101,8 +101,10 @@ async def test_a_key_starts_it_once(engine: AutomationEngine) -> None:
         *(engine.start_workflow("three", number(1), idempotency_key="deploy-42") for _ in range(10))
     )
     assert len(set(ids)) == 1
-    with pytest.raises(DuplicateKey):
+    with pytest.raises(DuplicateKey, match=ids[0]):
         await engine.start_workflow("three", number(2), idempotency_key="deploy-42")
+    with pytest.raises(DuplicateKey, match=ids[0]):
+        await engine.start_workflow("wait", idempotency_key="deploy-42")
     assert (await engine.wait_for(ids[0])).status is WorkflowStatus.SUCCEEDED
     assert [name for name, _ in handlers.calls] == ["a", "b", "c"]
 

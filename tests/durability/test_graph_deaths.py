@@ -130,12 +130,29 @@ def test_a_loop_goes_on_with_the_iteration_in_which_it_died(engines: Driver, fol
     assert len(begun(record, "b")) == 1
 
 
+def test_an_attempt_goes_on_from_the_last_heartbeat(engines: Driver, folder: Path) -> None:
+    """Given a long action that counts with heartbeats, when its engine is killed, then the next one counts on."""
+    counts = {"count_to": 40, "seconds": 0.05}
+    workflow = {"name": "w", "actions": [act("a", "side.count", parameters=counts, heartbeat_timeout_seconds=2)]}
+    child = engines.start("run_one", folder, workflow=workflow)
+    kill_when(child, folder, lambda record: kinds(record, "a").count("action_heartbeat") >= 2)
+
+    engines.do("run_one", folder, workflow=workflow)
+
+    record = the_one(folder)
+    check(record)
+    assert record.state.status.value == "succeeded"
+    assert 1 < record.state.actions["a"].outputs["begun"] < 40
+    assert len(set(begun(record, "a"))) == 1
+
+
 @pytest.mark.parametrize("agree", [True, False])
 @pytest.mark.parametrize("further", [{}, {"for_each": [1]}], ids=["action", "item"])
 def test_a_person_decides_what_becomes_of_an_interrupted_action(
     engines: Driver, folder: Path, further: dict[str, Any], agree: bool
 ) -> None:
-    dies = act("dies", effect="critical", parameters={"die": True}, **further)
+    # Not a critical one: it would be asked about before it runs as well.
+    dies = act("dies", on_interrupt="ask", parameters={"die": True}, **further)
     workflow = {"name": "w", "actions": [dies, act("after")]}
     key = "dies[0]" if further else "dies"
     # Asked before it runs, and again when it was interrupted.

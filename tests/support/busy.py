@@ -61,6 +61,29 @@ def wait_at_gate(params: Busy, context: ActionContext) -> dict[str, Any]:
     return {"thread": threading.get_ident()}
 
 
+@action("busy.pulse", effect="read")
+def pulse(params: Busy, context: ActionContext) -> dict[str, Any]:
+    """Give heartbeats, then be silent until told to stop; with those of an earlier attempt, return them."""
+    return _pulse(context)
+
+
+@action("busy.pulse_process", cpu_bound=True, effect="read")
+def pulse_process(params: Busy, context: ActionContext) -> dict[str, Any]:
+    """The same, in a process."""
+    return _pulse(context)
+
+
+def _pulse(context: ActionContext) -> dict[str, Any]:
+    if context.last_heartbeat is not None:
+        return {"found": context.last_heartbeat}
+    for beats in range(1, 4):
+        context.heartbeat({"beats": beats})
+        time.sleep(0.02)
+    while not context.cancelled:
+        time.sleep(0.005)
+    return {}
+
+
 @action("busy.polite")
 def polite(params: Busy, context: ActionContext) -> dict[str, Any]:
     """Go on until told to stop."""

@@ -44,6 +44,8 @@ class World:
     async def act(self, params: Work, context: ActionContext) -> dict[str, Any]:
         """As `side_effects` does it, in virtual time."""
         self._note("begin", context)
+        if params.seconds:
+            context.heartbeat({"attempt": context.attempt})
         await context.clock.sleep(params.seconds)
         if context.attempt <= params.fail_times:
             self._note("fail", context)

@@ -237,10 +237,17 @@ def completed(record: Record) -> list[str]:
 
 
 def _check_approval(record: Record, action: dict[str, Any]) -> None:
-    """What a person must be asked for ran only after somebody had agreed, and each question has one answer."""
+    """What a person must be asked for ran only after somebody had agreed, and nobody was asked twice the same."""
     name = action["name"]
-    agreed = _agreed(record, name)
-    assert len({entry.body["approval"] for entry in agreed}) == len(agreed), "an answer is in the journal twice"
+    entries = [entry for entry in record.entries if entry.action == name]
+    agreed = [entry for entry in entries if entry.kind == "approved"]
+    asked: dict[str, bool] = {}
+    for entry in entries:
+        if entry.kind == "action_waiting" and "approval" in entry.body:
+            # The first entry says why it is asked; later ones only when it is looked at next.
+            asked.setdefault(entry.body["approval"], bool(entry.body.get("interrupted")))
+    assert len(agreed) <= len(asked), "an answer is in the journal twice"
+    assert sum(not interrupted for interrupted in asked.values()) <= 1, "a person was asked twice before it ran"
     began = [line for line in record.effects[name] if line["what"] == "begin"]
     if began and action["action_type"] == "side.critical":
         assert agreed, "it ran without anybody having agreed"
@@ -252,11 +259,6 @@ def _check_approval(record: Record, action: dict[str, Any]) -> None:
             seen.add(line["attempt"])
             assert answers <= len(agreed), "it ran again, and nobody had agreed to that"
             assert line["at"] >= agreed[answers - 1].at, "it ran before the answer was on disk"
-
-
-def _agreed(record: Record, name: str) -> list[JournalEntry]:
-    """How people have agreed to an action: first that it runs, then that it is run again after an interruption."""
-    return [entry for entry in record.entries if entry.action == name and entry.kind == "approved"]
 
 
 def _check_rollback(record: Record) -> None:
@@ -297,7 +299,8 @@ def _check_action(record: Record, action: dict[str, Any]) -> None:
         if record.state.actions[key].status.finished:
             _check_calls(record, action, key)
         assert all(line["at"] <= (ended_at or 0.0) for line in record.effects[key]), "an item ran after its action"
-    assert {key for key, lines in record.effects.items() if lines and key.startswith(f"{name}[")} <= set(items)
+    ran = {key for key, lines in record.effects.items() if lines and key.startswith(f"{name}[")}
+    assert {key.removesuffix(".undo") for key in ran} <= set(items)
 
 
 def _check_calls(record: Record, action: dict[str, Any], name: str) -> None:
@@ -327,9 +330,11 @@ def _check_calls(record: Record, action: dict[str, Any], name: str) -> None:
     if again == "retry":
         assert not interrupted
     else:
-        attempts = [line["attempt"] for line in began]
-        allowed = len(_agreed(record, name)) - 1 if again == "ask" else 0
-        assert len(attempts) - len(set(attempts)) <= max(0, allowed), "an interrupted attempt was run again"
+        # Unless a person has said so, who was asked because of it: critical ones are asked about.
+        asked = sum(bool(entry.body.get("interrupted")) for entry in entries)
+        agreed = sum(entry.kind == "approved" for entry in entries)
+        allowed = min(asked, agreed)
+        assert len(began) <= len({line["attempt"] for line in began}) + allowed, "an interrupted attempt was run again"
     if interrupted:
         assert len({line["pid"] for line in began if line["attempt"] == state.attempt}) <= 1
 

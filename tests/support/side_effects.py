@@ -24,6 +24,8 @@ class Work(BaseModel):
     """How many of the first attempts fail."""
     die: bool = False
     """Whether the first run of all kills this process, in the middle."""
+    count_to: int = 0
+    """Up to how much `side.count` counts."""
     die_undone: bool = False
     """Whether the first undo of all does."""
 
@@ -87,6 +89,18 @@ async def again(params: Work, context: ActionContext) -> dict[str, Any]:
 async def look(params: Work, context: ActionContext) -> dict[str, Any]:
     """Changes nothing."""
     return await _work(params, context)
+
+
+@action("side.count", idempotent=True)
+async def count(params: Work, context: ActionContext) -> dict[str, Any]:
+    """Count, a heartbeat each, from where an earlier attempt was; returns where it has begun."""
+    note("begin", context)
+    begun = (context.last_heartbeat or {"count": 0})["count"]
+    for number in range(begun, params.count_to):
+        context.heartbeat({"count": number + 1})
+        await asyncio.sleep(params.seconds)
+    note("end", context)
+    return {"begun": begun, "attempt": context.attempt}
 
 
 @action("side.critical", effect="critical")
@@ -169,7 +183,7 @@ def endless_process(params: Work, context: ActionContext) -> None:
         note("tick", context)
 
 
-REPEATABLE = frozenset({"side.again", "side.look", "side.on"})
+REPEATABLE = frozenset({"side.again", "side.count", "side.look", "side.on"})
 """Operations that are run again after an interruption unless their definition says otherwise."""
 
 _RETRY = {"attempts": 4, "initial_seconds": 0.02, "max_seconds": 0.1}

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -60,7 +60,8 @@ async def run(params: Run, context: ActionContext) -> dict[str, Any]:
     """Run a program to its end, by a list of arguments and without a shell.
 
     It has a session of its own; when it has ended, and when the action is cancelled or times out, what is left of its
-    process group is ended too (SIGTERM, SIGKILL after 2 s). Returns `exit_code`, `stdout`, `stderr` and `seconds`.
+    process group is ended too (SIGTERM, SIGKILL after 2 s). With `heartbeat_timeout_seconds`, all that it writes counts
+    as a heartbeat. Returns `exit_code`, `stdout`, `stderr` and `seconds`.
     Raises Refused for another exit code than expected (a program that failed is not run again unless the retry policy
     names `Refused`), and for a program that cannot be run.
     """
@@ -84,6 +85,8 @@ async def run(params: Run, context: ActionContext) -> dict[str, Any]:
         except (OSError, ValueError) as error:
             # Of the command only the program: an argument may be a secret.
             raise cannot_run(params.command[0], params.working_directory, error) from None
+        if context.heartbeat_timeout_seconds is not None:
+            stdout.heard = stderr.heard = context.heartbeat
         stdout.close_write_end()
         stderr.close_write_end()
         try:
@@ -150,6 +153,8 @@ class _Output(asyncio.Protocol):
 
     def __init__(self, limit: int, write_end: int) -> None:
         self.ended = asyncio.Event()
+        self.heard: Callable[[], None] | None = None
+        """Called when something is written."""
         self.write_end = write_end
         self._open = True
         self._limit = limit
@@ -164,6 +169,8 @@ class _Output(asyncio.Protocol):
             os.close(self.write_end)
 
     def data_received(self, data: bytes) -> None:
+        if self.heard is not None:
+            self.heard()
         room = self._limit - self._limit // 2 - len(self._head)
         if room > 0:
             self._head += data[:room]

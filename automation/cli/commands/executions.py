@@ -197,7 +197,7 @@ def _result(action: Document) -> object:
         return f"{action['error'].get('type', 'error')}: {action['error'].get('message', '')}"
     if action["outputs"] is not None:
         return with_sizes(action["outputs"])
-    return action["reason"] or ""
+    return action["reason"] or action.get("heartbeat") or ""
 
 
 def with_sizes(value: object) -> object:

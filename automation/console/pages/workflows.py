@@ -105,6 +105,7 @@ async def _page(
         here=f"/workflows/{definition.name}",
         workflow=definition,
         plan=plan,
+        warnings=engine_of(request).catalogue.warnings(definition),
         triggers=triggers_of(definition),
         graph=draw_workflow(definition),
         recent=recent.items,

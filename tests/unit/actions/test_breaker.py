@@ -167,7 +167,7 @@ class Bench:
         self.metrics = Metrics()
         self.events: list[Event] = []
         self.breakers = Breakers(SETTINGS, store, clock, self.metrics, self.announce)
-        self.executor = Executor(self.metrics, clock, 10, Performance(), self.breakers.middleware)
+        self.executor = Executor(self.metrics, clock, 10, Performance(), breakers=self.breakers.middleware)
 
     async def announce(self, event: Event, ops: Sequence[Op]) -> None:
         self.events.append(event)

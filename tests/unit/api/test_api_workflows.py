@@ -59,6 +59,15 @@ async def test_the_example_of_the_documentation_is_valid(face: Face, admin: Any)
     assert response.json()["warnings"][0]["path"] == "actions[0].parameters.service_name"
 
 
+async def test_what_is_doubtful_is_said_and_registered(face: Face, admin: Any) -> None:
+    actions = [{**WORKFLOW["actions"][0], "timeout_seconds": 100}]
+    response = await admin.post("/api/v1/workflows", json={**WORKFLOW, "actions": actions, "timeout_seconds": 60})
+    assert response.status_code == 201
+    [warning] = response.json()["warnings"]
+    assert (warning["path"], warning["severity"]) == ("timeout_seconds", "warning")
+    assert "3 x 100 s" in warning["message"]
+
+
 async def test_a_wrong_definition_registers_nothing(face: Face, admin: Any) -> None:
     wrong = {**WORKFLOW, "actions": [{"name": "a", "action_type": "test.recrod", "depends_on": ["b"]}]}
     response = await admin.post("/api/v1/workflows", json=wrong)

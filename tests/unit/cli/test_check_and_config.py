@@ -48,6 +48,25 @@ class TestCheck:
         assert answer.code == 0
         assert "warn.yaml:1: schedules[0].workflow: there is no workflow 'nosuch' (warning)" in answer.out
 
+    def test_a_time_limit_that_is_too_short_is_a_warning_with_its_numbers(self, folder: Path, invoke: Invoke) -> None:
+        (folder / "short.yaml").write_text(
+            "workflows:\n"
+            "  - name: w\n"
+            "    timeout_seconds: 60\n"
+            "    actions:\n"
+            "      - {name: a, action_type: flow.set, parameters: {values: {x: 1}}, timeout_seconds: 30}\n"
+            "      - {name: b, action_type: flow.set, parameters: {values: {x: 2}}}\n",
+            encoding="utf-8",
+        )
+        answer = invoke("check", "short.yaml")
+        assert answer.code == 0
+        assert answer.out.splitlines()[0].startswith("short.yaml:3: workflows[0].timeout_seconds: 60 s is less than")
+        assert "3 x 30 s" in answer.out
+        assert answer.out.splitlines()[1].startswith("short.yaml:6: workflows[0].actions[1]: gives the output 'x'")
+
+        problems = invoke("check", "short.yaml", "--json").document["problems"]
+        assert [(problem["line"], problem["severity"]) for problem in problems] == [(3, "warning"), (6, "warning")]
+
     def test_as_json(self, folder: Path, invoke: Invoke) -> None:
         (folder / "bad.json").write_text('{"workflows": 3}', encoding="utf-8")
         answer = invoke("check", "bad.json", "--json")

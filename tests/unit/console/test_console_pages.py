@@ -223,6 +223,13 @@ async def test_a_workflow_shows_its_inputs_and_what_starts_it(site: Site) -> Non
         assert expected in text
 
 
+async def test_a_workflow_shows_what_is_doubtful_in_it(site: Site) -> None:
+    slow = {"name": "a", "action_type": "test.record", "timeout_seconds": 2}
+    await site.workflow("hello", slow, timeout_seconds=1)
+    text = (await (await site.signed_in()).get("/workflows/hello")).text
+    assert "timeout_seconds: 1 s is less than its actions may take: up to" in text
+
+
 async def test_services_are_told_without_waiting_for_any(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "PATIENCE_SECONDS", 0.1)
     site.engine.catalogue.add_service(ServiceDefinition(name="playback", settings={"command": ["sleep", "1"]}))

@@ -152,13 +152,6 @@ def test_a_graph_is_refused_just_when_it_has_a_circle(edges: list[list[str]]) ->
     ("more", "told"),
     [
         ({}, []),
-        ({"timeout_seconds": 92}, []),
-        (
-            {"timeout_seconds": 91},
-            [
-                "actions[0].timeout_seconds: 3 attempts of 30 s may take 91.5 s, and the workflow is ended after 91 s",
-            ],
-        ),
         ({"rollback_strategy": {"triggers": ["action_failure", "test_failure", "canary_bad"]}}, []),
         (
             {"rollback_strategy": {"triggers": ["canceled"]}},
@@ -170,7 +163,7 @@ def test_a_graph_is_refused_just_when_it_has_a_circle(edges: list[list[str]]) ->
     ],
 )
 def test_what_is_hardly_meant_is_a_warning(more: dict[str, Any], told: list[str]) -> None:
-    action = {"name": "a", "action_type": "test.record", "retry_attempts": 3, "timeout_seconds": 30}
+    action = {"name": "a", "action_type": "test.record"}
     plan = compile_workflow(WorkflowDefinition.model_validate({"name": "w", "actions": [action], **more}))
     assert [str(problem) for problem in plan.warnings] == told
     assert {problem.severity for problem in plan.warnings} <= {"warning"}

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from automation import WorkflowDefinition, WorkflowStatus
+from automation import DefinitionError, WorkflowDefinition, WorkflowStatus
 from automation.model.execution import ActionStatus, JournalEntry
 from automation.testing import After, crash_and_recover, engine, run_workflow
+from automation.workflows.compiler import compile_workflow
 from automation.workflows.state import State, fold
 from tests.support.crashes import Death, live
 
@@ -35,7 +36,13 @@ def workflows(draw: st.DrawFn) -> WorkflowDefinition:
         further["rollback_strategy"] = {"triggers": ["action_failure", "timeout"], "max_rollback_time": 600}
     if draw(st.integers(0, 4)) == 0:
         further["timeout_seconds"] = draw(st.sampled_from([5.0, 50.0]))
-    return WorkflowDefinition.model_validate({"name": "w", "actions": actions, **further})
+    workflow = WorkflowDefinition.model_validate({"name": "w", "actions": actions, **further})
+    try:
+        compile_workflow(workflow)
+    except DefinitionError:
+        # A join that can never be met is refused.
+        reject()
+    return workflow
 
 
 def _action(draw: st.DrawFn, name: str, before: str) -> dict[str, Any]:
@@ -52,6 +59,8 @@ def _action(draw: st.DrawFn, name: str, before: str) -> dict[str, Any]:
             action["for_each"] = {"items": [1, 2, 3], "concurrency": draw(st.integers(1, 3))}
     if draw(st.booleans()):
         action["depends_on"] = draw(st.lists(st.sampled_from(before), unique=True)) if before else []
+        if len(action["depends_on"]) > 1 and draw(st.booleans()):
+            action["join"] = draw(st.sampled_from(["any", len(action["depends_on"]) - 1]))
     if draw(st.integers(0, 3)) == 0:
         action["on_failure"] = "continue"
     if draw(st.integers(0, 3)) == 0:

@@ -1,0 +1,121 @@
+"""What is doubtful in a plan, though not wrong: warnings. Pure: a plan goes in, what was found comes out."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import Any
+
+from pydantic import BaseModel
+
+from automation.plugins import Plugin
+from automation.workflows.checks import Finding, uses
+from automation.workflows.plan import FAILURES, Plan, Step
+from automation.workflows.run import attempts_of, longest_pause, policy_of
+
+_EACH = frozenset({"results", "succeeded", "failed"})
+"""The outputs of an action with `for_each`."""
+
+_SHOWN = 5
+"""How many actions a warning names, at most."""
+
+
+def collisions(plan: Plan) -> Iterator[Finding]:
+    """Outputs of the same key, where they are known: of `flow.set`, of `for_each`, and of operations whose function
+    is annotated with the model that it returns. The later one hides the earlier one.
+
+    What one operation returns each time it is used is only told where somebody reads it by that key alone.
+    """
+    read = {path.partition(".")[0] for step in plan.steps for _, paths in uses(step) for path in paths}
+    named: dict[str, list[Step]] = {}
+    for step in plan.in_order():
+        for key in _outputs(step):
+            named.setdefault(key, []).append(step)
+    for key, steps in named.items():
+        for earlier, later in pairwise(steps):
+            if key in read or "flow.set" in (earlier.plugin.name, later.plugin.name):
+                message = (
+                    f"gives the output {key!r}, as {earlier.name!r} does: ${{{key}}} is that of the last one to end; "
+                    f"${{actions.{earlier.name}.{key}}} and ${{actions.{later.name}.{key}}} tell them apart"
+                )
+                yield f"actions[{later.index}]", message
+
+
+def triggers(plan: Plan) -> Iterator[Finding]:
+    """Triggers of a rollback that are nearly those of failures."""
+    strategy = plan.definition.rollback_strategy
+    for index, trigger in enumerate(strategy.triggers if strategy else ()):
+        near = difflib.get_close_matches(trigger, sorted(FAILURES), n=1, cutoff=0.7)
+        if near and trigger not in FAILURES and not trigger.endswith("_failure"):
+            yield (
+                f"rollback_strategy.triggers[{index}]",
+                f"{trigger!r} is a condition, true when a value of this name is; did you mean {near[0]!r}?",
+            )
+
+
+def haste(plan: Plan, attempts: int, timeout: float, verify: float) -> Iterator[Finding]:
+    """A time limit of the workflow that is over before its actions have used the attempts that they may.
+
+    The arguments are the defaults of the configuration. An action that says nothing of attempts and time does not
+    count: nobody has said what it needs.
+    """
+    limit = plan.definition.timeout_seconds
+    if limit is None:
+        return
+    longest: dict[str, tuple[float, tuple[str, ...]]] = {}
+    for step in plan.in_order():
+        before = max((longest[name] for name in step.depends_on), default=(0.0, ()), key=lambda found: found[0])
+        seconds, why = _longest(step, attempts, timeout, verify)
+        longest[step.name] = (before[0] + seconds, (*before[1], f"{step.name}: {why}") if why else before[1])
+    seconds, told = max(longest.values(), key=lambda found: found[0])
+    if seconds > limit:
+        shown = "; ".join(told[:_SHOWN]) + ("; ..." if len(told) > _SHOWN else "")
+        yield "timeout_seconds", f"{limit:g} s is less than its actions may take: up to {seconds:g} s ({shown})"
+
+
+def _longest(step: Step, attempts: int, timeout: float, verify: float) -> tuple[float, str]:
+    """How long an action may take by what its definition says, and how that comes about."""
+    definition = step.definition
+    delay = step.delay.render({}) if step.delay is not None and step.delay.constant else 0.0
+    told = [f"{delay:g} s of delay"] if delay else []
+    if definition.timeout_seconds is None and definition.retry is None and definition.retry_attempts is None:
+        return delay, " + ".join(told)
+    many = attempts_of(definition, attempts)
+    each = definition.timeout_seconds or timeout
+    told.append(f"{many} x {each:g} s")
+    if step.verify is not None:
+        within = verify if step.verify.within is None else step.verify.within
+        told.append(f"{many} x {within:g} s of verify")
+        each += within
+    policy = policy_of(definition)
+    pauses = sum(longest_pause(policy, attempt) for attempt in range(1, many))
+    if pauses:
+        told.append(f"{pauses:g} s between them")
+    return delay + many * each + pauses, " + ".join(told)
+
+
+def _outputs(step: Step) -> frozenset[str]:
+    """The keys of what an action returns, as far as they are known before it has run."""
+    if step.items is not None:
+        return _EACH
+    if step.plugin.name == "flow.set":
+        values = step.definition.parameters.get("values")
+        return frozenset(values) if isinstance(values, Mapping) else frozenset()
+    return frozenset(_fields(_returned(step.plugin)))
+
+
+def _returned(plugin: Plugin) -> Any:
+    try:
+        return typing.get_type_hints(plugin.function).get("return")
+    except NameError:
+        # Written inside of a function: its types are names of that.
+        return None
+
+
+def _fields(kind: Any) -> Iterator[str]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield from kind.model_fields
+    elif typing.is_typeddict(kind):
+        yield from kind.__required_keys__
