@@ -33,6 +33,7 @@ from automation.retention.keeper import Keeper
 from automation.schedules.cron import parse_cron
 from automation.security.secrets import Secrets
 from automation.security.tokens import Tokens
+from automation.sources.figures import show_sources
 from automation.store import executions
 from automation.store.executions import Asked
 from automation.store.statement import Op
@@ -138,6 +139,8 @@ class AutomationEngine:
         self.watching = Watching(
             self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
         )
+        self.watching.sources.secret = self.secrets.get
+        self.watching.sources.redact = self.secrets.redactor.redact
         self._retention = Keeper(self.store, clock, config, self.metrics)
         limits = HttpLimits(config.http.allow_private_addresses)
         self.notifier = Notifier(self.store, config.notifications, clock, limits, self._count_notification)
@@ -364,6 +367,7 @@ class AutomationEngine:
         )
 
     def _refresh_metrics(self) -> None:
+        show_sources(self.metrics, self.watching.sources.states)
         for service, percent in self.watching.monitor.availability().items():
             self.metrics.availability.labels(service).set(percent)
 

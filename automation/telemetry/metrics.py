@@ -91,6 +91,33 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.source_up = Gauge(
+            "automation_source_up",
+            "1 while a source runs and what it gives is stored; 0 while it is starting, failed, stopped or held back.",
+            ["source"],
+            registry=registry,
+        )
+        self.source_restarts = Tally(
+            "automation_source_restarts_total", "Starts of a source after a fault.", ["source"], registry
+        )
+        self.source_items = Tally(
+            "automation_source_items_total",
+            "What a source gave, by what became of it: event, duplicate, rejected.",
+            ["source", "outcome"],
+            registry,
+        )
+        self.source_lag = Gauge(
+            "automation_source_lag",
+            "Items that wait where a source takes them from, when it took the last ones; only of sources that know.",
+            ["source"],
+            registry=registry,
+        )
+        self.source_last_event = Gauge(
+            "automation_source_last_event_timestamp_seconds",
+            "When a source gave its last event.",
+            ["source"],
+            registry=registry,
+        )
         self.rollbacks_incomplete = Counter(
             "automation_rollbacks_incomplete_total",
             "Rollbacks that left something undone.",
