@@ -22,6 +22,7 @@ from automation.model.guardrail import Guardrails
 from automation.model.performance import Performance
 from automation.model.retention import Retention
 from automation.model.roles import ROLES
+from automation.model.webhook import Webhook
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
 
@@ -226,6 +227,8 @@ class AutomationConfig(BaseSettings):
     """What is kept of events."""
     notifications: Notifications = Notifications()
     """How people are told."""
+    webhooks: dict[str, Webhook] = Field(default_factory=dict)
+    """How requests to `/webhooks/<name>` are verified, by name; without an entry the sender needs a token."""
     http: Http = Http()
     """Outgoing HTTP of actions."""
     store: Store = Store()

@@ -23,6 +23,7 @@ from automation.api.openapi import document
 from automation.api.operations import RawRoute
 from automation.api.problems import on_error
 from automation.engine import AutomationEngine
+from automation.security.signatures import Signatures
 
 DESCRIPTION = """Operations automation: events and metrics in, durable workflows out.
 
@@ -66,6 +67,7 @@ def create_app(engine: AutomationEngine) -> FastAPI:
         exception_handlers={HTTPException: on_error, RequestValidationError: on_error},
     )
     app.state.engine = engine
+    app.state.signatures = Signatures(engine.clock, engine.secrets.get)
     app.state.closing = asyncio.Event()
     found = [route for router in _routers() for route in router.routes]
     # Not `include_router`, which would wrap each route once more. Routes are tried in order: the most called go first.

@@ -127,6 +127,13 @@ class Metrics:
         self.requests_refused = Counter(
             "automation_requests_refused_total", "HTTP requests refused, by why.", ["reason"], registry=registry
         )
+        self.webhooks_refused = Counter(
+            "automation_webhooks_refused_total",
+            "Webhooks refused, by why: a signature or a certificate that does not hold, or a body that cannot be read. "
+            "Those without an entry in `webhooks` and of no known format count as `other`.",
+            ["webhook", "reason"],
+            registry=registry,
+        )
         self.samples = Counter("automation_samples_total", "Metric samples observed.", registry=registry)
         self.samples_refused = Counter(
             "automation_samples_refused_total", "Metric samples refused, by why.", ["reason"], registry=registry
