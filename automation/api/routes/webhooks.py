@@ -24,8 +24,9 @@ from automation.errors import (
 )
 from automation.model.event import Event
 from automation.security.signatures import Sent, Signatures, Verified
-from automation.sources.alertmanager import events_from_alertmanager
+from automation.sources.alertmanager import Notified, events_from_alertmanager
 from automation.sources.cloudevents import STRUCTURED, events_from_cloudevents
+from automation.sources.grafana import events_from_grafana
 from automation.sources.webhook import events_from_json
 
 log = logging.getLogger("automation.webhooks")
@@ -49,6 +50,11 @@ async def alertmanager(request: Request) -> Response:
     return await _take(request, "alertmanager", _alertmanager)
 
 
+async def grafana(request: Request) -> Response:
+    """Take in a notification of Grafana's alerting (contact point "webhook"): an event an alert."""
+    return await _take(request, "grafana", _grafana)
+
+
 async def cloudevents(request: Request) -> Response:
     """Take in CloudEvents 1.0: binary, structured or batched."""
     return await _take(request, "cloudevents", _cloudevents)
@@ -68,7 +74,14 @@ async def webhook(request: Request) -> Response:
 
 
 def _alertmanager(engine: AutomationEngine, request: Request, body: bytes, _: Verified) -> tuple[Sequence[Event], int]:
-    notified = events_from_alertmanager(body, engine.config.api.max_body_depth)
+    return _told(engine, events_from_alertmanager(body, engine.config.api.max_body_depth))
+
+
+def _grafana(engine: AutomationEngine, request: Request, body: bytes, _: Verified) -> tuple[Sequence[Event], int]:
+    return _told(engine, events_from_grafana(body, engine.config.api.max_body_depth))
+
+
+def _told(engine: AutomationEngine, notified: Notified) -> Notified:
     if notified.truncated:
         engine.metrics.events_not_started.labels("truncated").inc(notified.truncated)
     return notified
@@ -144,6 +157,18 @@ _NOTIFICATION = {
     "status": "firing",
     "alerts": [{"status": "firing", "labels": {"alertname": "HighCpu"}, "startsAt": "2026-11-23T09:00:00Z"}],
 }
+_GRAFANA = {
+    "receiver": "automation",
+    "status": "firing",
+    "alerts": [
+        {
+            "status": "firing",
+            "labels": {"alertname": "HighCpu"},
+            "startsAt": "2026-11-23T09:00:00Z",
+            "values": {"B": 92.5},
+        }
+    ],
+}
 _CLOUD_EVENT = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.failed", "data": {"order": 7}}
 _ANY: dict[str, Any] = {}
 _OBJECT = {"type": "object"}
@@ -151,6 +176,7 @@ _OBJECT = {"type": "object"}
 router.routes.extend(
     (
         RawRoute("/webhooks/alertmanager", alertmanager, _operation(_PUBLISH, takes(_OBJECT, _NOTIFICATION))),
+        RawRoute("/webhooks/grafana", grafana, _operation(_PUBLISH, takes(_OBJECT, _GRAFANA))),
         RawRoute(
             "/webhooks/cloudevents", cloudevents, _operation(_PUBLISH, takes(_OBJECT, _CLOUD_EVENT, media=STRUCTURED))
         ),
