@@ -22,6 +22,7 @@ from automation.api.middleware.request_id import RequestId
 from automation.api.openapi import document
 from automation.api.operations import RawRoute
 from automation.api.problems import on_error
+from automation.api.routes.remote_write import PATH as REMOTE_WRITE
 from automation.engine import AutomationEngine
 from automation.security.signatures import Signatures
 
@@ -61,7 +62,7 @@ def create_app(engine: AutomationEngine) -> FastAPI:
         middleware=[
             Middleware(RequestId),
             Middleware(SecurityHeaders),
-            Middleware(BodyLimit, max_bytes=engine.config.api.max_body_bytes),
+            Middleware(BodyLimit, max_bytes=engine.config.api.max_body_bytes, codings={REMOTE_WRITE: b"snappy"}),
             Middleware(Failures),
         ],
         exception_handlers={HTTPException: on_error, RequestValidationError: on_error},
