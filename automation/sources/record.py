@@ -46,9 +46,14 @@ class Origin:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def event_of(raw: bytes, settings: Records, origin: Origin, what: str = "a record") -> Event:
-    """The event of a record; raises InputError that says what is wrong with it."""
+def event_of(raw: bytes, settings: Records, origin: Origin, what: str, *, values: bool = False) -> Event:
+    """The event of a record; raises InputError that says what is wrong with it.
+
+    With `values`, any other JSON is taken where a `type` is set, as `{"value": ...}`.
+    """
     value = payload.parse_json(raw, max_depth=_MAX_DEPTH)
+    if values and settings.type is not None and not isinstance(value, dict):
+        value = {"value": value}
     if not isinstance(value, dict):
         raise InputError(f"{what} must be an object, not {payload.kind_of(value)}")
     if settings.type is not None or settings.type_key is not None:
@@ -84,7 +89,7 @@ def event_of(raw: bytes, settings: Records, origin: Origin, what: str = "a recor
 def event_or_rejected(raw: bytes, settings: Records, origin: Origin, place: str) -> Event | Rejected:
     """The event of a message; or, if it is none, that with its text and the place where it was."""
     try:
-        return event_of(raw, settings, origin, "a message")
+        return event_of(raw, settings, origin, "a message", values=True)
     except InputError as error:
         return Rejected(raw[:_RAW_KEPT].decode(errors="replace"), f"{place}: {error.message}")
 
