@@ -111,6 +111,9 @@ class Events(Section):
     """Which events are kept for explaining: all, those that started something, or none.
 
     What the engine needs to recognise duplicates is kept for the events that started something in any case."""
+    max_waiting: Annotated[int, Field(ge=1)] = 10_000
+    """How many writes may wait for the disk before senders over HTTP are answered with 429, to come again a second
+    later."""
 
 
 class Slack(Section):

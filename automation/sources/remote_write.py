@@ -24,6 +24,7 @@ VERSION_2 = "io.prometheus.write.v2.Request"
 STALE = 0x7FF0000000000002
 """The bits of the value that says: this series has ended."""
 _MAX_LABELS = 100
+_AHEAD_SECONDS = 300.0
 
 Value = int | memoryview
 Field = tuple[int, Value]
@@ -34,13 +35,15 @@ Field = tuple[int, Value]
 class Written:
     """What a request holds, and how many samples of it are not taken, by reason."""
 
+    latest: float
+    """A sample of a later time is not taken: all true ones after it would be out of order."""
     samples: list[Sample] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
 
 
-def samples_of(body: bytes, max_bytes: int) -> Written:
+def samples_of(body: bytes, max_bytes: int, now: float) -> Written:
     """The samples of a request; raises InputError for what is none or is larger than `max_bytes`, MissingExtra."""
-    written = Written()
+    written = Written(now + _AHEAD_SECONDS)
     try:
         for number, value in _fields(memoryview(unpacked(body, max_bytes))):
             if number == 1:
@@ -95,6 +98,9 @@ def _read_series(series: memoryview, written: Written) -> None:
         seconds = moment / 1000
         if not payload.FIRST_MOMENT <= seconds <= payload.LAST_MOMENT:
             written.refused["no_time"] += 1
+            continue
+        if seconds > written.latest:
+            written.refused["future"] += 1
             continue
         written.samples.append(Sample(name=name, value=measured, subject=subject, labels=labels, time=seconds))
 

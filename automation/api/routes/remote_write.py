@@ -33,7 +33,8 @@ async def remote_write(request: Request) -> Response:
     if request.headers.get("content-encoding", "").strip().lower() != "snappy":
         raise HTTPException(415, "remote write sends snappy; this body says nothing of it in Content-Encoding")
     try:
-        written = samples_of(await request.body(), engine.config.api.max_body_bytes * _GROWTH)
+        limit = engine.config.api.max_body_bytes * _GROWTH
+        written = samples_of(await request.body(), limit, engine.clock.now())
     except MissingExtra as error:
         raise HTTPException(501, error.message) from None
     for reason, count in written.refused.items():

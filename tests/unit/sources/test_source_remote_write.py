@@ -17,6 +17,7 @@ from tests.unit.api.conftest import *  # noqa: F403
 from tests.unit.api.conftest import Face
 
 LIMIT = 1_000_000
+NOW = 1_767_225_600.0
 HEADERS = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
 
 
@@ -47,7 +48,7 @@ def packed(message: bytes) -> bytes:
 def test_samples_have_name_subject_labels_and_time() -> None:
     labels = {"__name__": "cpu_usage", "job": "api", "host": "a1"}
     metadata = block(3, block(2, b"cpu_usage"))
-    found = samples_of(packed(series(labels, (91.5, 1_767_225_600_250), (-1.0, -5)) + metadata), LIMIT)
+    found = samples_of(packed(series(labels, (91.5, 1_767_225_600_250), (-1.0, -5)) + metadata), LIMIT, NOW)
     first, second = found.samples
     assert (first.name, first.subject, first.labels) == ("cpu_usage", "api", {"job": "api", "host": "a1"})
     assert (first.value, first.time) == (91.5, 1_767_225_600.25)
@@ -57,16 +58,17 @@ def test_samples_have_name_subject_labels_and_time() -> None:
 
 def test_what_cannot_be_taken_is_counted_and_costs_only_itself() -> None:
     stale = struct.unpack("<d", struct.pack("<Q", STALE))[0]
-    message = series({"__name__": "a"}, (stale, 1), (math.nan, 2), (1.0, 3), (1.0, 1 << 62))
+    message = series({"__name__": "a"}, (stale, 1), (math.nan, 2), (1.0, 3), (1.0, 1 << 62), (1.0, 1_767_225_900_001))
     message += series({"job": "x"}, (1.0, 1))
     message += series({"__name__": "h"}, more=block(4, b"\x08\x01"))
     message += series({f"l{number}": "x" for number in range(101)} | {"__name__": "wide"}, (1.0, 1))
-    found = samples_of(packed(message), LIMIT)
+    found = samples_of(packed(message), LIMIT, NOW)
     assert [one.value for one in found.samples] == [1.0]
     assert found.refused == {
         "stale": 1,
         "not_finite": 1,
         "no_time": 1,
+        "future": 1,
         "no_name": 1,
         "native_histogram": 1,
         "too_many_labels": 1,
@@ -90,14 +92,14 @@ def test_what_cannot_be_taken_is_counted_and_costs_only_itself() -> None:
 )
 def test_what_is_no_write_request_is_refused(body: bytes, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        samples_of(body, LIMIT)
+        samples_of(body, LIMIT, NOW)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_samples_or_an_input_error(body: bytes) -> None:
     for tried in (body, packed(body), packed(block(1, body)), packed(block(1, block(2, body)))):
         try:
-            samples_of(tried, LIMIT)
+            samples_of(tried, LIMIT, NOW)
         except InputError:
             pass
 
