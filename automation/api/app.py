@@ -25,6 +25,7 @@ from automation.api.problems import on_error
 from automation.api.routes.remote_write import PATH as REMOTE_WRITE
 from automation.engine import AutomationEngine
 from automation.security.signatures import Signatures
+from automation.sources.normalise import Normalise
 
 DESCRIPTION = """Operations automation: events and metrics in, durable workflows out.
 
@@ -69,6 +70,10 @@ def create_app(engine: AutomationEngine) -> FastAPI:
     )
     app.state.engine = engine
     app.state.signatures = Signatures(engine.clock, engine.secrets.get)
+    app.state.normalisers = {
+        name: Normalise(webhook.normalise, f"webhooks.{name}.normalise")
+        for name, webhook in engine.config.webhooks.items()
+    }
     app.state.closing = asyncio.Event()
     found = [route for router in _routers() for route in router.routes]
     # Not `include_router`, which would wrap each route once more. Routes are tried in order: the most called go first.

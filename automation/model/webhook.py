@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, IPvAnyNetwork, model_validator
 
 from automation.model.base import Definition
+from automation.model.normaliser import Normaliser
 
 Header = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,99}$")]
 
@@ -27,7 +28,7 @@ class ClientCertificate(Definition):
 
 
 class Webhook(Definition):
-    """How requests to `/webhooks/<name>` are verified, instead of by a token."""
+    """How requests to `/webhooks/<name>` are verified, instead of by a token, and what is made of their events."""
 
     secrets: tuple[str, ...] = ()
     """The names of the secrets that the sender may sign with: HMAC of the body. Several, while one is replaced."""
@@ -50,11 +51,18 @@ class Webhook(Definition):
     """How far the time of a signature may be from ours. A signature that comes twice within it is a replay."""
     client_certificate: ClientCertificate | None = None
     """The certificate that the sender needs; with `secrets` it needs both."""
+    normalise: tuple[Normaliser, ...] = ()
+    """What is made of its events before any rule sees them, one after the other."""
+
+    @property
+    def verifies(self) -> bool:
+        """Whether it verifies the sender, who needs a token otherwise."""
+        return bool(self.secrets) or self.client_certificate is not None
 
     @model_validator(mode="after")
-    def _verifies(self) -> Self:
-        if not self.secrets and self.client_certificate is None:
-            raise ValueError("it verifies nothing: name `secrets`, or a `client_certificate`")
+    def _is_of_use(self) -> Self:
+        if not self.verifies and not self.normalise:
+            raise ValueError("it verifies nothing: name `secrets`, a `client_certificate` or `normalise`")
         if self.signed_text.count("{body}") != 1 or self.signed_text.count("{timestamp}") != 1:
             raise ValueError("signed_text: must hold {timestamp} and {body} once each")
         return self

@@ -18,6 +18,7 @@ from automation.errors import AutomationError, DefinitionError, InputError, Miss
 from automation.model.event import Event, EventReceipt
 from automation.model.schedule import SourceDefinition
 from automation.plugins import Plugin, read_settings, registry
+from automation.sources.normalise import Normalise
 from automation.sources.source import Delivery, Item, Rejected, SourceContext
 from automation.store.events import Decision
 from automation.store.records import save_position
@@ -82,6 +83,7 @@ class _Running:
     definition: SourceDefinition
     plugin: Plugin
     settings: BaseModel
+    normalise: Normalise
     state: SourceState
     position: Any = None
     positioned: bool = False
@@ -91,8 +93,8 @@ class _Running:
         self.state = replace(self.state, **changes)
 
 
-def check_source(definition: SourceDefinition) -> tuple[Plugin, BaseModel]:
-    """The plug-in of a source and its settings; raises DefinitionError with all that is wrong with them."""
+def check_source(definition: SourceDefinition) -> tuple[Plugin, BaseModel, Normalise]:
+    """The plug-in of a source, its settings and normalisers; raises DefinitionError with what is wrong with them."""
     plugin = registry.find("source", definition.type)
     if plugin is None:
         unknown = registry.unknown("source", definition.type)
@@ -101,7 +103,8 @@ def check_source(definition: SourceDefinition) -> tuple[Plugin, BaseModel]:
     if library is not None and importlib.util.find_spec(library) is None:
         missing = MissingExtra(feature=f"the source {plugin.name!r}", extra=plugin.options["extra"])
         raise DefinitionError([Problem("type", missing.message)], what=f"source {definition.name!r}")
-    return plugin, read_settings(plugin.settings, definition.settings, "settings")
+    settings = read_settings(plugin.settings, definition.settings, "settings")
+    return plugin, settings, Normalise(definition.normalise)
 
 
 def revealed(value: Any, secret: Callable[[str], str]) -> Any:
@@ -146,13 +149,14 @@ class SourceSupervisor:
 
     async def add(self, definition: SourceDefinition) -> None:
         """Run this source, in the place of one of the same name; raises DefinitionError."""
-        plugin, settings = check_source(definition)
+        plugin, settings, normalise = check_source(definition)
         known = self._sources.get(definition.name)
         if known is not None:
             if known.definition == definition:
                 return
             await _end(known)
-        running = _Running(definition, plugin, settings, SourceState(definition.name, definition.type))
+        state = SourceState(definition.name, definition.type)
+        running = _Running(definition, plugin, settings, normalise, state)
         self._sources[definition.name] = running
         if self._started:
             self._launch(running)
@@ -257,7 +261,7 @@ class SourceSupervisor:
         also = () if position is None else (position,)
 
         async def write() -> None:
-            receipt = await self._publish(event, also=also)
+            receipt = await self._publish(running.normalise(event), also=also)
             if receipt.duplicate:
                 if also:
                     await self._commit(also)

@@ -16,8 +16,10 @@ NAME = "under-test"
 
 
 async def follow(engine: AutomationEngine, kind: str, /, **settings: Any) -> None:
-    """Run this source, and no other."""
-    definition = SourceDefinition(name=NAME, type=kind, settings=settings)
+    """Run this source, and no other; `normalise` is no setting but its normalisers."""
+    normalise = settings.pop("normalise", ())
+    given = {"name": NAME, "type": kind, "settings": settings, "normalise": normalise}
+    definition = SourceDefinition.model_validate(given)
     await engine.apply(Definitions(sources=(definition,)))
 
 

@@ -36,6 +36,7 @@ WEBHOOKS: dict[str, Any] = {
     "ours": {"secrets": ["old", "new"], "style": "combined", "signature_header": "X-Automation-Signature"},
     "billing": {"client_certificate": PROXY},
     "alertmanager": {"secrets": ["github"]},
+    "renamed": {"normalise": [{"subject": "${shop}", "severity": "high"}]},
     "keyless": {"secrets": ["nosuch"]},
 }
 SECRETS = {"github": "g" * 20, "slack": "s" * 20, "old": "o" * 20, "new": "n" * 20}
@@ -176,6 +177,16 @@ async def test_a_certificate_counts_only_from_a_trusted_proxy(face: Face) -> Non
         before = counted(face, "billing", reason)
         assert (await client.post("/webhooks/billing", content=BODY, headers=headers)).status_code == 401
         assert counted(face, "billing", reason) == before + 1
+
+
+async def test_normalisers_see_an_event_before_the_rules(face: Face, admin: Any) -> None:
+    # It verifies nothing, so that a token is needed as ever.
+    assert (await (await face.client()).post("/webhooks/renamed", json={"shop": "eu"})).status_code == 401
+    [receipt] = (await admin.post("/webhooks/renamed", json={"shop": "eu"})).json()["receipts"]
+    event = (await face.engine.queries.event(receipt["event_id"])).stored.event
+    assert (event.type, event.subject, event.severity) == ("webhook.renamed", "eu", "high")
+    refused = await admin.post("/webhooks/renamed", json={"other": 1})
+    assert (refused.status_code, counted(face, "renamed", "invalid")) == (400, 1)
 
 
 async def test_a_secret_that_is_not_there_is_our_fault(face: Face) -> None:
