@@ -14,7 +14,7 @@ from automation.sources.record import Origin, Records, event_or_rejected
 from automation.sources.source import Delivery, Item, Rejected, SourceContext
 
 if TYPE_CHECKING:
-    from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+    from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
 
 _CONNECT_SECONDS = 10
 
@@ -43,7 +43,7 @@ async def amqp(settings: Amqp, context: SourceContext) -> AsyncIterator[Item]:
     try:
         channel = await connection.channel()
         await channel.set_qos(prefetch_count=settings.batch)
-        queue = await _queue(channel, settings)
+        queue = await _queue(connection, channel, settings)
         taking = _Taking()
         channel.close_callbacks.add(taking.end)
         # When its queue is deleted or moves, the broker ends the consumer and leaves the channel open.
@@ -64,8 +64,19 @@ async def amqp(settings: Amqp, context: SourceContext) -> AsyncIterator[Item]:
         await connection.close()
 
 
-async def _queue(channel: AbstractChannel, settings: Amqp) -> AbstractQueue:
-    queue = await channel.declare_queue(settings.queue, durable=True)
+async def _queue(connection: AbstractConnection, channel: AbstractChannel, settings: Amqp) -> AbstractQueue:
+    import aio_pika
+
+    # Asked on a channel of its own, which the broker closes where there is none. One that is there is taken as it is:
+    # declared anew, a quorum queue or one with arguments would be refused.
+    probe = await connection.channel()
+    try:
+        await probe.declare_queue(settings.queue, passive=True)
+    except aio_pika.exceptions.ChannelNotFoundEntity:
+        queue = await channel.declare_queue(settings.queue, durable=True)
+    else:
+        await probe.close()
+        queue = await channel.declare_queue(settings.queue, passive=True)
     if settings.exchange is not None:
         exchange = await channel.get_exchange(settings.exchange)
         for key in settings.routing_keys:

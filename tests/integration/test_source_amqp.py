@@ -116,6 +116,14 @@ async def test_a_message_is_acknowledged_only_when_it_is_stored(broker: str) -> 
     assert await left(broker, "held") <= 2
 
 
+async def test_a_queue_that_is_there_is_taken_as_it_is(engine: AutomationEngine, broker: str) -> None:
+    async with channel(broker) as made:
+        await made.declare_queue("quorum", durable=True, arguments={"x-queue-type": "quorum"})
+        await say(made, "quorum", '{"type": "a", "id": "1"}')
+        await follow(engine, "amqp", url=broker, queue="quorum")
+        await came(engine, 1)
+
+
 async def test_a_queue_that_is_deleted_fails_the_source_and_is_made_again(
     engine: AutomationEngine, broker: str
 ) -> None:
