@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from automation.model.event import Event
 from automation.model.ids import new_id
 from automation.plugins import source
-from automation.sources.record import Origin, Records, event_or_rejected
-from automation.sources.source import Delivery, Item, Rejected, SourceContext
+from automation.sources.record import Origin, Records, batch, event_or_rejected
+from automation.sources.source import Item, Rejected, SourceContext
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
@@ -52,12 +53,8 @@ async def amqp(settings: Amqp, context: SourceContext) -> AsyncIterator[Item]:
         while True:
             messages = await taking.next(settings.batch)
             items = [_item(message, settings, context) for message in messages]
-            for item in items:
-                if isinstance(item, Rejected):
-                    yield item
-            events = tuple(item for item in items if not isinstance(item, Rejected))
-            if events:
-                yield Delivery(events, lag=await _left(channel, settings))
+            for item in batch(items, lag=await _left(channel, settings)):
+                yield item
             # Only here: what was yielded is on disk. One acknowledgement holds for all up to this message.
             await messages[-1].ack(multiple=True)
     finally:
@@ -114,7 +111,7 @@ class _Taking:
         return [message for message in found if message is not None]
 
 
-def _item(message: AbstractIncomingMessage, settings: Amqp, context: SourceContext) -> Any:
+def _item(message: AbstractIncomingMessage, settings: Amqp, context: SourceContext) -> Event | Rejected:
     time = message.timestamp.timestamp() if message.timestamp is not None else context.clock.now()
     key = message.routing_key or ""
     labels = {"routing_key": key, "exchange": message.exchange or ""}

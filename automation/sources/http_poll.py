@@ -10,11 +10,10 @@ import msgspec
 from pydantic import Field
 
 from automation.errors import InputError
-from automation.model.event import Event
 from automation.plugins import source
 from automation.sources import payload
-from automation.sources.record import Origin, Records, event_or_rejected
-from automation.sources.source import Delivery, Rejected, SourceContext
+from automation.sources.record import Origin, Records, batch, event_or_rejected
+from automation.sources.source import Item, SourceContext
 from automation.sources.web import Web, get
 
 _MAX_DEPTH = 64
@@ -37,7 +36,7 @@ class HttpPoll(Records, Web):
 
 
 @source("http_poll")
-async def http_poll(settings: HttpPoll, context: SourceContext) -> AsyncIterator[Delivery | Rejected]:
+async def http_poll(settings: HttpPoll, context: SourceContext) -> AsyncIterator[Item]:
     """Ask an HTTP server for JSON at an interval; what was not in its last answer is an event."""
     position = context.position if isinstance(context.position, Mapping) else {}
     known = set(position.get("known", ())) if position.get("url") == settings.place else set()
@@ -53,12 +52,9 @@ async def http_poll(settings: HttpPoll, context: SourceContext) -> AsyncIterator
                 origin = Origin(f"http_poll:{context.name}", name, asked_at)
                 items.append(event_or_rejected(msgspec.json.encode(value), settings, origin, settings.place))
         known = {key for key, _ in parts}
-        for item in items:
-            if isinstance(item, Rejected):
-                yield item
-        events: tuple[Event, ...] = tuple(item for item in items if not isinstance(item, Rejected))
         if items:
-            yield Delivery(events, {"url": settings.place, "known": sorted(known)})
+            for told in batch(items, position={"url": settings.place, "known": sorted(known)}):
+                yield told
         await context.clock.sleep(settings.interval_seconds)
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SecretStr
 
+from automation.model.event import Event
 from automation.plugins import source
-from automation.sources.record import Origin, Records, event_or_rejected
-from automation.sources.source import Delivery, Item, Rejected, SourceContext
+from automation.sources.record import Origin, Records, batch, event_or_rejected
+from automation.sources.source import Item, Rejected, SourceContext
 
 if TYPE_CHECKING:
     from aiokafka import AIOKafkaConsumer, ConsumerRecord
@@ -51,12 +52,8 @@ async def kafka(settings: Kafka, context: SourceContext) -> AsyncIterator[Item]:
             found = await consumer.getmany(timeout_ms=_WAIT_MILLISECONDS, max_records=settings.batch)
             records = [record for rows in found.values() for record in rows]
             items = [_item(record, settings, context) for record in records]
-            for item in items:
-                if isinstance(item, Rejected):
-                    yield item
-            events = tuple(item for item in items if not isinstance(item, Rejected))
-            if events:
-                yield Delivery(events, lag=await _lag(consumer))
+            for item in batch(items, lag=await _lag(consumer)):
+                yield item
             offsets = {partition: rows[-1].offset + 1 for partition, rows in found.items() if rows}
             if offsets:
                 # Only here: what was yielded is on disk.
@@ -95,7 +92,7 @@ async def _lag(consumer: AIOKafkaConsumer) -> int | None:
     return total
 
 
-def _item(record: ConsumerRecord[Any, Any], settings: Kafka, context: SourceContext) -> Any:
+def _item(record: ConsumerRecord[Any, Any], settings: Kafka, context: SourceContext) -> Event | Rejected:
     key = record.key.decode(errors="replace") if isinstance(record.key, bytes) else ""
     origin = Origin(
         f"kafka:{context.name}",

@@ -15,7 +15,8 @@ from automation.infrastructure.outgoing import innermost
 from automation.model.event import Event
 from automation.plugins import source
 from automation.sources import payload
-from automation.sources.source import Delivery, Rejected, SourceContext
+from automation.sources.record import batch
+from automation.sources.source import Delivery, Item, Rejected, SourceContext
 
 if TYPE_CHECKING:
     import httpx2
@@ -50,7 +51,7 @@ class Kubernetes(BaseModel):
 
 
 @source("kubernetes")
-async def kubernetes(settings: Kubernetes, context: SourceContext) -> AsyncIterator[Delivery | Rejected]:
+async def kubernetes(settings: Kubernetes, context: SourceContext) -> AsyncIterator[Item]:
     """Watch the events of a cluster, from where the last watch ended."""
     version = context.position if isinstance(context.position, str) else None
     fresh = version is None and not settings.from_start
@@ -60,10 +61,8 @@ async def kubernetes(settings: Kubernetes, context: SourceContext) -> AsyncItera
                 listed, version = await _list(client, settings)
                 items = [] if fresh else [_event_or_rejected(item, settings, context) for item in listed]
                 fresh = False
-                for one in items:
-                    if isinstance(one, Rejected):
-                        yield one
-                yield Delivery(tuple(one for one in items if isinstance(one, Event)), version)
+                for one in batch(items, position=version):
+                    yield one
             async for kind, item in _watch(client, settings, version):
                 if kind == "ERROR":
                     if item.get("code") != _GONE:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SecretStr
 
+from automation.model.event import Event
 from automation.model.ids import new_id
 from automation.plugins import source
-from automation.sources.record import Origin, Records, event_or_rejected
-from automation.sources.source import Delivery, Item, Rejected, SourceContext
+from automation.sources.record import Origin, Records, batch, event_or_rejected
+from automation.sources.source import Item, Rejected, SourceContext
 
 if TYPE_CHECKING:
     from aiomqtt import Message
@@ -73,12 +74,8 @@ async def mqtt(settings: Mqtt, context: SourceContext) -> AsyncIterator[Item]:
                 lost, waiting.lost = waiting.lost, 0
                 yield Rejected("", f"{lost} messages came faster than they could be stored, and were lost")
             items = [_item(message, settings, context) for message in messages]
-            for item in items:
-                if isinstance(item, Rejected):
-                    yield item
-            events = tuple(item for item in items if not isinstance(item, Rejected))
-            if events:
-                yield Delivery(events)
+            for item in batch(items):
+                yield item
             for message in messages:
                 # Only here: what was yielded is on disk.
                 paho.ack(message.mid, message.qos)
@@ -123,7 +120,7 @@ def _client(settings: Mqtt, name: str, waiting: _Waiting) -> Any:
     )
 
 
-def _item(message: Message, settings: Mqtt, context: SourceContext) -> Any:
+def _item(message: Message, settings: Mqtt, context: SourceContext) -> Event | Rejected:
     topic = str(message.topic)
     raw = message.payload if isinstance(message.payload, bytes) else str(message.payload or "").encode()
     # MQTT gives a message no id that outlives its delivery.

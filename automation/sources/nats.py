@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, SecretStr
 
+from automation.model.event import Event
 from automation.plugins import source
-from automation.sources.record import Origin, Records, event_or_rejected
-from automation.sources.source import Delivery, Item, Rejected, SourceContext
+from automation.sources.record import Origin, Records, batch, event_or_rejected
+from automation.sources.source import Item, Rejected, SourceContext
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -70,12 +71,8 @@ async def nats(settings: Nats, context: SourceContext) -> AsyncIterator[Item]:
             except NothingNew:
                 continue
             items = [_item(message, settings, context) for message in messages]
-            for item in items:
-                if isinstance(item, Rejected):
-                    yield item
-            events = tuple(item for item in items if not isinstance(item, Rejected))
-            if events:
-                yield Delivery(events, lag=messages[-1].metadata.num_pending)
+            for item in batch(items, lag=messages[-1].metadata.num_pending):
+                yield item
             for message in messages:
                 # Only here: what was yielded is on disk.
                 await message.ack()
@@ -87,7 +84,7 @@ async def _quiet(error: Exception) -> None:
     """What goes wrong with the connection is raised by the next fetch."""
 
 
-def _item(message: Msg, settings: Nats, context: SourceContext) -> Any:
+def _item(message: Msg, settings: Nats, context: SourceContext) -> Event | Rejected:
     about = message.metadata
     origin = Origin(
         f"nats:{context.name}",

@@ -11,7 +11,7 @@ from pydantic import Field
 from automation.clock import iso
 from automation.model.ids import new_id
 from automation.plugins import source
-from automation.sources.record import Origin, Records, event_or_rejected
+from automation.sources.record import Origin, Records, batch, event_or_rejected
 from automation.sources.source import Delivery, Item, Rejected, SourceContext
 
 _LOOK_SECONDS = 30.0
@@ -64,11 +64,8 @@ async def postgres_notify(settings: PostgresNotify, context: SourceContext) -> A
                 )
                 for channel, text in waiting
             ]
-            for item in items:
-                if isinstance(item, Rejected):
-                    yield item
-            events = tuple(item for item in items if not isinstance(item, Rejected))
-            yield Delivery(events, _position(context), lag=heard.count)
+            for item in batch(items, position=_position(context), lag=heard.count):
+                yield item
             if heard.ended and not heard.count:
                 raise ConnectionError("the connection to PostgreSQL was closed")
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from automation.errors import InputError
 from automation.model.event import Event
 from automation.sources import payload
-from automation.sources.source import Rejected
+from automation.sources.source import Delivery, Item, Rejected
 from automation.sources.webhook import SUBJECT_KEYS, subject_of
 
 EVENT_KEYS = frozenset({"type", "subject", "data", "source", "severity", "labels", "id", "time"})
@@ -92,6 +92,14 @@ def event_or_rejected(raw: bytes, settings: Records, origin: Origin, place: str)
         return event_of(raw, settings, origin, "a message", values=True)
     except InputError as error:
         return Rejected(raw[:_RAW_KEPT].decode(errors="replace"), f"{place}: {error.message}")
+
+
+def batch(items: Sequence[Event | Rejected], *, position: Any = None, lag: int | None = None) -> Iterator[Item]:
+    """What is yielded for what was taken at a time: each that is no event, then all events in one delivery."""
+    yield from (item for item in items if isinstance(item, Rejected))
+    events = tuple(item for item in items if isinstance(item, Event))
+    if events or position is not None:
+        yield Delivery(events, position, lag)
 
 
 def _kind_and_subject(value: dict[str, Any], settings: Records) -> tuple[str, str]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from automation.model.event import Event
 from automation.plugins import source
-from automation.sources.record import Origin, Records, event_or_rejected
-from automation.sources.source import Delivery, Item, Rejected, SourceContext
+from automation.sources.record import Origin, Records, batch, event_or_rejected
+from automation.sources.source import Item, Rejected, SourceContext
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -58,12 +59,8 @@ async def redis_streams(settings: RedisStreams, context: SourceContext) -> Async
         while True:
             entries = await member.next(context.clock.monotonic())
             items = [_item(entry, settings, context) for entry in entries if entry[2] is not None]
-            events = tuple(item for item in items if not isinstance(item, Rejected))
-            for item in items:
-                if isinstance(item, Rejected):
-                    yield item
-            if events:
-                yield Delivery(events, lag=await member.lag())
+            for item in batch(items, lag=await member.lag() if entries else None):
+                yield item
             if entries:
                 # Only here: what was yielded is on disk.
                 await member.acknowledge(entries)
@@ -175,7 +172,7 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _item(entry: Entry, settings: RedisStreams, context: SourceContext) -> Any:
+def _item(entry: Entry, settings: RedisStreams, context: SourceContext) -> Event | Rejected:
     stream, entry_id, fields = entry[0].decode(errors="replace"), entry[1].decode(), entry[2] or {}
     raw = fields.get(settings.field.encode())
     if raw is None:
