@@ -10,6 +10,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from automation import AutomationConfig
 from automation.clock import VirtualClock
@@ -249,6 +251,20 @@ def test_signatures_are_remembered_until_their_time_is_over_and_no_more_than_the
     send(now + 1)
     with pytest.raises(Unauthenticated, match=r"is 301 s old, more than 300 s"):
         send(now - 200)
+
+
+@given(
+    st.text(max_size=60) | st.builds("t={},v1={}".format, st.integers(), st.text(max_size=20)),
+    st.text(max_size=20),
+    st.sampled_from(["body", "timestamped", "combined"]),
+    st.sampled_from(["hex", "base64"]),
+)
+def test_any_headers_are_refused_and_nothing_else_happens(text: str, moment: str, style: str, encoding: str) -> None:
+    verifier = Signatures(VirtualClock(), SECRETS.__getitem__)
+    webhook = Webhook.model_validate({"secrets": ["old"], "style": style, "encoding": encoding, "signature_prefix": ""})
+    headers = {"x-hub-signature-256": [text], "x-signature-timestamp": [moment]}
+    with pytest.raises(Unauthenticated):
+        verifier.verify("x", webhook, Sent("10.0.0.7", headers, BODY))
 
 
 @pytest.mark.parametrize(
