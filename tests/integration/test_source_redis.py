@@ -14,7 +14,7 @@ from automation import AutomationEngine
 from automation.clock import VirtualClock
 from automation.sources.redis_streams import RedisStreams, redis_streams
 from automation.sources.source import Delivery, SourceContext
-from tests.support.brokers import listening, needs_package, redis_server
+from tests.support.brokers import listening, needs_package, needs_program, redis_server, sbin
 from tests.support.programs import until
 from tests.support.sources import came, dead_letters, follow, is_so, state
 
@@ -126,6 +126,26 @@ async def test_an_entry_is_acknowledged_only_when_it_is_stored(redis: Redis) -> 
     waits.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waits
+
+
+@needs_program("redis-server")
+async def test_a_redis_of_7_0_says_how_far_behind_the_group_is(folder: Path) -> None:
+    with redis_server(folder, executable=sbin("redis-server")) as port:
+        await listening(port, folder / "redis.log")
+        async with Redis(port=port) as client:
+            for number in range(5):
+                await client.xadd("s", {"event": f'{{"type": "t{number}"}}'})
+            settings = RedisStreams(url=f"redis://127.0.0.1:{port}", streams=("s",), batch=2)
+            items = redis_streams(settings, SourceContext("x", VirtualClock()))
+            lags = [delivery.lag async for delivery in first(items, 3) if isinstance(delivery, Delivery)]
+            assert lags == [3, 1, 0]
+
+
+async def first(items: AsyncIterator[Any], count: int) -> AsyncIterator[Any]:
+    """The first few of them, and then no more."""
+    for _ in range(count):
+        yield await anext(items)
+    await items.aclose()  # type: ignore[attr-defined]
 
 
 async def test_a_redis_that_goes_away_and_comes_back_loses_nothing(engine: AutomationEngine, folder: Path) -> None:

