@@ -13,6 +13,7 @@ from automation.clock import VirtualClock
 from automation.sources.mqtt import Mqtt, mqtt
 from automation.sources.source import Delivery, SourceContext
 from tests.support.brokers import listening, mosquitto, needs_program
+from tests.support.programs import until
 from tests.support.sources import came, dead_letters, follow, is_so, state, unfollow
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120), needs_program("mosquitto")]
@@ -24,14 +25,15 @@ async def said(port: int, topic: str, *texts: str | bytes, qos: int = 1, retain:
             await client.publish(topic, text, qos=qos, retain=retain)
 
 
-async def subscribed(engine: AutomationEngine, port: int, topic: str) -> int:
-    """Return once something that is said is heard; how much that was."""
-    for _ in range(400):
+async def subscribed(engine: AutomationEngine, port: int, topic: str) -> None:
+    """Return once something that is said is heard: it is a duplicate after the first time."""
+    before = state(engine).events
+
+    async def heard() -> bool:
         await said(port, topic, '{"type": "probe", "id": "probe"}')
-        if state(engine).events:
-            return state(engine).events
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"nothing was heard: {state(engine)}")
+        return state(engine).events > before
+
+    await until(heard, "something is heard")
 
 
 async def test_messages_become_events(engine: AutomationEngine, folder: Path) -> None:
@@ -106,10 +108,4 @@ async def test_a_broker_that_goes_away_fails_the_source_until_it_is_back(
     assert found.last_error is not None
     with mosquitto(folder, port):
         await listening(port, folder / "mosquitto.log")
-        before = state(engine).events
-        for _ in range(400):
-            await said(port, "t", '{"type": "probe", "id": "probe"}')
-            if state(engine).events > before:
-                break
-            await asyncio.sleep(0.02)
-        assert state(engine).events > before
+        await subscribed(engine, port, "t")
