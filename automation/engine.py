@@ -140,6 +140,7 @@ class AutomationEngine:
             self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
         )
         self.watching.sources.secret = self.secrets.get
+        self.watching.sources.tell = lambda state: self.changes.tell("source", state.name, state.status)
         self.watching.sources.redact = self.secrets.redactor.redact
         self._retention = Keeper(self.store, clock, config, self.metrics)
         limits = HttpLimits(config.http.allow_private_addresses)

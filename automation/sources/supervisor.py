@@ -85,12 +85,15 @@ class _Running:
     settings: BaseModel
     normalise: Normalise
     state: SourceState
+    tell: Callable[[SourceState], object]
     position: Any = None
     positioned: bool = False
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def note(self, **changes: Any) -> None:
-        self.state = replace(self.state, **changes)
+        before, self.state = self.state, replace(self.state, **changes)
+        if (before.status, before.held_back) != (self.state.status, self.state.held_back):
+            self.tell(self.state)
 
 
 def check_source(definition: SourceDefinition) -> tuple[Plugin, BaseModel, Normalise]:
@@ -134,6 +137,8 @@ class SourceSupervisor:
         self._started = False
         self.secret: Callable[[str], str] = _no_secret
         """What stands for `${secret:NAME}` in settings: asked each time that a source begins to run."""
+        self.tell: Callable[[SourceState], object] = lambda state: None
+        """Called whenever a source has come to another status, or is held back or no longer is."""
         self.redact: Callable[[str], str] = lambda text: text
         """Hides secrets in the text of errors."""
 
@@ -156,7 +161,7 @@ class SourceSupervisor:
                 return
             await _end(known)
         state = SourceState(definition.name, definition.type)
-        running = _Running(definition, plugin, settings, normalise, state)
+        running = _Running(definition, plugin, settings, normalise, state, lambda state: self.tell(state))
         self._sources[definition.name] = running
         if self._started:
             self._launch(running)

@@ -25,6 +25,6 @@ async def list_sources(request: Request, caller: Annotated[Identity, Depends(nee
         "sources.html",
         identity=caller,
         section="events",
-        watch="/console/stream?kinds=event",
+        watch="/console/stream?kinds=event,source",
         sources=[states[name] for name in sorted(states)],
     )

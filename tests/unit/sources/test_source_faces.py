@@ -82,3 +82,17 @@ def test_the_command_line_lists_what_is_defined(tmp_path: Path) -> None:
     assert (found["name"], found["type"], found["status"], found["lag"]) == ("log", "file", "stopped", None)
     shown = CliRunner().invoke(app, ["sources", "list"], catch_exceptions=False).stdout
     assert shown.splitlines()[1].split()[:4] == ["log", "file", "stopped", "-"]
+
+
+async def test_a_change_of_status_refreshes_who_looks(engine: AutomationEngine, tmp_path: Path) -> None:
+    with engine.changes.watch() as watch:
+        await engine.apply(
+            Definitions(sources=(SourceDefinition(name="broken", type="file", settings={"path": str(tmp_path)}),))
+        )
+        seen: list[tuple[str, str, str]] = []
+
+        async def failed() -> bool:
+            seen.extend((change.kind, change.id, change.status) for change in await watch.next(5))
+            return ("source", "broken", "failed") in seen
+
+        await until(failed)
