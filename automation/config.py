@@ -22,6 +22,7 @@ from automation.model.guardrail import Guardrails
 from automation.model.performance import Performance
 from automation.model.retention import Retention
 from automation.model.roles import ROLES
+from automation.model.webhook import Webhook
 from automation.model.workflow import AutomationLevel
 from automation.plugins import validation_problems
 
@@ -110,6 +111,9 @@ class Events(Section):
     """Which events are kept for explaining: all, those that started something, or none.
 
     What the engine needs to recognise duplicates is kept for the events that started something in any case."""
+    max_waiting: Annotated[int, Field(ge=1)] = 10_000
+    """How many writes may wait for the disk before senders over HTTP are answered with 429, to come again a second
+    later."""
 
 
 class Slack(Section):
@@ -226,6 +230,8 @@ class AutomationConfig(BaseSettings):
     """What is kept of events."""
     notifications: Notifications = Notifications()
     """How people are told."""
+    webhooks: dict[str, Webhook] = Field(default_factory=dict)
+    """How requests to `/webhooks/<name>` are verified, by name; without an entry the sender needs a token."""
     http: Http = Http()
     """Outgoing HTTP of actions."""
     store: Store = Store()

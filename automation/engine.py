@@ -33,6 +33,7 @@ from automation.retention.keeper import Keeper
 from automation.schedules.cron import parse_cron
 from automation.security.secrets import Secrets
 from automation.security.tokens import Tokens
+from automation.sources.figures import show_sources
 from automation.store import executions
 from automation.store.executions import Asked
 from automation.store.statement import Op
@@ -92,9 +93,7 @@ class AutomationEngine:
         self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
         self._awaited = Waits(self.store, clock)
         self._consent = Consent(self.store, clock, config.level, config.approvals)
-        attempts, budget = config.retry_attempts, config.performance.retry_budget
-        within = config.verify_within_seconds
-        self._defaults = Defaults(config.level, attempts, config.timeout_seconds, within, budget)
+        self._defaults = Defaults.of(config)
         self._recovery = Recovery(
             self.store, clock, config.store.lease_seconds, self._launch, self._heed, self._call, self._awaited
         )
@@ -119,8 +118,7 @@ class AutomationEngine:
 
     def _build_executor(self, config: AutomationConfig, clock: Clock, middleware: Sequence[Middleware]) -> Executor:
         """What runs single actions."""
-        breaking = config.performance.circuit_breaker
-        self.breakers = Breakers(breaking, self.store, clock, self.metrics, self._announce)
+        self.breakers = Breakers(config.performance.circuit_breaker, self.store, clock, self.metrics, self._announce)
         self.breakers.redact = self.secrets.redactor.redact
         return Executor(
             self.metrics,
@@ -143,14 +141,15 @@ class AutomationEngine:
         self.watching = Watching(
             self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
         )
+        self.watching.sources.confide(self.secrets.get, self.secrets.redactor.redact)
+        self.watching.sources.tell = lambda state: self.changes.tell("source", state.name, state.status)
         self._retention = Keeper(self.store, clock, config, self.metrics)
         limits = HttpLimits(config.http.allow_private_addresses)
         self.notifier = Notifier(self.store, config.notifications, clock, limits, self._count_notification)
         self.resources.provide(Services, self.services)
         self.resources.provide(HttpLimits, limits)
         self.resources.provide(NotifierProtocol, self.notifier)
-        family = Family(self.store, clock, self._runner, self._recovery, self._starter)
-        self.resources.provide(SubWorkflows, family)
+        self.resources.provide(SubWorkflows, Family(self.store, clock, self._runner, self._recovery, self._starter))
 
     @property
     def hindrances(self) -> list[str]:
@@ -371,6 +370,7 @@ class AutomationEngine:
         )
 
     def _refresh_metrics(self) -> None:
+        show_sources(self.metrics, self.watching.sources.states)
         for service, percent in self.watching.monitor.availability().items():
             self.metrics.availability.labels(service).set(percent)
 

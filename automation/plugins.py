@@ -260,9 +260,13 @@ def undo(name: str) -> Callable[[F], F]:
     return plugin("undo", name)
 
 
-def source(name: str) -> Callable[[F], F]:
-    """Register a source: `async def f(settings: Model, ...) -> AsyncIterator[Event]`."""
-    return plugin("source", name)
+def source(name: str, *, library: str | None = None, extra: str | None = None) -> Callable[[F], F]:
+    """Register a source: `async def f(settings: Model, ...) -> AsyncIterator[Event]`.
+
+    `library` is the optional module that it imports when it runs, and `extra` what installs that: a definition is
+    refused where it is missing.
+    """
+    return plugin("source", name, library=library, extra=extra or name)
 
 
 def channel(name: str) -> Callable[[F], F]:

@@ -148,6 +148,19 @@ def _keys(schema: Schema, known: Schema, title: str) -> str:
     return _table([title, "value", "default", "meaning"], rows) if rows else "No parameters."
 
 
+def model(place: str) -> str:
+    """The keys of one model: `automation.model.webhook:Webhook`."""
+    home, _, name = place.partition(":")
+    schema = getattr(importlib.import_module(home), name).model_json_schema()
+    return _keys(schema, schema.get("$defs", {}), "key")
+
+
+def source(name: str) -> str:
+    """The settings of one source, from the registry."""
+    schema = registry.get("source", name).settings.model_json_schema()
+    return _keys(schema, schema.get("$defs", {}), "setting")
+
+
 def _title(name: str) -> str:
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", name.removesuffix("Definition")).lower()
     return words[0].upper() + words[1:]
@@ -396,7 +409,7 @@ _SIMPLE: Mapping[str, Callable[[Schema, Schema], str]] = {
 }
 
 MAKERS: Mapping[str, Callable[..., str]] = {
-    maker.__name__: maker for maker in (settings, operations, definitions, metrics, tree, codes, module)
+    maker.__name__: maker for maker in (settings, operations, definitions, model, source, metrics, tree, codes, module)
 }
 
 

@@ -22,7 +22,10 @@ from automation.api.middleware.request_id import RequestId
 from automation.api.openapi import document
 from automation.api.operations import RawRoute
 from automation.api.problems import on_error
+from automation.api.routes.remote_write import PATH as REMOTE_WRITE
 from automation.engine import AutomationEngine
+from automation.security.signatures import Signatures
+from automation.sources.normalise import Normalise
 
 DESCRIPTION = """Operations automation: events and metrics in, durable workflows out.
 
@@ -60,12 +63,17 @@ def create_app(engine: AutomationEngine) -> FastAPI:
         middleware=[
             Middleware(RequestId),
             Middleware(SecurityHeaders),
-            Middleware(BodyLimit, max_bytes=engine.config.api.max_body_bytes),
+            Middleware(BodyLimit, max_bytes=engine.config.api.max_body_bytes, codings={REMOTE_WRITE: b"snappy"}),
             Middleware(Failures),
         ],
         exception_handlers={HTTPException: on_error, RequestValidationError: on_error},
     )
     app.state.engine = engine
+    app.state.signatures = Signatures(engine.clock, engine.secrets.get)
+    app.state.normalisers = {
+        name: Normalise(webhook.normalise, f"webhooks.{name}.normalise")
+        for name, webhook in engine.config.webhooks.items()
+    }
     app.state.closing = asyncio.Event()
     found = [route for router in _routers() for route in router.routes]
     # Not `include_router`, which would wrap each route once more. Routes are tried in order: the most called go first.

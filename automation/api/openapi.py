@@ -24,6 +24,7 @@ TAGS = (
     {"name": "webhooks", "description": "Events from other systems, in their own forms."},
     {"name": "records", "description": "Decisions, notifications, the audit chain, live changes."},
     {"name": "guardrails", "description": "What holds actions back: the global stop, freeze windows, open circuits."},
+    {"name": "sources", "description": "What the engine reads events from by itself, and how that is doing."},
     {"name": "services", "description": "What actions act on."},
     {"name": "tokens", "description": "Who may call."},
     {"name": "health", "description": "Whether the engine runs, is ready, and how it does."},

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from automation.api.operations import JSON
 from automation.engine import AutomationEngine
-from automation.errors import InputError
+from automation.errors import InputError, TooManyRequests
 from automation.model.event import Event, EventReceipt
 from automation.sources import payload
 from automation.triggers.dispatcher import check
@@ -33,7 +33,12 @@ class Receipts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def publish_all(engine: AutomationEngine, events: Sequence[Event], truncated: int = 0) -> Response:
-    """Publish events, none if one of them is refused; raises InputError that says which."""
+    """Publish events, none if one of them is refused; raises InputError that says which.
+
+    Raises TooManyRequests while so much waits for the disk that more would only fill the memory.
+    """
+    if engine.store.pending >= engine.config.events.max_waiting:
+        raise TooManyRequests(retry_after=1.0)
     receipts: tuple[EventReceipt, ...]
     if len(events) == 1:
         receipts = (await engine.publish(events[0]),)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from automation.cli.command import Session
 from automation.cli.control import Control
@@ -17,6 +17,9 @@ from automation.store.pages import LIMIT
 
 Document = Mapping[str, Any]
 """JSON, as the REST interface answers it: keys are the attributes of nouns, times are RFC 3339 text."""
+
+Inventory = Literal["services", "sources"]
+"""What there is a list of, with how each of it is doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,8 @@ class Client(Protocol):
         """The versions of a workflow, or one of them with its definition."""
         ...
 
-    async def services(self) -> Document:
-        """All services with their replicas."""
+    async def inventory(self, kind: Inventory) -> Document:
+        """All services with their replicas, or all sources with their states."""
         ...
 
     async def issue_token(self, name: str, roles: Sequence[str], expires_in: float | None) -> Document:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from automation.api.render import event_mapping, plain
-from automation.cli.client import Document, Order, Slice
+from automation.cli.client import Document, Inventory, Order, Slice
 from automation.cli.command import Session
 from automation.cli.control import LocalControl
 from automation.cli.definitions import Files
@@ -27,6 +27,7 @@ from automation.model.guardrail import FreezeWindow
 from automation.model.service import Replica, ServiceDefinition
 from automation.model.workflow import WorkflowDefinition
 from automation.queries import Queries
+from automation.sources.supervisor import SourceState
 from automation.workflows.compiler import compile_workflow
 
 POLL_SECONDS = 0.5
@@ -145,8 +146,12 @@ class LocalClient:
         found = await queries.version(name, version)
         return _version(found, json.loads(found.body))
 
-    async def services(self) -> Document:
-        """The services of the definition files, and what runs of them."""
+    async def inventory(self, kind: Inventory) -> Document:
+        """The services of the definition files, and what runs of them; or the sources, of which none runs here."""
+        if kind == "sources":
+            definitions, _ = self._files.load(self._engine.catalogue)
+            wanted = sorted(definitions.sources, key=lambda source: source.name)
+            return {"items": [plain(SourceState(source.name, source.type)) for source in wanted]}
         services = self._defined.services
         found = [await _service(services, service) for service in services.all()]
         return {"items": found}

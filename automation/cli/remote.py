@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 
-from automation.cli.client import Document, Order, Slice
+from automation.cli.client import Document, Inventory, Order, Slice
 from automation.cli.control import RemoteControl
 from automation.cli.failures import CommandFailed, ServerUnreachable
 from automation.errors import (
@@ -105,9 +105,9 @@ class RemoteClient:
         """The versions of a workflow, or one of them."""
         return await self._get(f"/workflows/{_part(name)}/versions" + (f"/{_part(version)}" if version else ""))
 
-    async def services(self) -> Document:
-        """All services with their replicas."""
-        return await self._get("/services")
+    async def inventory(self, kind: Inventory) -> Document:
+        """All services with their replicas, or all sources with their states."""
+        return await self._get(f"/{kind}")
 
     async def issue_token(self, name: str, roles: Sequence[str], expires_in: float | None) -> Document:
         """A new token, shown this once."""

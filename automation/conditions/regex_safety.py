@@ -66,6 +66,14 @@ def matcher(pattern: str) -> Callable[[Any], Truth]:
     return matches
 
 
+def bounded(pattern: str) -> tuple[re.Pattern[str], int]:
+    """The pattern, to be searched for, and how many characters of a text it may be given: then its time is bounded.
+
+    Raises `UnsafePattern` for one that is wrong or could take too long.
+    """
+    return _compiled(pattern)
+
+
 @functools.lru_cache(maxsize=1_024)
 def _compiled(pattern: str) -> tuple[re.Pattern[str], int]:
     if len(pattern) > MAX_PATTERN:

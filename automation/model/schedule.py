@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from automation.model.base import Definition, Name
+from automation.model.normaliser import Normaliser
 
 
 class ScheduleDefinition(Definition):
@@ -31,6 +32,8 @@ class SourceDefinition(Definition):
     """The source plug-in, such as `file`."""
     settings: dict[str, Any] = Field(default_factory=dict)
     """What the source needs to know; each source documents its own keys."""
+    normalise: tuple[Normaliser, ...] = ()
+    """What is made of its events before any rule sees them, one after the other."""
 
 
 class MonitorDefinition(Definition):

@@ -43,11 +43,12 @@ def events_from_alertmanager(body: bytes, max_depth: int) -> Notified:
         "external_url": payload.optional(value, "externalURL", ""),
     }
     alerts = payload.require(value, "alerts", list)
-    events = [_event(alert, group, f"alerts[{index}]") for index, alert in enumerate(alerts)]
+    events = [alert_event(alert, group, f"alerts[{index}]", SOURCE) for index, alert in enumerate(alerts)]
     return Notified(events, max(0, payload.optional(value, "truncatedAlerts", 0)))
 
 
-def _event(value: Any, group: Mapping[str, str], path: str) -> Event:
+def alert_event(value: Any, group: Mapping[str, str], path: str, source: str) -> Event:
+    """The event of one alert, in the form that Alertmanager and Grafana share; raises InputError with its path."""
     alert = payload.check(value, dict, path)
     status = payload.require(alert, "status", str, path)
     if status not in ("firing", "resolved"):
@@ -61,7 +62,7 @@ def _event(value: Any, group: Mapping[str, str], path: str) -> Event:
     subject = next((labels[key] for key in SUBJECT_LABELS if labels.get(key)), "")
     return Event(
         type=f"alert.{status}",
-        source=SOURCE,
+        source=source,
         subject=payload.name_or_empty(subject, f"{path}.labels"),
         severity=labels.get("severity"),
         labels=labels,

@@ -39,7 +39,7 @@ def parse_json(body: bytes, *, max_depth: int) -> Any:
     """The value of a JSON text; raises InputError for whatever is not JSON or is nested deeper than `max_depth`."""
     body = body.removeprefix(b"\xef\xbb\xbf")
     if not body.strip():
-        raise InputError("there is nothing to read; send JSON")
+        raise InputError("there is nothing to read; send JSON", reason="empty")
     try:
         value = msgspec.json.decode(body)
     except RecursionError:
@@ -47,9 +47,12 @@ def parse_json(body: bytes, *, max_depth: int) -> Any:
     except UnicodeDecodeError:
         raise _not_unicode(body) from None
     except msgspec.ValidationError:
-        raise InputError("not valid JSON: it has a number that is too large; send it as text") from None
+        raise InputError(
+            "not valid JSON: it has a number that is too large; send it as text", reason="number_too_large"
+        ) from None
     except msgspec.DecodeError as error:
-        raise InputError(f"not valid JSON: {_reason(str(error), body)}") from None
+        text = _reason(str(error), body)
+        raise InputError(f"not valid JSON: {text}", reason="nan" if "NaN" in text else "not_json") from None
     # Counting is far quicker than walking, and enough for nearly everything that is sent.
     if body.count(b"[") + body.count(b"{") > max_depth and _deeper(value, max_depth):
         raise _too_deep(body, max_depth)
@@ -78,15 +81,15 @@ def _too_deep(body: bytes, max_depth: int) -> InputError:
             depth -= 1
     else:
         place = ""
-    return InputError(f"the JSON is nested deeper than {max_depth} levels{place}; send it flatter")
+    return InputError(f"the JSON is nested deeper than {max_depth} levels{place}; send it flatter", reason="too_deep")
 
 
 def _not_unicode(body: bytes) -> InputError:
     try:
         body.decode()
     except UnicodeDecodeError as error:
-        return InputError(f"not valid JSON: it is not UTF-8 (byte {error.start}); send UTF-8")
-    return InputError("not valid JSON: it is not UTF-8; send UTF-8")
+        return InputError(f"not valid JSON: it is not UTF-8 (byte {error.start}); send UTF-8", reason="not_utf8")
+    return InputError("not valid JSON: it is not UTF-8; send UTF-8", reason="not_utf8")
 
 
 def _reason(text: str, body: bytes) -> str:

@@ -2,8 +2,9 @@
 
 A source is an async generator: `@source("mqtt") async def mqtt(settings: Mqtt, context: SourceContext)`. It yields
 what it found, and its supervisor stores that together with the position behind it before it asks for more: a source
-that is started again at its last position gives again only what was not stored. It may also yield bare events, and
-leave `context` out, where there is no position to return to.
+that is started again at its last position gives again only what was not stored. So what follows a `yield` is the place
+to acknowledge to a broker, and one delivery is all that is in flight: while the store is slow, the source waits. It may
+also yield bare events, and leave `context` out, where there is no position to return to.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Delivery:
     events: tuple[Event, ...]
     position: Any = None
     """Any JSON value; None leaves the stored position as it is."""
+    lag: int | None = None
+    """How many items wait behind these where they come from; None where the source does not know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import inspect
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -12,10 +14,11 @@ from typing import Any, Literal, Protocol
 from pydantic import BaseModel
 
 from automation.clock import Clock
-from automation.errors import AutomationError, DefinitionError, InputError, NotFound, Problem
+from automation.errors import AutomationError, DefinitionError, InputError, MissingExtra, NotFound, Problem
 from automation.model.event import Event, EventReceipt
 from automation.model.schedule import SourceDefinition
 from automation.plugins import Plugin, read_settings, registry
+from automation.sources.normalise import Normalise
 from automation.sources.source import Delivery, Item, Rejected, SourceContext
 from automation.store.events import Decision
 from automation.store.records import save_position
@@ -29,7 +32,10 @@ HEALTHY_AFTER = 60.0
 """Seconds: the pause before a restart doubles from the first to the longest, and begins anew after that long a run."""
 
 POSITION_PREFIX = "source."
+MOST_AT_ONCE = 500
+"""How many events of one source are on their way to the disk at the same time, at most."""
 _RAW_KEPT = 10_000
+_SECRET = re.compile(r"\$\{secret:\s*([^}\s]+)\s*\}")
 
 Status = Literal["starting", "running", "failed", "stopped"]
 
@@ -52,15 +58,23 @@ Commit = Callable[[Sequence[Op]], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How a source is doing."""
+    """How a source is doing, since this process has run it."""
 
     name: str
     type: str
     status: Status = "stopped"
+    held_back: bool = False
+    """Whether it waits because the database cannot be written."""
     restarts: int = 0
+    retry_at: float | None = None
+    """When it is started again, after a fault."""
     last_error: str | None = None
     last_event_at: float | None = None
+    lag: int | None = None
+    """How many items wait where they come from, as far as it knows."""
     events: int = 0
+    duplicates: int = 0
+    """How many of `events` had come before, and started nothing again."""
     rejected: int = 0
 
 
@@ -69,22 +83,46 @@ class _Running:
     definition: SourceDefinition
     plugin: Plugin
     settings: BaseModel
+    normalise: Normalise
     state: SourceState
+    tell: Callable[[SourceState], object]
     position: Any = None
     positioned: bool = False
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def note(self, **changes: Any) -> None:
-        self.state = replace(self.state, **changes)
+        before, self.state = self.state, replace(self.state, **changes)
+        if (before.status, before.held_back) != (self.state.status, self.state.held_back):
+            self.tell(self.state)
 
 
-def check_source(definition: SourceDefinition) -> tuple[Plugin, BaseModel]:
-    """The plug-in of a source and its settings; raises DefinitionError with all that is wrong with them."""
+def check_source(definition: SourceDefinition) -> tuple[Plugin, BaseModel, Normalise]:
+    """The plug-in of a source, its settings and normalisers; raises DefinitionError with what is wrong with them."""
     plugin = registry.find("source", definition.type)
     if plugin is None:
         unknown = registry.unknown("source", definition.type)
         raise DefinitionError([Problem("type", unknown)], what=f"source {definition.name!r}")
-    return plugin, read_settings(plugin.settings, definition.settings, "settings")
+    library = plugin.options.get("library")
+    if library is not None and importlib.util.find_spec(library) is None:
+        missing = MissingExtra(feature=f"the source {plugin.name!r}", extra=plugin.options["extra"])
+        raise DefinitionError([Problem("type", missing.message)], what=f"source {definition.name!r}")
+    settings = read_settings(plugin.settings, definition.settings, "settings")
+    return plugin, settings, Normalise(definition.normalise)
+
+
+def revealed(value: Any, secret: Callable[[str], str]) -> Any:
+    """A copy of settings with each `${secret:NAME}` in their texts replaced; raises what `secret` raises."""
+    if isinstance(value, str):
+        return _SECRET.sub(lambda found: secret(found[1]), value)
+    if isinstance(value, Mapping):
+        return {key: revealed(item, secret) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [revealed(item, secret) for item in value]
+    return value
+
+
+def _no_secret(name: str) -> str:
+    raise NotFound(kind="secret", name=name)
 
 
 class SourceSupervisor:
@@ -97,6 +135,14 @@ class SourceSupervisor:
         self._commit = commit
         self._sources: dict[str, _Running] = {}
         self._started = False
+        self.confide(_no_secret, lambda text: text)
+        self.tell: Callable[[SourceState], object] = lambda state: None
+        """Called whenever a source has come to another status, or is held back or no longer is."""
+
+    def confide(self, secret: Callable[[str], str], redact: Callable[[str], str]) -> None:
+        """Use `secret` for what stands for `${secret:NAME}` in settings, asked each time that a source begins to run,
+        and `redact` to hide secrets in the text of errors."""
+        self._secret, self._redact = secret, redact
 
     @property
     def states(self) -> dict[str, SourceState]:
@@ -110,13 +156,14 @@ class SourceSupervisor:
 
     async def add(self, definition: SourceDefinition) -> None:
         """Run this source, in the place of one of the same name; raises DefinitionError."""
-        plugin, settings = check_source(definition)
+        plugin, settings, normalise = check_source(definition)
         known = self._sources.get(definition.name)
         if known is not None:
             if known.definition == definition:
                 return
             await _end(known)
-        running = _Running(definition, plugin, settings, SourceState(definition.name, definition.type))
+        state = SourceState(definition.name, definition.type)
+        running = _Running(definition, plugin, settings, normalise, state, lambda state: self.tell(state))
         self._sources[definition.name] = running
         if self._started:
             self._launch(running)
@@ -153,17 +200,19 @@ class SourceSupervisor:
                 await self._run(running)
             except Exception as error:
                 # Whatever a source raises must not touch the others.
-                text = f"{type(error).__name__}: {error}"
-                log.warning("source %s failed: %s", running.definition.name, text, exc_info=error)
+                text = self._redact(f"{type(error).__name__}: {error}")
+                log.warning("source %s failed: %s", running.definition.name, text)
+                log.debug("source %s failed", running.definition.name, exc_info=error)
                 running.note(status="failed", last_error=text)
             else:
                 running.note(status="stopped")
                 return
             if self._clock.monotonic() - began >= HEALTHY_AFTER:
                 pause = FIRST_PAUSE
+            running.note(retry_at=self._clock.now() + pause)
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
-            running.note(status="starting", restarts=running.state.restarts + 1)
+            running.note(status="starting", restarts=running.state.restarts + 1, retry_at=None)
 
     async def _run(self, running: _Running) -> None:
         if not running.positioned:
@@ -171,7 +220,7 @@ class SourceSupervisor:
             running.position = stored.get(running.definition.name)
             running.positioned = True
         context = SourceContext(running.definition.name, self._clock, running.position)
-        items = _called(running.plugin, running.settings, context)
+        items = _called(running.plugin, self._settings(running), context)
         running.note(status="running")
         try:
             async for item in items:
@@ -181,9 +230,16 @@ class SourceSupervisor:
             if inspect.isasyncgen(items):
                 await items.aclose()
 
+    def _settings(self, running: _Running) -> BaseModel:
+        written = running.definition.settings
+        found = revealed(written, self._secret)
+        return running.settings if found == written else read_settings(running.plugin.settings, found, "settings")
+
     async def _take(self, running: _Running, item: Item) -> None:
         if isinstance(item, Event):
             item = Delivery((item,))
+        if isinstance(item, Delivery) and item.lag is not None:
+            running.note(lag=item.lag)
         position = None
         if item.position is not None:
             name = POSITION_PREFIX + running.definition.name
@@ -200,19 +256,23 @@ class SourceSupervisor:
     async def _deliver(self, running: _Running, events: Sequence[Event], position: Op | None) -> None:
         # The position goes with the last one, when all others are on disk.
         *others, last = events
-        found = await asyncio.gather(*(self._pass_on(running, event, None) for event in others), return_exceptions=True)
-        for failure in found:
-            if failure is not None:
-                raise failure
+        for start in range(0, len(others), MOST_AT_ONCE):
+            some = others[start : start + MOST_AT_ONCE]
+            found = await asyncio.gather(*(self._pass_on(running, one, None) for one in some), return_exceptions=True)
+            for failure in found:
+                if failure is not None:
+                    raise failure
         await self._pass_on(running, last, position)
 
     async def _pass_on(self, running: _Running, event: Event, position: Op | None) -> None:
         also = () if position is None else (position,)
 
         async def write() -> None:
-            receipt = await self._publish(event, also=also)
-            if receipt.duplicate and also:
-                await self._commit(also)
+            receipt = await self._publish(running.normalise(event), also=also)
+            if receipt.duplicate:
+                if also:
+                    await self._commit(also)
+                running.note(duplicates=running.state.duplicates + 1)
 
         try:
             await self._patiently(running, write)
@@ -245,11 +305,13 @@ class SourceSupervisor:
         while True:
             try:
                 await write()
+                if running.state.held_back:
+                    running.note(held_back=False)
                 return
             except AutomationError as error:
                 if not error.retryable:
                     raise
-                running.note(last_error=error.message)
+                running.note(held_back=True, last_error=error.message)
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -265,4 +327,4 @@ async def _end(running: _Running) -> None:
         running.task.cancel()
         await asyncio.wait([running.task])
         running.task = None
-    running.note(status="stopped")
+    running.note(status="stopped", held_back=False, retry_at=None)

@@ -16,13 +16,15 @@ SUBJECT_KEYS = ("subject", "service", "service_name", "host")
 _MAX_SUBJECT = 200
 
 
-def events_from_json(name: str, body: bytes, headers: Mapping[str, str], max_depth: int) -> list[Event]:
+def events_from_json(
+    name: str, body: bytes, headers: Mapping[str, str], max_depth: int, signed_id: str | None = None
+) -> list[Event]:
     """An object is one event of type `webhook.<name>`, a list of objects one each; anything else is its `value`.
 
-    Raises InputError for what is not JSON.
+    `signed_id` names the delivery where the sender does not. Raises InputError for what is not JSON.
     """
     value = payload.parse_json(body, max_depth=max_depth)
-    given = given_id(headers)
+    given = given_id(headers) or signed_id
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         # One id for all of them would make all but the first duplicates.
         return [_event(name, item, given and f"{given}:{index}") for index, item in enumerate(value)]

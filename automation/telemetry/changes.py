@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something of this kind changed: `execution`, `approval`, `event`, `alert`, `definitions`."""
+    """Something of this kind changed: `execution`, `approval`, `event`, `alert`, `source`, `definitions`."""
 
     kind: str
     id: str

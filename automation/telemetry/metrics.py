@@ -97,6 +97,33 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.source_up = Gauge(
+            "automation_source_up",
+            "1 while a source runs and what it gives is stored; 0 while it is starting, failed, stopped or held back.",
+            ["source"],
+            registry=registry,
+        )
+        self.source_restarts = Tally(
+            "automation_source_restarts_total", "Starts of a source after a fault.", ["source"], registry
+        )
+        self.source_items = Tally(
+            "automation_source_items_total",
+            "What a source gave, by what became of it: event, duplicate, rejected.",
+            ["source", "outcome"],
+            registry,
+        )
+        self.source_lag = Gauge(
+            "automation_source_lag",
+            "Items that wait where a source takes them from, when it took the last ones; only of sources that know.",
+            ["source"],
+            registry=registry,
+        )
+        self.source_last_event = Gauge(
+            "automation_source_last_event_timestamp_seconds",
+            "When a source gave its last event.",
+            ["source"],
+            registry=registry,
+        )
         self.rollbacks_incomplete = Counter(
             "automation_rollbacks_incomplete_total",
             "Rollbacks that left something undone.",
@@ -105,6 +132,13 @@ class Metrics:
         )
         self.requests_refused = Counter(
             "automation_requests_refused_total", "HTTP requests refused, by why.", ["reason"], registry=registry
+        )
+        self.webhooks_refused = Counter(
+            "automation_webhooks_refused_total",
+            "Webhooks refused, by why: a signature or a certificate that does not hold, or a body that cannot be read. "
+            "Those without an entry in `webhooks` and of no known format count as `other`.",
+            ["webhook", "reason"],
+            registry=registry,
         )
         self.samples = Counter("automation_samples_total", "Metric samples observed.", registry=registry)
         self.samples_refused = Counter(

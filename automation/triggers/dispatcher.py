@@ -277,6 +277,7 @@ def check(event: Event) -> None:
     ):
         if not isinstance(value, str) or len(value) > limit:
             raise InputError(f"event.{name}: must be text of at most {limit} characters")
+        _check_text(name, value)
     if not event.type or not event.source or not event.id:
         raise InputError("event: type, source and id must not be empty")
     if not isinstance(event.data, dict):
@@ -285,3 +286,21 @@ def check(event: Event) -> None:
         encode(event.data)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"event.data: cannot be stored as JSON: {error}") from None
+    if event.severity is not None:
+        _check_text("severity", event.severity)
+    if event.labels:
+        try:
+            encode(event.labels)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"event.labels: cannot be stored as JSON: {error}") from None
+
+
+def _check_text(name: str, value: str) -> None:
+    # No database takes these. Refused only there, one would fail whoever sends it again and again.
+    if "\0" in value:
+        raise InputError(f"event.{name}: must not contain NUL")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"event.{name}: must not contain half of a surrogate pair") from None

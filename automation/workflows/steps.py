@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from automation.actions.call import Call
 from automation.actions.context import ActionContext, Await, Resources, Suspend
 from automation.actions.executor import Executor
 from automation.clock import Clock
+from automation.config import AutomationConfig
 from automation.errors import ActionTimeout, AutomationError, ChildFailed
 from automation.model.execution import ActionStatus
 from automation.model.workflow import AutomationLevel, RetryBudget
@@ -73,8 +74,19 @@ class Defaults:
     level: AutomationLevel
     retry_attempts: int
     timeout_seconds: float
-    verify_within_seconds: float = 0.0
-    retry_budget: RetryBudget | None = None
+    verify_within_seconds: float
+    retry_budget: RetryBudget | None
+
+    @classmethod
+    def of(cls, config: AutomationConfig) -> Self:
+        """As configured."""
+        return cls(
+            config.level,
+            config.retry_attempts,
+            config.timeout_seconds,
+            config.verify_within_seconds,
+            config.performance.retry_budget,
+        )
 
 
 @dataclass(frozen=True, slots=True)

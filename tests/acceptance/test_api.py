@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -189,7 +190,7 @@ async def test_stopping_waits_for_nobody(site: Site) -> None:
 
 
 async def test_limits_on_the_wire(site: Site) -> None:
-    """Given bodies that are too large, too deep or compressed, then the answer says so."""
+    """Given bodies that are too large, also once they are unpacked, too deep or in no coding, the answer says so."""
     client = await site.client()
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -199,15 +200,17 @@ async def test_limits_on_the_wire(site: Site) -> None:
     declared = await client.post("/api/v1/events", content=b"x" * 8_000_000)
     chunked = await client.post("/api/v1/events", content=chunks())
     deep = await client.post("/api/v1/events", content=b"[" * 200_000)
-    packed = await client.post("/api/v1/events", content=b"x", headers={"Content-Encoding": "gzip"})
+    bomb = gzip.compress(b" " * 50_000_000)
+    packed = await client.post("/api/v1/events", content=bomb, headers={"Content-Encoding": "gzip"})
+    unknown = await client.post("/api/v1/events", content=b"x", headers={"Content-Encoding": "br"})
     after = await client.post("/api/v1/events", json={"type": "x"})
 
-    answers = (declared, chunked, deep, packed)
-    assert [answer.status_code for answer in answers] == [413, 413, 400, 415]
+    answers = (declared, chunked, deep, packed, unknown)
+    assert [answer.status_code for answer in answers] == [413, 413, 400, 413, 415]
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
     assert after.status_code == 202
     text = (await client.get("/metrics")).text
-    assert 'automation_requests_refused_total{reason="too-large"} 2.0' in text
+    assert 'automation_requests_refused_total{reason="too-large"} 3.0' in text
 
 
 async def test_guessing_tokens_ends_soon(site: Site) -> None:

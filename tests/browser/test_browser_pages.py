@@ -9,7 +9,9 @@ import pytest
 from playwright.async_api import Page, expect
 
 from automation import Event, ExecutionContext, ServiceDefinition
+from automation.definitions import Definitions
 from automation.model.guardrail import FreezeWindow
+from automation.model.schedule import SourceDefinition
 from tests.browser.conftest import PATIENCE, Site
 
 expect.set_options(timeout=PATIENCE)
@@ -22,6 +24,8 @@ LONG = "a_name_without_any_place_to_break_it_" * 4
 
 async def fill(site: Site) -> dict[str, str]:
     """Something on every page; the addresses of all pages that need a session."""
+    definition = SourceDefinition(name=LONG, type="file", settings={"path": "/"})
+    await site.engine.apply(Definitions(sources=(definition,)))
     await site.workflow(
         "everything",
         {"name": "look", "action_type": "test.read", "depends_on": [], "description": EVIL},
@@ -79,6 +83,7 @@ async def fill(site: Site) -> dict[str, str]:
         "workflow": "/workflows/everything",
         "events": "/events",
         "event": f"/events/{evil}",
+        "sources": "/sources",
         "alerts": "/alerts",
         "guardrails": "/guardrails",
         "stop": "/guardrails/stop",

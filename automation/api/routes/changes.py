@@ -32,8 +32,8 @@ async def watch_changes(
 ) -> Response:
     """What changes, as server-sent events: `{"kind", "id", "status"}`, to be read anew by its id.
 
-    Kinds are `execution`, `event` and `alert`. Several changes of one thing may come as one; a comment every 15 seconds
-    shows that the stream lives.
+    Kinds are `execution`, `event`, `alert`, `source` and others. Several changes of one thing may come as one; a
+    comment every 15 seconds shows that the stream lives.
     """
     stream = _stream(engine_of(request).changes, execution, request.app.state.closing)
     # nginx would hold back what does not fill a buffer.

@@ -18,7 +18,7 @@ def add_to(app: typer.Typer) -> None:
         from automation.cli.client import connect
 
         async with connect(session) as client:
-            found = await client.services()
+            found = await client.inventory("services")
         if session.out.as_json:
             session.out.document(found)
             return

@@ -36,6 +36,7 @@ _PERMISSIONS = {
     "definitions": "workflows:view",
     "guardrails": "workflows:view",
     "event": "events:view",
+    "source": "events:view",
     "alert": "alerts:view",
 }
 _FINISHED = frozenset(status.value for status in WorkflowStatus if status.finished)

@@ -215,6 +215,35 @@ async def test_cloudevents(face: Face, admin: Any) -> None:
     assert (await admin.get("/api/v1/events/c-3")).json()["event"]["data"] == {"order": 8}
 
 
+async def test_while_too_much_waits_for_the_disk_senders_are_told_to_come_again(
+    face: Face, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = face.engine.config.events.max_waiting
+    for path, body in (("/api/v1/events", {"type": "x"}), ("/webhooks/deploy", {"service": "shop"})):
+        with monkeypatch.context() as busy:
+            busy.setattr(type(face.engine.store), "pending", property(lambda store: limit))
+            answer = await admin.post(path, json=body)
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+        assert (await admin.post(path, json=body)).status_code == 202
+    assert face.refused("too-many-requests") == 2
+
+
+async def test_grafana(face: Face, admin: Any) -> None:
+    alert = {"status": "firing", "labels": {"alertname": "A"}, "startsAt": "2026-11-23T09:00:00Z", "values": {"B": 2}}
+    body = {"alerts": [alert], "truncatedAlerts": 1}
+    response = await admin.post("/webhooks/grafana", json=body)
+    [receipt] = response.json()["receipts"]
+    event = (await face.engine.queries.event(receipt["event_id"])).stored.event
+    assert (event.type, event.source, event.data["values"]) == ("alert.firing", "grafana", {"B": 2})
+    assert response.json()["truncated"] == 1
+
+
+async def test_an_empty_batch_of_cloudevents_is_nothing(admin: Any) -> None:
+    header = {"Content-Type": "application/cloudevents-batch+json"}
+    response = await admin.post("/webhooks/cloudevents", content=b"[]", headers=header)
+    assert (response.status_code, response.json()["receipts"]) == (202, [])
+
+
 async def test_any_webhook(face: Face, admin: Any) -> None:
     record = {"name": "note", "action_type": "test.record"}
     await face.workflow("deploy", record, triggers=[{"type": "webhook", "webhook": "github"}])

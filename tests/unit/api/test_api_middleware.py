@@ -106,14 +106,46 @@ async def test_an_unread_chunked_body_closes_the_connection(face: Face) -> None:
     assert (response.status_code, response.headers.get("connection")) == (401, None)
 
 
-async def test_compressed_bodies_are_refused(face: Face, admin: Any) -> None:
-    body = gzip.compress(b'{"type": "x"}')
-    response = await admin.post("/api/v1/events", content=body, headers={"Content-Encoding": "gzip"})
-    assert response.status_code == 415
-    assert response.json()["detail"] == "bodies in the coding 'gzip' are not read; send it uncompressed"
-    assert response.headers["accept-encoding"] == "identity"
+async def test_gzip_is_undone_and_other_codings_are_refused(face: Face, admin: Any) -> None:
+    body = b'{"type": "x", "id": "packed"}'
+    packed = {"Content-Encoding": "gzip"}
+    response = await admin.post("/api/v1/events", content=gzip.compress(body), headers=packed)
+    assert (response.status_code, response.json()["receipts"][0]["event_id"]) == (202, "packed")
+    for coding in ("br", "snappy", "gzip, gzip"):
+        response = await admin.post("/api/v1/events", content=body, headers={"Content-Encoding": coding})
+        assert response.status_code == 415
+        detail = f"bodies in the coding {coding!r} are not read; send it uncompressed, or in gzip"
+        assert response.json()["detail"] == detail
+        assert response.headers["accept-encoding"] == "gzip, identity"
     plain = await admin.post("/api/v1/events", json={"type": "x"}, headers={"Content-Encoding": "identity"})
     assert plain.status_code == 202
+
+
+async def test_gzip_is_undone_up_to_the_limit_and_no_further(face: Face, admin: Any) -> None:
+    packed = {"Content-Encoding": "gzip"}
+    text = b'{"type": "x", "data": {"text": ""}}'
+    fits = text.replace(b'""', b'"' + b"a" * (LIMIT - len(text)) + b'"')
+    assert (await admin.post("/api/v1/events", content=gzip.compress(fits), headers=packed)).status_code == 202
+    bomb = gzip.compress(b" " * 100_000_000)
+    assert len(bomb) < 200_000
+    response = await admin.post("/api/v1/events", content=bomb, headers=packed)
+    assert response.status_code == 413
+    one_more = gzip.compress(fits + b" ")
+    assert (await admin.post("/api/v1/events", content=one_more, headers=packed)).status_code == 413
+    assert face.refused("too-large") == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"type": "x"}', "the body is not gzip, as its Content-Encoding says"),
+        (gzip.compress(b'{"type": "x"}')[:-4], "the gzip of the body ends too early; was it cut off?"),
+        (gzip.compress(b'{"type": "x"}') + b"more", "the gzip of the body goes on behind its end"),
+    ],
+)
+async def test_what_is_not_gzip_is_refused(face: Face, admin: Any, body: bytes, says: str) -> None:
+    response = await admin.post("/api/v1/events", content=body, headers={"Content-Encoding": "gzip"})
+    assert (response.status_code, response.json()["detail"]) == (400, says)
 
 
 READERS = ("/api/v1/events", "/api/v1/workflows", "/api/v1/tokens", "/webhooks/any", "/webhooks/alertmanager")

@@ -101,7 +101,8 @@ class TestBothClients:
         assert await remote.versions("hello", version[:9]) == await local.versions("hello", version)
         order = Order("hello", {"who": "you"})
         assert await remote.dry_run(order) == await local.dry_run(order)
-        assert shape(await remote.services()) == shape(await local.services())
+        assert shape(await remote.inventory("services")) == shape(await local.inventory("services"))
+        assert shape(await remote.inventory("sources")) == shape(await local.inventory("sources"))
         asks = await remote.start(Order("careful"))
         while not (await remote.control.approvals("pending", "careful", Slice()))["items"]:
             await asyncio.sleep(0.01)

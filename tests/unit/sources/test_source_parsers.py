@@ -18,6 +18,7 @@ from automation.errors import InputError
 from automation.model.event import Event
 from automation.sources.alertmanager import events_from_alertmanager, fingerprint_of
 from automation.sources.cloudevents import BATCH, STRUCTURED, events_from_cloudevents
+from automation.sources.grafana import events_from_grafana
 from automation.sources.webhook import events_from_json
 
 HERE = Path(__file__).parent
@@ -336,6 +337,15 @@ def check_storable(events: list[Event]) -> None:
 def test_any_json_is_events_or_an_input_error(body: bytes, headers: dict[str, str]) -> None:
     try:
         check_storable(events_from_json("x", body, headers, 8))
+    except InputError:
+        pass
+
+
+@settings(deadline=None)
+@given(bodies)
+def test_any_grafana_body_is_events_or_an_input_error(body: bytes) -> None:
+    try:
+        check_storable(events_from_grafana(body, 8).events)
     except InputError:
         pass
 

@@ -19,12 +19,14 @@ from automation.errors import DefinitionError, InputError, NotFound, StoreUnavai
 from automation.model.event import Event, EventReceipt
 from automation.model.schedule import SourceDefinition
 from automation.plugins import registry, source
+from automation.sources.figures import show_sources
 from automation.sources.source import Delivery, Rejected, SourceContext
-from automation.sources.supervisor import SourceSupervisor
+from automation.sources.supervisor import MOST_AT_ONCE, SourceSupervisor
 from automation.store import events, records
 from automation.store.statement import Op
 from automation.store.statements import DECISION, POSITION
 from automation.store.store import Store
+from automation.telemetry.metrics import Metrics
 
 
 class Settings(BaseModel):
@@ -335,6 +337,111 @@ async def test_definitions_come_change_and_go_while_it_runs(world: World) -> Non
     assert world.supervisor.states == {}
     with pytest.raises(NotFound, match="there is no source named 'a'"):
         await world.supervisor.remove("a")
+
+
+async def test_how_each_source_is_doing_is_told(world: World) -> None:
+    def trouble(events: Sequence[Event]) -> None:
+        if stuck and any(one.id == "3" for one in events):
+            raise StoreUnavailable("the disk is full")
+
+    async def some(context: SourceContext) -> AsyncIterator[Any]:
+        yield Delivery((event(1), event(1)), lag=7)
+        yield Rejected("x", "bad")
+        yield Delivery((event(3),), lag=6)
+        raise OSError("gone")
+
+    stuck = True
+    world.trouble = trouble
+    await world.add("some", some)
+    await world.supervisor.start()
+    await world.until(lambda: world.supervisor.states["some"].held_back)
+    shown = figures(world)
+    assert shown("automation_source_up", source="some") == 0
+    assert shown("automation_source_lag", source="some") == 6
+    stuck = False
+    await world.until(lambda: world.status("some") == "failed", 0.5)
+    state = world.supervisor.states["some"]
+    assert (state.events, state.duplicates, state.rejected, state.held_back) == (3, 1, 1, False)
+    assert state.retry_at is not None
+    assert state.retry_at > world.clock.now()
+    shown = figures(world)
+    assert shown("automation_source_items_total", source="some", outcome="event") == 2
+    assert shown("automation_source_items_total", source="some", outcome="duplicate") == 1
+    assert shown("automation_source_items_total", source="some", outcome="rejected") == 1
+    assert shown("automation_source_last_event_timestamp_seconds", source="some") == state.last_event_at
+    await world.until(lambda: world.supervisor.states["some"].restarts == 1, 0.5)
+    assert figures(world)("automation_source_restarts_total", source="some") == 1
+    await world.supervisor.remove("some")
+    assert figures(world)("automation_source_up", source="some") is None
+
+
+def figures(world: World) -> Callable[..., float | None]:
+    """Reads the metrics of the sources as they are now."""
+    metrics = Metrics()
+    show_sources(metrics, world.supervisor.states)
+    return lambda name, **labels: metrics.registry.get_sample_value(name, labels)
+
+
+async def test_a_broker_is_told_after_the_commit_and_only_some_events_are_on_their_way(world: World) -> None:
+    told: list[int] = []
+    under_way = most = 0
+
+    async def publish(found: Event, *, also: Sequence[Op] = ()) -> EventReceipt:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        world.published.append(found)
+        return EventReceipt(event_id=found.id)
+
+    async def broker(context: SourceContext) -> AsyncIterator[Any]:
+        for batch in range(2):
+            yield Delivery(tuple(event(1200 * batch + number) for number in range(1200)))
+            told.append(len(world.published))
+
+    world.supervisor = SourceSupervisor(world.clock, publish, world.stored, world.commit)
+    await world.add("broker", broker)
+    await world.supervisor.start()
+    await world.until(lambda: world.status("broker") == "stopped")
+    assert told == [1200, 2400]
+    assert most == MOST_AT_ONCE
+
+
+async def test_secrets_are_put_in_when_it_runs_and_hidden_in_errors(world: World) -> None:
+    seen: list[str] = []
+
+    async def telling(context: SourceContext) -> AsyncIterator[Any]:
+        raise OSError("cannot reach amqp://me:hunter2@broker")
+        yield
+
+    secrets = {"queue": "telling"}
+
+    def secret(name: str) -> str:
+        seen.append(name)
+        return secrets[name]
+
+    world.supervisor.confide(secret, lambda text: text.replace("hunter2", "***"))
+    world.scripts["telling"] = telling
+    definition = SourceDefinition(name="x", type="scripted", settings={"script": "${secret:queue}"})
+    await world.supervisor.add(definition)
+    await world.supervisor.start()
+    await world.until(lambda: world.status("x") == "failed")
+    assert world.supervisor.states["x"].last_error == "OSError: cannot reach amqp://me:***@broker"
+    assert world.supervisor.definitions["x"] == definition
+    await world.until(lambda: len(seen) == 2, 0.5)
+
+
+async def test_a_source_whose_library_is_missing_is_refused_with_the_extra_that_brings_it(world: World) -> None:
+    @source("needy", library="no_such_library", extra="broker")
+    async def needy(settings: Settings) -> AsyncIterator[Event]:
+        yield event(1)
+
+    try:
+        with pytest.raises(DefinitionError, match=r"type: the source 'needy' needs .* 'automation\[broker\]'"):
+            await world.supervisor.add(SourceDefinition(name="x", type="needy"))
+    finally:
+        registry._plugins["source"].pop("needy")
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,11 @@ async def test_which_events_are_kept(config: AutomationConfig, retain: str, kept
         ({"type": "x" * 201}, "at most 200"),
         ({"type": "x", "data": {"a": object()}}, "cannot be stored"),
         ({"type": "x", "data": ["a"]}, "must be a mapping"),
+        ({"type": "x", "data": {"a": "\ud800"}}, "cannot be stored"),
+        ({"type": "x", "labels": {"a": "\ud800"}}, "event.labels: cannot be stored"),
+        ({"type": "x", "subject": "a\0b"}, "event.subject: must not contain NUL"),
+        ({"type": "x", "severity": "a\0b"}, "event.severity: must not contain NUL"),
+        ({"type": "x", "id": "\udfff"}, "event.id: must not contain half of a surrogate pair"),
     ],
 )
 async def test_an_event_that_cannot_be_stored_is_refused(

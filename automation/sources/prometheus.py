@@ -1,0 +1,151 @@
+"""`prometheus`: asks a Prometheus a query again and again, and makes events of what it answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from automation.errors import InputError
+from automation.model.event import Event
+from automation.plugins import source
+from automation.sources import payload
+from automation.sources.alertmanager import SUBJECT_LABELS, fingerprint_of
+from automation.sources.record import TypeName
+from automation.sources.source import Delivery, SourceContext
+from automation.sources.web import Web, get
+
+_MAX_DEPTH = 16
+
+
+class PrometheusQuery(Web):
+    """Which Prometheus, what it is asked, and which answers are events."""
+
+    query: Annotated[str, Field(min_length=1, max_length=20_000)]
+    """PromQL whose answer is a vector or a scalar, such as `rate(errors_total[5m]) > 1`."""
+    interval_seconds: Annotated[float, Field(ge=1, le=86_400)] = 30.0
+    """How often it is evaluated, at multiples of this in Prometheus' time."""
+    emit: Literal["changes", "every"] = "changes"
+    """`changes`: an event when a series comes into the answer (`data.state` is `began`) and when it leaves it
+    (`ended`), as with an alert. `every`: an event for each series at each evaluation."""
+    type: TypeName = "prometheus.query"
+    """The type of the events."""
+    subject_label: str | None = None
+    """The label that holds the subject; by default the first of `service`, `service_name`, `job`, `instance`."""
+    delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    """How long after a moment it is evaluated for it: for samples that come late to Prometheus."""
+    catch_up: Annotated[int, Field(ge=1, le=10_000)] = 60
+    """How many moments that were missed, because the engine or Prometheus was down, are evaluated afterwards."""
+    max_series: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    """With more series than that in one answer the source fails: narrow the query."""
+
+
+@source("prometheus")
+async def prometheus(settings: PrometheusQuery, context: SourceContext) -> AsyncIterator[Delivery]:
+    """Evaluate a PromQL query at an interval; what comes into its answer, and leaves it, are events."""
+    at, active = _stored(context.position, settings)
+    while True:
+        latest = _moment(context.clock.now() - settings.delay_seconds, settings)
+        if at is None:
+            at = latest - settings.interval_seconds
+        at = max(at, latest - settings.interval_seconds * settings.catch_up)
+        while at < latest:
+            at += settings.interval_seconds
+            found = await _evaluated(settings, at)
+            if settings.emit == "every":
+                events = [_event(settings, context.name, labels, value, at, "") for labels, value in found.values()]
+            else:
+                events, active = _changes(settings, context.name, at, found, active)
+            position = {"query": settings.query, "at": at, "active": active}
+            yield Delivery(tuple(events), position, lag=round((latest - at) / settings.interval_seconds))
+        due = latest + settings.interval_seconds + settings.delay_seconds
+        await context.clock.sleep(max(0.0, due - context.clock.now()))
+
+
+Found = dict[str, tuple[dict[str, str], float]]
+"""The labels and the value of each series, by its fingerprint."""
+Active = dict[str, dict[str, str]]
+"""The labels of the series that were in the last answer, by fingerprint."""
+
+
+def _stored(position: Any, settings: PrometheusQuery) -> tuple[float | None, Active]:
+    # Another query has other series: what the old one had says nothing of them.
+    if not isinstance(position, Mapping) or position.get("query") != settings.query:
+        return None, {}
+    return float(position["at"]), dict(position["active"])
+
+
+def _moment(now: float, settings: PrometheusQuery) -> float:
+    return math.floor(now / settings.interval_seconds) * settings.interval_seconds
+
+
+async def _evaluated(settings: PrometheusQuery, at: float) -> Found:
+    content = await get(settings, {"query": settings.query, "time": f"{at:.3f}"}, "/api/v1/query")
+    try:
+        answer = payload.parse_json(content, max_depth=_MAX_DEPTH)
+        data = payload.require(payload.check(answer, dict, ""), "data", dict)
+        kind = payload.require(data, "resultType", str, "data")
+        result = payload.require(data, "result", list, "data")
+        if kind not in ("vector", "scalar"):
+            raise InputError(f"the query gives a {kind[:20]}; write one that gives a vector or a scalar")
+        rows: list[tuple[dict[str, str], float]]
+        if kind == "scalar":
+            rows = [({}, _value(result, "data.result"))]
+        else:
+            rows = [_row(row, f"data.result[{n}]") for n, row in enumerate(result)]
+    except InputError as error:
+        raise InputError(f"{settings.place}: {error.message}") from None
+    if len(rows) > settings.max_series:
+        raise InputError(f"the query gives {len(rows)} series, more than max_series ({settings.max_series}); narrow it")
+    return {fingerprint_of(labels): (labels, value) for labels, value in rows}
+
+
+def _row(row: Any, path: str) -> tuple[dict[str, str], float]:
+    series = payload.check(row, dict, path)
+    labels = payload.texts(series, "metric", path)
+    if "value" not in series:
+        raise payload.wrong(f"{path}.value", "is missing: native histograms are not read")
+    return labels, _value(payload.require(series, "value", list, path), f"{path}.value")
+
+
+def _value(pair: list[Any], path: str) -> float:
+    try:
+        return float(pair[1])
+    except (IndexError, TypeError, ValueError):
+        raise payload.wrong(path, "must be a time and a number") from None
+
+
+def _changes(
+    settings: PrometheusQuery, name: str, at: float, found: Found, active: Active
+) -> tuple[list[Event], Active]:
+    began = [
+        _event(settings, name, labels, value, at, "began")
+        for key, (labels, value) in found.items()
+        if key not in active
+    ]
+    ended = [_event(settings, name, labels, None, at, "ended") for key, labels in active.items() if key not in found]
+    return began + ended, {key: labels for key, (labels, _) in found.items()}
+
+
+def _event(
+    settings: PrometheusQuery, name: str, labels: Mapping[str, str], value: float | None, at: float, state: str
+) -> Event:
+    keys = SUBJECT_LABELS if settings.subject_label is None else (settings.subject_label,)
+    # JSON has no NaN and no infinity: what a rule compares is unknown then.
+    finite = value is not None and math.isfinite(value)
+    data: dict[str, Any] = {"value": value if finite else None, "query": settings.query, "metric": dict(labels)}
+    if value is not None and not finite:
+        data["not_a_number"] = str(value)
+    if state:
+        data["state"] = state
+    return Event(
+        type=settings.type,
+        source=f"prometheus:{name}",
+        subject=next((labels[key] for key in keys if labels.get(key)), ""),
+        labels=dict(labels),
+        id=f"{fingerprint_of(labels)}:{at:.3f}:{state}".removesuffix(":"),
+        time=at,
+        data=data,
+    )

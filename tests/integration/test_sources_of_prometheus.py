@@ -1,0 +1,97 @@
+"""A real Prometheus: our source asks it, and it writes its samples to us."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from automation import AutomationEngine
+from automation.api.routes.remote_write import PATH
+from automation.api.server import Server
+from automation.definitions import Definitions
+from automation.model.event import Event
+from automation.model.schedule import SourceDefinition
+from tests.conftest import needs
+from tests.support.programs import Page, until, web_page
+from tests.support.prometheus import prometheus
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120), needs("prometheus")]
+
+
+def _say(page: Page, latency: float) -> None:
+    page.text = f'# TYPE latency_seconds gauge\nlatency_seconds{{service="playback-api"}} {latency}\n'
+
+
+def _scraping(page: Page) -> dict[str, object]:
+    return {"scrape_configs": [{"job_name": "shop", "static_configs": [{"targets": [page.url]}]}]}
+
+
+async def _events(engine: AutomationEngine, type: str) -> list[Event]:
+    return [stored.event for stored in (await engine.queries.events(type=type)).items]
+
+
+async def test_a_query_gives_an_event_when_a_series_comes_and_when_it_goes(
+    engine: AutomationEngine, folder: Path
+) -> None:
+    with web_page() as page:
+        _say(page, 0.1)
+        async with prometheus(folder, _scraping(page)) as address:
+            settings = {
+                "url": f"http://{address}",
+                "query": "latency_seconds > 2",
+                "interval_seconds": 1,
+                "delay_seconds": 1,
+                "type": "slow",
+            }
+            definition = SourceDefinition(name="p", type="prometheus", settings=settings)
+            await engine.apply(Definitions(sources=(definition,)))
+            await until(lambda: engine.watching.sources.states["p"].status == "running", "the source runs")
+            assert await _events(engine, "slow") == []
+
+            _say(page, 7.5)
+            [began] = await until(lambda: _events(engine, "slow"), "the series came")
+            assert (began.subject, began.data["state"], began.data["value"]) == ("playback-api", "began", 7.5)
+
+            _say(page, 0.2)
+
+            async def both() -> list[Event]:
+                found = await _events(engine, "slow")
+                return found if len(found) == 2 else []
+
+            ended, _ = await until(both, "the series went")
+            assert (ended.subject, ended.data["state"]) == ("playback-api", "ended")
+            state = engine.watching.sources.states["p"]
+            assert (state.restarts, state.duplicates, state.rejected) == (0, 0, 0)
+
+
+async def test_prometheus_writes_its_samples_to_us(server: tuple[AutomationEngine, Server], folder: Path) -> None:
+    engine, serving = server
+    token = await engine.tokens.issue("prometheus", ["automation_source"], expires_in=None, actor="test")
+    writing = {"url": f"{serving.url}{PATH}", "authorization": {"credentials": token}}
+    with web_page() as page:
+        _say(page, 3.5)
+        async with prometheus(folder, {**_scraping(page), "remote_write": [writing]}):
+
+            def latest() -> float | None:
+                found = engine.metric_store.latest("latency_seconds", "playback-api")
+                return found and found.value
+
+            await until(lambda: latest() == 3.5, "the sample arrived", log=folder / "prometheus.log")
+            found = engine.metric_store.latest("latency_seconds", "playback-api")
+            assert found is not None
+            assert found.labels["job"] == "shop"
+            assert abs(found.time - engine.clock.now()) < 60
+
+            _say(page, 9.25)
+            await until(lambda: latest() == 9.25, "the next one arrived", log=folder / "prometheus.log")
+
+            # A series that ends is marked by a special NaN, which is no sample.
+            page.text = "\n"
+
+            def stale() -> float:
+                labels = {"reason": "stale"}
+                return engine.metrics.registry.get_sample_value("automation_samples_refused_total", labels) or 0.0
+
+            await until(lambda: stale() >= 1, "the end of the series was seen", log=folder / "prometheus.log")
+            assert latest() == 9.25
