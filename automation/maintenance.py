@@ -123,7 +123,7 @@ class Database:
             self._config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         backend = backend_of(self.url, self._config.store)
         if dry_run:
-            await _refuse_absent(backend)
+            await self._refuse_absent(backend)
         await backend.open()
         try:
             found = await backend.read(schema.version)
@@ -236,9 +236,22 @@ class Database:
 
     async def _opened(self) -> Backend:
         backend = backend_of(self.url, self._config.store)
-        await _refuse_absent(backend)
+        await self._refuse_absent(backend)
         await backend.open()
         return backend
+
+    async def _refuse_absent(self, backend: Backend) -> None:
+        missing = backend.absent()
+        if self._config.database_url is None and not self._config.data_dir.is_dir():
+            missing = f"there is no folder {self._config.data_dir}; the engine makes it when it first starts"
+        if missing:
+            await backend.close()
+            raise NotFound(
+                missing,
+                kind="database",
+                name=backend.place,
+                hint="name a configuration with --config, or set AUTOMATION_DATABASE_URL",
+            )
 
     async def _nodes_of(self, path: Path) -> list[Holder]:
         try:
@@ -255,17 +268,6 @@ class Database:
                     hint="stop it first",
                     code=2,
                 )
-
-
-async def _refuse_absent(backend: Backend) -> None:
-    if missing := backend.absent():
-        await backend.close()
-        raise NotFound(
-            missing,
-            kind="database",
-            name=backend.place,
-            hint="name a configuration with --config, or set AUTOMATION_DATABASE_URL",
-        )
 
 
 def _of_file(path: Path, work: Callable[[Any], T]) -> T:

@@ -119,8 +119,7 @@ async def live(workflow: WorkflowDefinition, deaths: Iterable[Death] = ()) -> Li
                 if running.recorder.crashed is None:
                     fates[-1].spare()
                     break
-                world.engines += 1
-                running = await crash_and_recover(running)
+                running = await _next(running, world)
             writes = [fate.writes for fate in fates]
             folder = Path(running.config.data_dir)
             (folder / "effects").write_text("".join(json.dumps(line) + "\n" for line in world.lines))
@@ -128,6 +127,17 @@ async def live(workflow: WorkflowDefinition, deaths: Iterable[Death] = ()) -> Li
             check(record)
             check_audit(record, audited(folder)[record.row["id"]])
     return Lived(record, writes, runs)
+
+
+async def _next(running: EngineUnderTest, world: World) -> EngineUnderTest:
+    """The engine that takes over; if that dies while it does, the one after it."""
+    while True:
+        world.engines += 1
+        try:
+            return await crash_and_recover(running)
+        except EngineStopped:
+            assert running.successor is not None
+            running = running.successor
 
 
 @contextmanager

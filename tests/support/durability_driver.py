@@ -124,11 +124,9 @@ async def publish(
             number = end
 
 
-async def run_one(
-    folder: str, workflow: dict[str, Any], die: tuple[int, str] | None = None, level: str = "intelligent"
-) -> None:
+async def run_one(folder: str, workflow: dict[str, Any], die: tuple[int, str] | None = None) -> None:
     """Run one workflow of its own to its end."""
-    async with new_engine(folder, level=level) as engine:
+    async with new_engine(folder) as engine:
         await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
         if die is not None:
             die_at_write(engine, *die)
@@ -155,11 +153,9 @@ async def ask(folder: str, agree: bool = True, die: tuple[int, str] | None = Non
         say(done=True)
 
 
-async def decide_one(
-    folder: str, workflow: dict[str, Any], action: str, agree: bool, level: str = "intelligent"
-) -> None:
+async def decide_one(folder: str, workflow: dict[str, Any], action: str, agree: bool) -> None:
     """Go on with a workflow, one action of which waits for a person: agree or not, and wait for its end."""
-    async with new_engine(folder, level=level) as engine:
+    async with new_engine(folder) as engine:
         await engine.register_workflow(WorkflowDefinition.model_validate(workflow))
         execution_id = await engine.start_workflow(workflow["name"], idempotency_key="the one")
         while (await engine.get_workflow_status(execution_id)).value != "waiting":

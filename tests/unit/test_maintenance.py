@@ -74,7 +74,7 @@ class TestStatus:
 
     async def test_there_must_be_one(self, tmp_path: Path) -> None:
         config = AutomationConfig(database_url=f"sqlite:///{tmp_path}/none.db")
-        with pytest.raises(NotFound, match=r"there is no database .*none\.db"):
+        with pytest.raises(NotFound, match=r"there is no file .*none\.db; the engine makes it"):
             await Database(config).status()
         assert not (tmp_path / "none.db").exists()
 
@@ -100,7 +100,7 @@ class TestMigrate:
 
     async def test_a_new_database_is_made(self, tmp_path: Path) -> None:
         database = Database(AutomationConfig(data_dir=tmp_path / "data"))
-        with pytest.raises(NotFound):
+        with pytest.raises(NotFound, match=r"there is no folder .*data; the engine makes it"):
             await database.migrate(dry_run=True)
         made = await database.migrate()
         assert (made.found, len(made.steps)) == (None, 2)
