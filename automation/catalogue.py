@@ -33,7 +33,8 @@ from automation.store import records, statements
 from automation.store.audit import Fact
 from automation.store.statement import Op
 from automation.store.store import Store, to_json
-from automation.triggers.rules import Index, Rule, rules_of, schedule_name
+from automation.triggers.index import Index
+from automation.triggers.rules import Rule, rules_of, schedule_name
 from automation.workflows.asking import level_of
 from automation.workflows.compiler import compile_workflow
 from automation.workflows.manager import WorkflowManager

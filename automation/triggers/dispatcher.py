@@ -16,7 +16,8 @@ from automation.store.statement import Op, Unexpected
 from automation.store.store import Store, encode
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
-from automation.triggers.rules import EventScope, Index, Rule
+from automation.triggers.index import Index
+from automation.triggers.rules import EventScope, Rule
 
 Claim = tuple[str, str]
 
@@ -225,11 +226,11 @@ class Dispatcher(Generic[P]):
 
     def _decide(self, event: Event, hold: Mapping[str, str], taken: Taken) -> Verdict[P]:
         verdict: Verdict[P] = Verdict([], [])
-        candidates = self.index.candidates(event)
-        if not candidates:
-            return verdict
         seen = as_mapping(event)
         scope = EventScope(seen)
+        candidates = self.index.candidates(event, scope)
+        if not candidates:
+            return verdict
         started: set[str] = set()
         for rule in candidates:
             if rule.workflow in started or rule.refuses(event, scope) is not None:

@@ -1,12 +1,9 @@
-"""What starts a workflow, as rules over events, and the index that leads from an event to the rules it could fulfil.
-
-The cost of an event follows the rules that name what it carries, not the rules that exist.
-"""
+"""What starts a workflow, as rules over events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from automation.conditions import Condition, compile_condition
@@ -20,6 +17,9 @@ from automation.model.workflow import (
     WebhookTrigger,
     WorkflowDefinition,
 )
+
+Parts = tuple[str | int, ...]
+"""A path, as conditions read it."""
 
 
 class Startable(Protocol):
@@ -63,6 +63,22 @@ class Rule:
     alert: str | None = None
     conditions: tuple[Condition, ...] = ()
     enabled: bool = True
+    equals: Mapping[Parts, frozenset[str | int | float]] = field(init=False)
+    """Paths that must equal one of some constants, with those: for the index."""
+    names: frozenset[str] | None = field(init=False)
+    """Names of which an event must carry one, its type counting as one; None where it need not: for the index."""
+
+    def __post_init__(self) -> None:
+        equals = {parts: values for known in self.conditions for parts, values in known.needed_values.items()}
+        if self.types is not None:
+            equals.pop(("event", "type"), None)
+        if self.subject is not None:
+            equals[("event", "subject")] = frozenset((self.subject,))
+        if self.alert is not None:
+            equals[("event", "data", "alert")] = frozenset((self.alert,))
+        needed = [known.needed_names for known in self.conditions if known.needed_names is not None]
+        object.__setattr__(self, "equals", equals)
+        object.__setattr__(self, "names", min(needed, key=len, default=None))
 
     def refuses(self, event: Event, scope: EventScope) -> str | None:
         """Why the event does not start the workflow, or None if it does."""
@@ -118,51 +134,3 @@ def _types(conditions: Iterable[Condition]) -> frozenset[str] | None:
         if condition.event_types is not None:
             return condition.event_types
     return None
-
-
-class Index:
-    """Finds the rules that an event could fulfil."""
-
-    def __init__(self) -> None:
-        self._by_workflow: dict[str, list[Rule]] = {}
-        self._by_type: dict[str, list[Rule]] = {}
-        self._by_name: dict[str, list[Rule]] = {}
-        self._always: list[Rule] = []
-
-    def put(self, workflow: str, rules: list[Rule]) -> None:
-        """Replace the rules of a workflow; an empty list removes it."""
-        self.take_out(workflow)
-        if rules:
-            self._by_workflow[workflow] = rules
-        for rule in rules:
-            for bucket in self._buckets(rule):
-                bucket.append(rule)
-
-    def take_out(self, workflow: str) -> None:
-        """Remove the rules of a workflow."""
-        for rule in self._by_workflow.pop(workflow, []):
-            for bucket in self._buckets(rule):
-                bucket.remove(rule)
-
-    def candidates(self, event: Event) -> list[Rule]:
-        """The rules that name something which the event carries."""
-        found = list(self._by_type.get(event.type, ()))
-        if self._by_name:
-            found += self._by_name.get(event.type, ())
-            for name in event.data:
-                found += self._by_name.get(name, ())
-        found += self._always
-        return found if len(found) < 2 else list(dict.fromkeys(found))
-
-    def rules(self, workflow: str) -> list[Rule]:
-        """The rules of one workflow."""
-        return self._by_workflow.get(workflow, [])
-
-    def _buckets(self, rule: Rule) -> list[list[Rule]]:
-        if rule.types is not None:
-            return [self._by_type.setdefault(name, []) for name in sorted(rule.types)]
-        names = {name for condition in rule.conditions for name in condition.names}
-        # A condition that is true of nothing at all, such as absent(x), or that looks at the event as a whole.
-        if "event" in names or all(condition.evaluate({}) is True for condition in rule.conditions):
-            return [self._always]
-        return [self._by_name.setdefault(name, []) for name in sorted(names)]
