@@ -39,7 +39,7 @@ from automation.store.statement import Op
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
-from automation.triggers.dispatcher import Dispatcher
+from automation.triggers.room import Triggers
 from automation.triggers.rules import Rule
 from automation.watching import Watching
 from automation.workflows.approvals import Approvals
@@ -107,7 +107,9 @@ class AutomationEngine:
         self.approvals.wakes(self._runner, self._recovery)
         self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter, self.approvals)
         self.executions.order = self._order
-        self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
+        self.triggers: Triggers[Run] = Triggers(self.store, clock, self.metrics, self.changes, self._starter)
+        self._dispatcher = self.triggers.dispatcher
+        self._recovery.rounds.append(self.triggers.refresh)
         self._dispatcher.awaited = self._awaited
         self._dispatcher.retain = config.events.retain
         self._consent.announce = self._dispatcher.announce
@@ -191,6 +193,8 @@ class AutomationEngine:
             stack.push_async_callback(self._seats.stop)
             await self.alerts.start()
             stack.push_async_callback(self.alerts.stop)
+            await self.triggers.start()
+            stack.push_async_callback(self.triggers.stop)
             stack.push_async_callback(self.tokens.close)
             await self.catalogue.restore()
             await self.catalogue.save()
@@ -319,6 +323,7 @@ class AutomationEngine:
         self.metrics.samples.inc()
         if self.metric_store.record(sample):
             await self.alerts.observe(sample)
+            await self.triggers.thresholds.observe(sample)
         else:
             self.metrics.samples_refused.labels("not accepted").inc()
 

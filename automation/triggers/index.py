@@ -7,11 +7,12 @@ with a constant, by that constant. What is found is asked again in full: the ind
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from automation.conditions import look_up
 from automation.model.event import Event, as_mapping
+from automation.triggers.compiled import Compiled
 from automation.triggers.rules import EventScope, Rule
 
 _Parts = tuple[str | int, ...]
@@ -78,6 +79,10 @@ class Index:
         self._by_type: dict[str, _Bucket] = {}
         self._by_name: dict[str, _Bucket] = {}
         self._always = _Bucket()
+        self._triggers: dict[str, Compiled] = {}
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when rules were added."""
+        self._by_metric: dict[str, dict[str | None, dict[Compiled, None]]] = {}
 
     def put(self, workflow: str, rules: list[Rule]) -> None:
         """Replace the rules of a workflow; an empty list removes it."""
@@ -89,11 +94,19 @@ class Index:
                 buckets.setdefault(key, _Bucket()).put(rule)
             if rule.types is None and rule.names is None:
                 self._always.put(rule)
+            if rule.trigger is not None:
+                self._triggers[rule.trigger.name] = rule.trigger
+                if (threshold := rule.trigger.threshold) is not None:
+                    subjects = self._by_metric.setdefault(threshold.metric, {})
+                    subjects.setdefault(threshold.subject, {})[rule.trigger] = None
+        self.on_change()
 
     def take_out(self, workflow: str) -> None:
         """Remove the rules of a workflow."""
         for rule in self._by_workflow.pop(workflow, []):
             self._always.remove(rule)
+            if rule.trigger is not None and self._triggers.pop(rule.trigger.name, None) is not None:
+                self._forget(rule.trigger)
             for buckets, key in self._places(rule):
                 bucket = buckets[key]
                 bucket.remove(rule)
@@ -101,7 +114,7 @@ class Index:
                     del buckets[key]
 
     def candidates(self, event: Event, scope: EventScope | None = None) -> list[Rule]:
-        """The rules that name something which the event carries, each once."""
+        """The rules that name something which the event carries, each once, those of higher priority first."""
         buckets = [self._by_type.get(event.type)]
         if self._by_name:
             buckets.append(self._by_name.get(event.type))
@@ -112,11 +125,35 @@ class Index:
             if bucket:
                 scope = scope or EventScope(as_mapping(event))
                 found |= dict.fromkeys(bucket.find(scope))
-        return list(found)
+        rules = list(found)
+        if any(rule.trigger is not None and rule.trigger.priority for rule in rules):
+            rules.sort(key=_priority, reverse=True)
+        return rules
+
+    def thresholds(self, metric: str, subject: str) -> Iterator[Compiled]:
+        """The triggers that a sample of this metric and subject could fulfil."""
+        subjects = self._by_metric.get(metric)
+        if subjects:
+            yield from subjects.get(None, ())
+            yield from subjects.get(subject, ())
+
+    def trigger(self, name: str) -> Compiled | None:
+        """The trigger of this name."""
+        return self._triggers.get(name)
 
     def rules(self, workflow: str) -> list[Rule]:
         """The rules of one workflow."""
         return self._by_workflow.get(workflow, [])
+
+    def _forget(self, trigger: Compiled) -> None:
+        if (threshold := trigger.threshold) is None:
+            return
+        subjects = self._by_metric[threshold.metric]
+        del subjects[threshold.subject][trigger]
+        if not subjects[threshold.subject]:
+            del subjects[threshold.subject]
+        if not subjects:
+            del self._by_metric[threshold.metric]
 
     def _places(self, rule: Rule) -> Iterator[tuple[dict[str, _Bucket], str]]:
         if rule.types is not None:
@@ -125,3 +162,7 @@ class Index:
         elif rule.names is not None:
             for name in rule.names:
                 yield self._by_name, name
+
+
+def _priority(rule: Rule) -> int:
+    return rule.trigger.priority if rule.trigger is not None else 0

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from automation.conditions import Condition, compile_condition
 from automation.model.event import Event
-from automation.model.workflow import (
+from automation.model.trigger import (
     AlertTrigger,
+    Automatic,
     EventTrigger,
     ManualTrigger,
     ScheduleTrigger,
-    Trigger,
     WebhookTrigger,
-    WorkflowDefinition,
+    trigger_name,
 )
+from automation.model.workflow import WorkflowDefinition
+from automation.triggers.compiled import Compiled, compiled_of, condition_of
 
+GATHERED = "trigger.once_after"
+"""The type of the event with which a workflow starts whose trigger gathers events first."""
 Parts = tuple[str | int, ...]
 """A path, as conditions read it."""
 
@@ -63,6 +67,14 @@ class Rule:
     alert: str | None = None
     conditions: tuple[Condition, ...] = ()
     enabled: bool = True
+    made_by: str | None = None
+    """The trigger that has made the event."""
+    trigger: Compiled | None = None
+    """The trigger it belongs to; None for conditions, and for schedules with a name of their own."""
+    part: int | None = None
+    """Of a pattern, which of its events this is: it starts nothing by itself."""
+    gathered: bool = False
+    """Whether the event stands for some that a throttle has gathered."""
     equals: Mapping[Parts, frozenset[str | int | float]] = field(init=False)
     """Paths that must equal one of some constants, with those: for the index."""
     names: frozenset[str] | None = field(init=False)
@@ -76,6 +88,8 @@ class Rule:
             equals[("event", "subject")] = frozenset((self.subject,))
         if self.alert is not None:
             equals[("event", "data", "alert")] = frozenset((self.alert,))
+        if self.made_by is not None:
+            equals[("event", "data", "trigger")] = frozenset((self.made_by,))
         needed = [known.needed_names for known in self.conditions if known.needed_names is not None]
         object.__setattr__(self, "equals", equals)
         object.__setattr__(self, "names", min(needed, key=len, default=None))
@@ -88,6 +102,8 @@ class Rule:
             return f"{self.about}: the event's subject is {event.subject!r}"
         if self.alert is not None and event.data.get("alert") != self.alert:
             return f"{self.about}: the alert is {event.data.get('alert')!r}"
+        if self.made_by is not None and event.data.get("trigger") != self.made_by:
+            return f"{self.about}: it was made by {event.data.get('trigger')!r}"
         for condition in self.conditions:
             value = condition.evaluate(scope)
             if value is not True:
@@ -98,39 +114,44 @@ class Rule:
 def rules_of(plan: Startable) -> list[Rule]:
     """The rules that a workflow's triggers and conditions make."""
     definition = plan.definition
-    triggers = [trigger for trigger in definition.triggers if not isinstance(trigger, ManualTrigger)]
     if not definition.triggers and plan.conditions:
-        types = _types(plan.conditions)
+        types = next((known.event_types for known in plan.conditions if known.event_types is not None), None)
         return [Rule(definition.name, "conditions", types, conditions=plan.conditions, enabled=definition.enabled)]
-    return [_rule(plan, index, trigger) for index, trigger in enumerate(triggers)]
+    rules: list[Rule] = []
+    for index, trigger in enumerate(definition.triggers):
+        if not isinstance(trigger, ManualTrigger):
+            name = trigger_name(definition.name, index)
+            made = compiled_of(name, definition.name, trigger, enabled=definition.enabled)
+            rules += _rules(plan, trigger, made)
+    return rules
 
 
-def schedule_name(workflow: str, index: int) -> str:
-    """What the schedule of a workflow's schedule trigger is called."""
-    return f"{workflow}.trigger-{index}"
-
-
-def _rule(plan: Startable, index: int, trigger: Trigger) -> Rule:
-    name, enabled, gates = plan.definition.name, plan.definition.enabled, plan.conditions
-    if isinstance(trigger, ScheduleTrigger):
-        position = plan.definition.triggers.index(trigger)
-        subject = schedule_name(name, position)
-        return Rule(name, f"schedule {trigger.cron}", frozenset({"schedule"}), subject, None, gates, enabled)
-    assert not isinstance(trigger, ManualTrigger)
-    if trigger.condition is not None:
-        gates = (compile_condition(trigger.condition), *gates)
-    if isinstance(trigger, EventTrigger):
-        return Rule(name, f"event {trigger.event}", frozenset({trigger.event}), conditions=gates, enabled=enabled)
-    if isinstance(trigger, WebhookTrigger):
-        types = frozenset({f"webhook.{trigger.webhook}"})
-        return Rule(name, f"webhook {trigger.webhook}", types, conditions=gates, enabled=enabled)
-    assert isinstance(trigger, AlertTrigger)
-    types = frozenset({f"alert.{trigger.state}"})
-    return Rule(name, f"alert {trigger.alert} {trigger.state}", types, None, trigger.alert, gates, enabled)
-
-
-def _types(conditions: Iterable[Condition]) -> frozenset[str] | None:
-    for condition in conditions:
-        if condition.event_types is not None:
-            return condition.event_types
-    return None
+def _rules(plan: Startable, trigger: Automatic, made: Compiled) -> Iterator[Rule]:
+    gates, base = plan.conditions, Rule(made.workflow, made.kind, trigger=made, enabled=made.enabled)
+    own = getattr(trigger, "condition", None)
+    if made.pattern is not None:
+        for place, part in enumerate(made.pieces):
+            now, _ = condition_of(part)
+            about, types = f"{made.kind} {part.title}", frozenset({part.event})
+            yield replace(base, about=about, types=types, conditions=() if now is None else (now,), part=place)
+    elif own is not None:
+        gates = (compile_condition(own), *gates)
+    if made.limit is not None and made.limit.way == "once_after":
+        # What was gathered has been asked already.
+        yield replace(base, about="once_after", types=frozenset({GATHERED}), made_by=made.name, gathered=True)
+    match trigger:
+        case ScheduleTrigger(cron=cron):
+            yield replace(
+                base, about=f"schedule {cron}", types=frozenset({"schedule"}), subject=made.name, conditions=gates
+            )
+        case EventTrigger(event=event):
+            yield replace(base, about=f"event {event}", types=frozenset({event}), conditions=gates)
+        case WebhookTrigger(webhook=webhook):
+            types = frozenset({f"webhook.{webhook}"})
+            yield replace(base, about=f"webhook {webhook}", types=types, conditions=gates)
+        case AlertTrigger(alert=alert, state=state):
+            types = frozenset({f"alert.{state}"})
+            yield replace(base, about=f"alert {alert} {state}", types=types, alert=alert, conditions=gates)
+        case _:
+            about = made.kind if made.threshold is None else f"{made.kind} {made.threshold.beyond.text}"
+            yield replace(base, about=about, types=frozenset({made.event_type}), made_by=made.name, conditions=gates)

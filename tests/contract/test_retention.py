@@ -35,6 +35,7 @@ KEPT = {
     "audit_heads": "one row a chain",
     "holds": "what people hold until they let it go",
     "breakers": "one row for each operation and target, written again and again",
+    "trigger_states": "one row a trigger and key, as many as the trigger allows; it goes when its time is over",
     "writers": "writers on PostgreSQL remove those of writers that have gone",
 }
 """Tables of which nothing goes by its age, with the reason."""

@@ -18,7 +18,8 @@ from automation.errors import Conflict, DuplicateKey, InputError
 from automation.model.execution import ExecutionContext
 from automation.model.identity import Identity
 from automation.model.ids import new_id
-from automation.model.workflow import Trigger, WorkflowDefinition
+from automation.model.trigger import Trigger
+from automation.model.workflow import WorkflowDefinition
 from automation.sources.payload import parse_json
 from automation.workflows.plan import EXPLICIT, OWN, Plan
 

@@ -24,6 +24,7 @@ def upgrade() -> None:
     _approvals()
     _seats()
     _lists()
+    _triggers()
 
 
 def _guards() -> None:
@@ -230,6 +231,23 @@ def _lists() -> None:
     """A page of executions is found by its filters, whichever are given, however many there are."""
     op.drop_index(op.f("ix_executions_workflow_id"), table_name="executions")
     op.create_index(op.f("ix_executions_workflow_status_id"), "executions", ["workflow", "status", "id"], unique=False)
+
+
+def _triggers() -> None:
+    """What triggers remember between events."""
+    op.create_table(
+        "trigger_states",
+        sa.Column("trigger", sa.String(), nullable=False),
+        sa.Column("part", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("revision", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.Double(), nullable=True),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("trigger", "part", "key", name=op.f("pk_trigger_states")),
+    )
+    op.create_index(op.f("ix_trigger_states_updated_at"), "trigger_states", ["updated_at"], unique=False)
 
 
 def _ask_again() -> None:
