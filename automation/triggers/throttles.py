@@ -47,7 +47,7 @@ def step(limit: Limit, known: Body | None, event: Mapping[str, Any], now: float)
         if known is None:
             return Passage({"until": until}, until)
         return Passage(
-            known, until, "throttled", f"once within {limit.seconds:g} s: started already, until {iso(until)}"
+            known, until, "throttled", f"once within {limit.seconds:g} s: it has started, not again until {iso(until)}"
         )
     count = 1 + (known["count"] if known is not None else 0)
     if limit.way == "accumulate":

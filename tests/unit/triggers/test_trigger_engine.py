@@ -11,10 +11,12 @@ import pytest
 from automation import ActionDefinition, AutomationEngine, DefinitionError, Event, WorkflowDefinition
 from automation.testing import EngineUnderTest, crash_and_recover
 from automation.testing import engine as under_test
+from tests.support import handlers
 
 
 @pytest.fixture
 async def engine() -> AsyncIterator[EngineUnderTest]:
+    handlers.calls.clear()
     async with under_test(outcomes={"test.record": {}}) as running:
         yield running
 
