@@ -39,8 +39,7 @@ from automation.store.statement import Op
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
-from automation.triggers.room import Triggers
-from automation.triggers.rules import Rule
+from automation.triggers.room import Seen, Triggers
 from automation.watching import Watching
 from automation.workflows.approvals import Approvals
 from automation.workflows.consent import Consent
@@ -288,9 +287,9 @@ class AutomationEngine:
         await self._save()
         return await self._dispatcher.publish(event)
 
-    def explain(self, event: Event) -> list[tuple[Rule, str | None]]:
-        """Every rule that would be considered for the event now, with why it does not start its workflow, or None."""
-        return self._dispatcher.explain(event)
+    def explain(self, event: Event) -> list[Seen]:
+        """Every rule that would be considered for the event now: why it does not start its workflow, and its values."""
+        return self.triggers.explain(event)
 
     async def observe(
         self,

@@ -47,7 +47,8 @@ class Compiled:
     kind: str
     digest: str
     """Of its definition: what another one has remembered means nothing to it."""
-    enabled: bool = True
+    off: str = ""
+    """Why it starts nothing by its definition, if it does not."""
     priority: int = 0
     stop: bool = False
     cooldown: float = 0.0
@@ -72,7 +73,7 @@ def compiled_of(name: str, workflow: str, trigger: Automatic, *, enabled: bool) 
         workflow,
         trigger.type,
         sha256(text.encode()).hexdigest()[:16],
-        enabled and trigger.enabled,
+        "" if enabled and trigger.enabled else f"the {'trigger' if enabled else 'workflow'} is disabled",
         trigger.priority,
         trigger.stop,
         _seconds(trigger.cooldown),

@@ -69,8 +69,11 @@ Taken = Mapping[Claim, str]
 class Prepares(Protocol[P_co]):
     """Makes executions."""
 
-    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str) -> P_co:
-        """A new execution, not yet written; raises NotFound, InputError when its inputs do not fit."""
+    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str, key: str | None = None) -> P_co:
+        """A new execution, not yet written; raises NotFound, InputError when its inputs do not fit.
+
+        With a key, its writes are refused together where another execution has that key.
+        """
         ...
 
 
@@ -189,9 +192,18 @@ class Decider(Generic[P]):
     def off(self, rule: Rule) -> str | None:
         """Why the rule starts nothing, whatever comes."""
         trigger = rule.trigger
-        if not rule.enabled:
-            return "the workflow is disabled" if trigger is None else "the workflow or its trigger is disabled"
-        return self._switches.off(rule.workflow, trigger.name if trigger is not None else None)
+        if trigger is None:
+            return self._switches.off(rule.workflow, None) if rule.enabled else "the workflow is disabled"
+        return trigger.off or self._switches.off(rule.workflow, trigger.name)
+
+    def withheld(self, rule: Rule) -> str | None:
+        """Why a rule that an event fits would start nothing now, for all that is known without that event."""
+        if rule.part is not None:
+            return f"{rule.about}: it is a part of a pattern, which starts the workflow when it is complete"
+        if (reason := self.off(rule)) is not None:
+            return reason
+        hours = rule.trigger.hours if rule.trigger is not None else None
+        return f"active only {hours.text}" if hours is not None and not hours.contains(self._clock.now()) else None
 
     def _start(self, rule: Rule, seen: _Seen, verdict: Verdict[P]) -> bool:
         """Whether the workflow starts; if not, the reason is among the decisions."""
@@ -266,9 +278,7 @@ class Decider(Generic[P]):
         """Let an event go on with a pattern's partial match."""
         pattern = trigger.pattern
         assert pattern is not None
-        off = "the workflow or its trigger is disabled" if not trigger.enabled else None
-        off = off or self._switches.off(trigger.workflow, trigger.name)
-        if off is not None:
+        if off := trigger.off or self._switches.off(trigger.workflow, trigger.name):
             return self._refuse(verdict, seen, trigger.workflow, "disabled", off)
         key = key_text(pattern.key(seen.scope)) if pattern.key is not None else ""
         if key is None:

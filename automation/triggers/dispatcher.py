@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from automation.clock import Clock
-from automation.errors import InputError
+from automation.errors import Conflict, InputError
 from automation.model.event import Event, EventReceipt, as_mapping
 from automation.store import events
 from automation.store.audit import Fact
@@ -19,11 +19,13 @@ from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.triggers.deciding import Decider, P, Prepares, Taken, Verdict
 from automation.triggers.index import Index
-from automation.triggers.rules import EventScope, Rule
 from automation.triggers.states import Draft, States
 from automation.triggers.switches import Switches
 
 T = TypeVar("T")
+
+KEYED = "execution_keyed"
+"""The statement that is refused where an idempotency key is known."""
 
 
 class Workflows(Prepares[P], Protocol[P]):
@@ -162,7 +164,7 @@ class Dispatcher(Generic[P]):
                 return found, await self._commit(intake, facts, patiently)
             except Unexpected as error:
                 self.states.doubt(intake.draft)
-                if error.statement == "event":
+                if error.statement in ("event", KEYED):
                     raise
                 if not error.statement.startswith(STATEMENT):
                     taken = await self._taken(intake.starts, error)
@@ -195,8 +197,9 @@ class Dispatcher(Generic[P]):
         if met:
             intake.met.append((met, event))
         matched = bool(verdict.starts or met or verdict.made)
-        # What a trigger remembers of it must not be counted twice either.
-        known = matched or bool(intake.draft.touched) or made
+        # What a trigger remembers of it must not be counted twice either; what was refused can be replayed.
+        refused = any(decision.outcome == "refused" for decision in verdict.decisions)
+        known = matched or bool(intake.draft.touched) or made or refused
         if known or self.retain == "all" or (verdict.decisions and self.retain == "matched"):
             ops.append(events.insert(event, self._clock.now(), matched))
         ops += also
@@ -204,17 +207,41 @@ class Dispatcher(Generic[P]):
             ops += companion(event)
         ops += [decision.op() for decision in verdict.decisions]
         for prepared in verdict.starts:
-            intake.starts.append(prepared)
-            ops += prepared.ops
-            # What is only proposed asks people, and that is told in the same transaction.
-            told, prepared.ops, prepared.events = prepared.events or (), [], None
-            for each in told:
-                self._take_in(each, intake)
+            self._add(prepared, intake)
         for each in verdict.made:
             further = self._take_in(each, intake, made=True)
             verdict.starts += further.starts
             verdict.decisions += further.decisions
         return verdict
+
+    def _add(self, prepared: P, intake: _Intake[P]) -> None:
+        """Have it start with what was taken in."""
+        intake.starts.append(prepared)
+        intake.ops += prepared.ops
+        # What is only proposed asks people, and that is told in the same transaction.
+        told, prepared.ops, prepared.events = prepared.events or (), [], None
+        for each in told:
+            self._take_in(each, intake)
+
+    async def restart(self, workflow: str, event: Event, reason: str, key: str) -> str | None:
+        """Start a workflow with an event that was taken in before; None if the same key has started it already.
+
+        Raises NotFound, InputError when its inputs do not fit, Conflict where there is no seat for it.
+        """
+
+        def take(intake: _Intake[P]) -> str:
+            prepared = self._workflows.prepare(workflow, as_mapping(event), reason, key)
+            if prepared.claim is not None and prepared.claim in intake.taken:
+                raise Conflict(intake.taken[prepared.claim])
+            self._add(prepared, intake)
+            return prepared.id
+
+        try:
+            return (await self._write(take))[0]
+        except Unexpected as error:
+            if error.statement != KEYED:
+                raise
+            return None
 
     async def _commit(self, intake: _Intake[P], facts: Sequence[Fact], patiently: bool = False) -> tuple[str, ...]:
         """Write what was taken in and let go of it; returns the executions that had waited for an event of it."""
@@ -235,11 +262,6 @@ class Dispatcher(Generic[P]):
             assert self.awaited is not None
             woken += self.awaited.tell(met, event)
         return tuple(woken)
-
-    def explain(self, event: Event) -> list[tuple[Rule, str | None]]:
-        """Every rule that was considered for the event, with why it does not start its workflow, or None."""
-        scope = EventScope(as_mapping(event))
-        return [(rule, rule.refuses(event, scope)) for rule in self.index.candidates(event)]
 
     async def _duplicate(self, event: Event) -> EventReceipt:
         reason = f"({event.source}, {event.id}) was published before"

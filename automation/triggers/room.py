@@ -5,14 +5,21 @@ from __future__ import annotations
 from typing import Generic
 
 from automation.clock import Clock
+from automation.conditions import Explanation
+from automation.model.event import Event, as_mapping
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.triggers.deciding import P
 from automation.triggers.dispatcher import Dispatcher, Workflows
 from automation.triggers.index import Index
+from automation.triggers.replay import Replay
+from automation.triggers.rules import EventScope, Rule
 from automation.triggers.thresholds import Thresholds
 from automation.triggers.timers import Timers
+
+Seen = tuple[Rule, str | None, tuple[Explanation, ...]]
+"""A rule, why it starts nothing with an event (None if it does), and the values of its conditions."""
 
 
 class Triggers(Generic[P]):
@@ -25,6 +32,7 @@ class Triggers(Generic[P]):
         self.switches = self.dispatcher.switches
         self.thresholds = Thresholds(index, states, clock, self.dispatcher.fire)
         self._timers = Timers(states, clock, self.dispatcher.decider, self.thresholds, self.dispatcher.fire)
+        self.replay = Replay(store, clock, index, self.dispatcher.publish, self.dispatcher.restart)
         index.on_change = self._timers.defined
 
     async def start(self) -> None:
@@ -40,3 +48,18 @@ class Triggers(Generic[P]):
         """See what other nodes have remembered and switched since."""
         await self._states.refresh()
         await self.switches.refresh()
+
+    def explain(self, event: Event) -> list[Seen]:
+        """How each rule that names something which the event carries sees it now; nothing is changed."""
+        scope = EventScope(as_mapping(event))
+        found: list[Seen] = []
+        for rule in self.index.candidates(event, scope):
+            told = tuple(condition.explain(scope) for condition in rule.conditions)
+            reason = rule.refuses(event, scope)
+            found.append((rule, reason if reason is not None else self.dispatcher.decider.withheld(rule), told))
+        return found
+
+    def remembered(self, trigger: str) -> tuple[int, float | None]:
+        """How many keys a trigger remembers something of, and when the first of that is over."""
+        found = self._states.of(trigger).values()
+        return len(found), min((state.due_at for state in found if state.due_at is not None), default=None)

@@ -127,7 +127,7 @@ def rules_of(plan: Startable) -> list[Rule]:
 
 
 def _rules(plan: Startable, trigger: Automatic, made: Compiled) -> Iterator[Rule]:
-    gates, base = plan.conditions, Rule(made.workflow, made.kind, trigger=made, enabled=made.enabled)
+    gates, base = plan.conditions, Rule(made.workflow, made.kind, trigger=made, enabled=not made.off)
     own = getattr(trigger, "condition", None)
     if made.pattern is not None:
         for place, part in enumerate(made.pieces):

@@ -49,7 +49,7 @@ class Thresholds:
             assert threshold is not None
             if not threshold.labels <= sample.labels.items():
                 continue
-            beyond = trigger.enabled and threshold.beyond({sample.name: sample.value})
+            beyond = not trigger.off and threshold.beyond({sample.name: sample.value})
             place = (trigger.name, PART, series_key(sample))
             known = self._states.get(place)
             if not beyond and known is None:

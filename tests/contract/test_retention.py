@@ -78,7 +78,17 @@ def after(days: float, config: AutomationConfig) -> Database:
 
 
 def test_every_table_has_a_rule() -> None:
-    by_age = {"events", "decisions", "notifications", "alerts", "tokens", "executions", "large_values", "audit"}
+    by_age = {
+        "events",
+        "decisions",
+        "dead_letters",
+        "notifications",
+        "alerts",
+        "tokens",
+        "executions",
+        "large_values",
+        "audit",
+    }
     with_executions = {table.name for table in retention.OF_EXECUTIONS}
     assert {"journal", "packed_journals", "large_value_uses"} <= with_executions
     assert set(metadata.tables) - by_age - with_executions == set(KEPT), "what becomes of the rows of this table?"

@@ -234,7 +234,7 @@ def _lists() -> None:
 
 
 def _triggers() -> None:
-    """What triggers remember between events."""
+    """What triggers remember between events; what could not be taken in."""
     op.create_table(
         "trigger_states",
         sa.Column("trigger", sa.String(), nullable=False),
@@ -248,6 +248,18 @@ def _triggers() -> None:
         sa.PrimaryKeyConstraint("trigger", "part", "key", name=op.f("pk_trigger_states")),
     )
     op.create_index(op.f("ix_trigger_states_updated_at"), "trigger_states", ["updated_at"], unique=False)
+    op.create_table(
+        "dead_letters",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("truncated", sa.Boolean(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.Column("replayed_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letters")),
+    )
+    op.create_index(op.f("ix_dead_letters_source_id"), "dead_letters", ["source", "id"], unique=False)
 
 
 def _ask_again() -> None:
