@@ -87,7 +87,7 @@ class Metrics:
         )
         self.events_not_started = Counter(
             "automation_events_suppressed_total",
-            "Starts that did not happen, by why: duplicate, cooldown, disabled, refused, truncated.",
+            "Starts that did not happen, by why: duplicate, cooldown, disabled, throttled, refused, as decisions say.",
             ["reason"],
             registry=registry,
         )

@@ -7,7 +7,7 @@ with a constant, by that constant. What is found is asked again in full: the ind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from automation.conditions import look_up
@@ -53,6 +53,13 @@ class _Bucket:
 
     def __bool__(self) -> bool:
         return bool(self._others or self._by_value)
+
+    def all(self) -> Iterator[Rule]:
+        """All rules."""
+        yield from self._others
+        for slots in self._by_value.values():
+            for slot in slots.values():
+                yield from slot
 
     def find(self, scope: EventScope) -> Iterator[Rule]:
         """The rules that no constant excludes."""
@@ -115,20 +122,25 @@ class Index:
 
     def candidates(self, event: Event, scope: EventScope | None = None) -> list[Rule]:
         """The rules that name something which the event carries, each once, those of higher priority first."""
-        buckets = [self._by_type.get(event.type)]
-        if self._by_name:
-            buckets.append(self._by_name.get(event.type))
-            buckets += map(self._by_name.get, event.data)
-        buckets.append(self._always)
         found: dict[Rule, None] = {}
-        for bucket in buckets:
-            if bucket:
-                scope = scope or EventScope(as_mapping(event))
-                found |= dict.fromkeys(bucket.find(scope))
-        rules = list(found)
-        if any(rule.trigger is not None and rule.trigger.priority for rule in rules):
-            rules.sort(key=_priority, reverse=True)
-        return rules
+        for bucket in self._buckets(event):
+            scope = scope or EventScope(as_mapping(event))
+            found |= dict.fromkeys(bucket.find(scope))
+        return _in_order(found)
+
+    def related(self, event: Event) -> list[Rule]:
+        """The same, and those that want another constant than the event has: for whoever asks why they do not fit."""
+        return _in_order(dict.fromkeys(rule for bucket in self._buckets(event) for rule in bucket.all()))
+
+    def _buckets(self, event: Event) -> Iterator[_Bucket]:
+        if (found := self._by_type.get(event.type)) is not None:
+            yield found
+        if self._by_name:
+            for name in (event.type, *event.data):
+                if (found := self._by_name.get(name)) is not None:
+                    yield found
+        if self._always:
+            yield self._always
 
     def thresholds(self, metric: str, subject: str) -> Iterator[Compiled]:
         """The triggers that a sample of this metric and subject could fulfil."""
@@ -162,6 +174,13 @@ class Index:
         elif rule.names is not None:
             for name in rule.names:
                 yield self._by_name, name
+
+
+def _in_order(found: Iterable[Rule]) -> list[Rule]:
+    rules = list(found)
+    if any(rule.trigger is not None and rule.trigger.priority for rule in rules):
+        rules.sort(key=_priority, reverse=True)
+    return rules
 
 
 def _priority(rule: Rule) -> int:

@@ -18,6 +18,9 @@ from automation.triggers.rules import EventScope, Rule
 from automation.triggers.thresholds import Thresholds
 from automation.triggers.timers import Timers
 
+MOST_EXPLAINED = 500
+"""How many rules are told of, those of highest priority first."""
+
 Seen = tuple[Rule, str | None, tuple[Explanation, ...]]
 """A rule, why it starts nothing with an event (None if it does), and the values of its conditions."""
 
@@ -50,10 +53,10 @@ class Triggers(Generic[P]):
         await self.switches.refresh()
 
     def explain(self, event: Event) -> list[Seen]:
-        """How each rule that names something which the event carries sees it now; nothing is changed."""
+        """How each rule that is about such events, or names something which it carries, sees it now."""
         scope = EventScope(as_mapping(event))
         found: list[Seen] = []
-        for rule in self.index.candidates(event, scope):
+        for rule in self.index.related(event)[:MOST_EXPLAINED]:
             told = tuple(condition.explain(scope) for condition in rule.conditions)
             reason = rule.refuses(event, scope)
             found.append((rule, reason if reason is not None else self.dispatcher.decider.withheld(rule), told))
