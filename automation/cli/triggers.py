@@ -12,6 +12,7 @@ from automation.clock import iso
 if TYPE_CHECKING:
     from automation.cli.client import Document, Slice
     from automation.engine import AutomationEngine
+    from automation.model.workflow import WorkflowDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class TriggersClient(Protocol):
         """Replay a portion of stored events."""
         ...
 
+    async def backtest(self, workflow: str, since: float, definition: WorkflowDefinition | None) -> Document:
+        """What a version of a workflow would have started."""
+        ...
+
 
 class RemoteTriggers:
     """Asks a server."""
@@ -78,6 +83,13 @@ class RemoteTriggers:
         """Replay a portion of stored events."""
         order = {"since": iso(portion.since), "type": portion.type, "after": portion.after, "dry_run": portion.dry_run}
         return await self._post("/events/replay", order)
+
+    async def backtest(self, workflow: str, since: float, definition: WorkflowDefinition | None) -> Document:
+        """What a version of a workflow would have started."""
+        from automation.api.render import plain
+
+        body = {"since": iso(since), "definition": plain(definition) if definition is not None else None}
+        return await self._post(f"/workflows/{_part(workflow)}/backtest", body)
 
 
 class LocalTriggers:
@@ -127,6 +139,12 @@ class LocalTriggers:
             portion.since, type=portion.type, after=portion.after, dry_run=portion.dry_run
         )
         return _document(found)
+
+    async def backtest(self, workflow: str, since: float, definition: WorkflowDefinition | None) -> Document:
+        """What a version of a workflow would have started."""
+        from automation.api.routes.triggers import tried
+
+        return _document(await tried(await self._defined(), workflow, definition, since))
 
 
 def _document(value: Any) -> Document:

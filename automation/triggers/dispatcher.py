@@ -87,7 +87,7 @@ class Dispatcher(Generic[P]):
         self._changes = changes
         self._workflows = workflows
         self.index = index
-        self.states = States(store, clock)
+        self.states = States(clock, store)
         self.switches = Switches(store, clock)
         self.decider: Decider[P] = Decider(index, clock, metrics, workflows, self.switches)
         self.companions: list[Companion] = []

@@ -10,11 +10,12 @@ from automation.model.event import Event, as_mapping
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
+from automation.triggers.backtest import Backtest, backtest
 from automation.triggers.deciding import P
 from automation.triggers.dispatcher import Dispatcher, Workflows
 from automation.triggers.index import Index
 from automation.triggers.replay import Replay
-from automation.triggers.rules import EventScope, Rule
+from automation.triggers.rules import EventScope, Rule, Startable
 from automation.triggers.thresholds import Thresholds
 from automation.triggers.timers import Timers
 
@@ -29,6 +30,8 @@ class Triggers(Generic[P]):
     """All triggers of an engine, and what they remember."""
 
     def __init__(self, store: Store, clock: Clock, metrics: Metrics, changes: Changes, workflows: Workflows[P]) -> None:
+        self._store = store
+        self._clock = clock
         self.index = index = Index()
         self.dispatcher: Dispatcher[P] = Dispatcher(store, clock, metrics, changes, workflows, index)
         self._states = states = self.dispatcher.states
@@ -51,6 +54,10 @@ class Triggers(Generic[P]):
         """See what other nodes have remembered and switched since."""
         await self._states.refresh()
         await self.switches.refresh()
+
+    async def backtest(self, plan: Startable, current: Startable | None, since: float) -> Backtest:
+        """What a version of a workflow, and the one in force, would have done with stored events; raises InputError."""
+        return await backtest(self._store, self._clock, plan, current, since)
 
     def explain(self, event: Event) -> list[Seen]:
         """How each rule that is about such events, or names something which it carries, sees it now."""

@@ -72,7 +72,8 @@ class Draft:
 class States:
     """All that triggers on this database remember."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, clock: Clock, store: Store | None) -> None:
+        """Without a store, they are only tried and not kept."""
         self._store = store
         self._clock = clock
         self._known: dict[Place, TriggerState] = {}
@@ -85,6 +86,8 @@ class States:
 
     async def refresh(self) -> None:
         """Read what is new: at the start everything, later what other nodes have written since."""
+        if self._store is None:
+            return
         since, self._looked_at = self._looked_at - SLACK_SECONDS, self._clock.now()
         for place, state in (await trigger_states.changed(self._store, since)).items():
             # Of what is known here a change may be on its way. What is wrong is found out by the commit that needs it.
@@ -101,7 +104,7 @@ class States:
 
     async def settle(self) -> None:
         """Read again what is in doubt."""
-        while self._doubtful:
+        while self._doubtful and self._store is not None:
             places = list(self._doubtful)
             found = await trigger_states.at(self._store, places)
             for place in places:

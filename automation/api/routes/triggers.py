@@ -19,9 +19,12 @@ from automation.model.base import Definition
 from automation.model.guardrail import Moment
 from automation.model.identity import Identity
 from automation.model.trigger import ManualTrigger, trigger_name
+from automation.model.workflow import WorkflowDefinition
 from automation.store.dead_letters import DeadLetter
 from automation.store.pages import LIMIT, Page
+from automation.triggers.backtest import Backtest
 from automation.triggers.replay import Report
+from automation.workflows.compiler import compile_workflow
 
 router = APIRouter(prefix="/api/v1", tags=["triggers"])
 
@@ -110,6 +113,29 @@ async def enable(request: Request, name: Name, caller: Creator) -> Response:
     return Json(triggers_of(engine, name))
 
 
+class BacktestRequest(Definition):
+    """Which version of a workflow is tried, and on which events."""
+
+    since: Moment
+    """Those that were received from this time on, such as `2026-11-20T08:00:00Z`; without a zone it is UTC."""
+    definition: WorkflowDefinition | None = None
+    """The version to try; by default the one in force."""
+
+
+@router.post(
+    "/workflows/{name}/backtest",
+    responses=gives(Backtest, "Tried"),
+    openapi_extra=takes(BacktestRequest, {"since": "2026-11-20T08:00:00Z"}),
+)
+async def backtest_workflow(request: Request, name: Name, caller: Viewer) -> Response:
+    """Say what a workflow's triggers would have started with stored events, beside those of the version in force.
+
+    Nothing is started and nothing written. Metric samples, and inputs that would not have fitted, are not looked at.
+    """
+    order = await read_model(request, BacktestRequest)
+    return Json(await tried(engine_of(request), name, order.definition, order.since.timestamp()))
+
+
 @router.get("/dead-letters", responses=gives(Page[DeadLetter]))
 async def list_dead_letters(
     request: Request,
@@ -170,3 +196,13 @@ def triggers_of(engine: AutomationEngine, name: str) -> TriggerList:
         open_keys, due = engine.triggers.remembered(known)
         items.append(TriggerView(index, known, trigger.type, not reason, reason, open_keys, due))
     return TriggerList(name, not whole, whole, tuple(items))
+
+
+async def tried(engine: AutomationEngine, name: str, definition: WorkflowDefinition | None, since: float) -> Backtest:
+    """A backtest; raises NotFound, DefinitionError, InputError."""
+    current = engine.workflow_manager.plan(name) if engine.workflow_manager.get_workflow(name) is not None else None
+    if definition is None:
+        return await engine.triggers.backtest(engine.workflow_manager.plan(name), current, since)
+    if definition.name != name:
+        raise InputError(f"definition.name: is {definition.name!r}, not {name!r}", path="definition.name")
+    return await engine.triggers.backtest(compile_workflow(definition), current, since)

@@ -73,7 +73,7 @@ def add_to(events: typer.Typer) -> None:
         from automation.cli.client import connect
         from automation.cli.triggers import Portion
 
-        begin, after, events, items = _moment(since), 0, 0, []
+        begin, after, events, items = moment_of(since), 0, 0, []
         async with connect(session) as client:
             while True:
                 found = await client.triggers.replay(Portion(begin, type_, after, dry_run))
@@ -85,7 +85,7 @@ def add_to(events: typer.Typer) -> None:
         _print_replay(session, {"events": events, "dry_run": dry_run, "items": items})
 
 
-def _moment(text: str) -> float:
+def moment_of(text: str) -> float:
     """The time that a text means; raises InputError."""
     from automation.clock import RealClock, parse_iso
     from automation.conditions import seconds_of

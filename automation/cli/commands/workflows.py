@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automation.cli.command import Session, command
+from automation.cli.commands import backtests
 
 if TYPE_CHECKING:
     from automation.cli.client import Document
@@ -69,6 +70,7 @@ def add_to(app: typer.Typer) -> None:
 
     _add_versions(workflows)
     _add_switches(workflows)
+    backtests.add_to(workflows)
 
 
 def _add_versions(workflows: typer.Typer) -> None:

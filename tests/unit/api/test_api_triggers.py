@@ -77,3 +77,21 @@ async def test_dead_letters_are_listed(face: Face) -> None:
 
     assert [item["body"] for item in (*page["items"], *rest["items"])] == ["line 2", "line 1", "line 0"]
     assert page["items"][0]["at"] == "1970-01-01T00:00:02.000Z"
+
+
+async def test_a_version_is_tried_on_stored_events(face: Face) -> None:
+    definition = await face.workflow("w", triggers=[{"type": "event", "event": "x", "condition": "n > 5"}])
+    for number in (4, 6):
+        await face.engine.publish(Event(type="x", id=f"{number}", data={"n": number, "who": "ann"}))
+    viewer = await face.as_role("automation_viewer")
+    body = {**definition.model_dump(mode="json"), "triggers": [{"type": "event", "event": "x", "condition": "n > 3"}]}
+
+    plain = (await viewer.post("/api/v1/workflows/w/backtest", json={"since": "2020-01-01"})).json()
+    other = (await viewer.post("/api/v1/workflows/w/backtest", json={"since": "2020-01-01", "definition": body})).json()
+
+    assert (plain["tried"]["count"], plain["tried"] == plain["current"]) == (1, True)
+    assert [start["event_id"] for start in other["gained"]] == ["4"]
+    assert other["lost"] == []
+    wrong = {"since": "2020-01-01", "definition": {**body, "name": "other"}}
+    assert (await viewer.post("/api/v1/workflows/w/backtest", json=wrong)).status_code == 400
+    assert (await viewer.post("/api/v1/workflows/none/backtest", json={"since": "2020-01-01"})).status_code == 404

@@ -45,3 +45,26 @@ def test_what_is_wrong_is_said(invoke: Invoke) -> None:
     assert invoke("events", "explain", "nothing").code == 2
     assert invoke("events", "dead").out == "there are no dead letters\n"
     assert "it has no triggers" in invoke("workflows", "triggers", "on_ping").out
+
+
+def test_a_version_is_tried_before_it_is_in_force(invoke: Invoke, tmp_path: Path) -> None:
+    for number in range(3):
+        assert invoke("events", "publish", "ping", "--id", f"p{number}").code == 0
+    file = tmp_path / "new.yaml"
+    file.write_text(
+        "workflows:\n"
+        "  - name: on_ping\n"
+        "    triggers: [{type: count, event: ping, count: 3, within: 1h}]\n"
+        "    actions: [{name: seen, action_type: flow.set, parameters: {values: {ok: true}}}]\n",
+        encoding="utf-8",
+    )
+
+    plain = invoke("workflows", "backtest", "on_ping", "--since", "1h")
+    other = invoke("workflows", "backtest", "on_ping", "--since", "1h", "--definition", str(file), "--json")
+
+    assert plain.code == 0, plain.err
+    assert "would start  3" in plain.out
+    assert (other.document["tried"]["count"], other.document["current"]["count"]) == (1, 3)
+    assert len(other.document["lost"]) == 3
+    missing = invoke("workflows", "backtest", "hello", "--since", "1h", "--definition", str(file))
+    assert (missing.code, "there is no workflow 'hello' in" in missing.err) == (2, True)
