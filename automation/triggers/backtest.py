@@ -21,7 +21,6 @@ from automation.store.audit import Fact
 from automation.store.events import Span
 from automation.store.statement import Op
 from automation.store.store import Store
-from automation.telemetry.metrics import Metrics
 from automation.triggers.deciding import SOURCE, Claim, Decider, Verdict
 from automation.triggers.index import Index
 from automation.triggers.rules import Startable, rules_of
@@ -132,7 +131,7 @@ class _Trial:
         self._states = States(self._clock, None)
         # Nothing is read by it that was not refreshed before: what is off by hand now says nothing of the past.
         switches = Switches(store, self._clock)
-        self._decider: Decider[_Prepared] = Decider(index, self._clock, Metrics(), _OnPaper(), switches)
+        self._decider: Decider[_Prepared] = Decider(index, self._clock, _OnPaper(), switches)
         self._count = 0
         self._held_back: Counter[str] = Counter()
         self.starts: dict[tuple[str, str], Start] = {}

@@ -17,7 +17,6 @@ from automation.store.events import Decision
 from automation.store.statement import Op
 from automation.store.store import encode
 from automation.store.trigger_states import Place
-from automation.telemetry.metrics import Metrics
 from automation.triggers import patterns, throttles
 from automation.triggers.compiled import STEPS, Compiled, key_text
 from automation.triggers.index import Index
@@ -35,6 +34,8 @@ SOURCE = "triggers"
 """The source of the events that triggers make."""
 COOLDOWN = "cooldown"
 """What of a trigger is remembered: until when it starts nothing."""
+_FINAL = frozenset(("refused", "concurrency"))
+"""Outcomes that are about the workflow, whichever trigger would start it."""
 LARGEST_STATE = 4_000_000
 """Bytes of JSON that a trigger may remember of one key."""
 
@@ -115,14 +116,13 @@ class _Steps:
 class Decider(Generic[P]):
     """Decides about events. Nothing but `draft` is changed."""
 
-    def __init__(
-        self, index: Index, clock: Clock, metrics: Metrics, workflows: Prepares[P], switches: Switches
-    ) -> None:
+    def __init__(self, index: Index, clock: Clock, workflows: Prepares[P], switches: Switches) -> None:
         self._index = index
         self._clock = clock
-        self._metrics = metrics
         self._workflows = workflows
         self._switches = switches
+        self._warned: set[str] = set()
+        """Triggers of which it was said that they have too many keys: once is enough for the log."""
 
     def decide(
         self, event: Event, draft: Draft, hold: Mapping[str, str], taken: Taken, *, made: bool = False
@@ -150,10 +150,11 @@ class Decider(Generic[P]):
                 why = f"{stopper.about} of {stopper.workflow} has priority {_priority(stopper)} and stops others"
                 self._refuse(verdict, seen, rule.workflow, "stopped", why)
                 continue
-            if self._start(rule, seen, verdict):
+            starts = self._start(rule, seen, verdict)
+            if starts is not False:
                 started.add(rule.workflow)
-                if rule.trigger is not None and rule.trigger.stop and stopper is None:
-                    stopper = rule
+            if starts and rule.trigger is not None and rule.trigger.stop and stopper is None:
+                stopper = rule
         for trigger, parts in fed.items():
             self._feed(trigger, parts, seen, verdict)
         return verdict
@@ -179,7 +180,6 @@ class Decider(Generic[P]):
             if trigger.limit.way == "once_after":
                 verdict.made.append(_gathered(trigger, key, body, now))
             elif (reason := throttles.missed(trigger.limit, body)) is not None:
-                self._count("accumulated_too_few")
                 verdict.decisions.append(
                     Decision(now, "start", trigger.workflow, "accumulated_too_few", f"{trigger.name}: {reason}")
                 )
@@ -205,8 +205,8 @@ class Decider(Generic[P]):
         hours = rule.trigger.hours if rule.trigger is not None else None
         return f"active only {hours.text}" if hours is not None and not hours.contains(self._clock.now()) else None
 
-    def _start(self, rule: Rule, seen: _Seen, verdict: Verdict[P]) -> bool:
-        """Whether the workflow starts; if not, the reason is among the decisions."""
+    def _start(self, rule: Rule, seen: _Seen, verdict: Verdict[P]) -> bool | None:
+        """Whether the workflow starts; if not, the reason is among the decisions. None if nothing else starts it."""
         refusal = self._gate(rule, seen)
         passage = None
         if refusal is None:
@@ -225,8 +225,8 @@ class Decider(Generic[P]):
             except (InputError, NotFound) as error:
                 refusal = "refused", error.message
         self._refuse(verdict, seen, rule.workflow, *refusal)
-        # One event is told once of a workflow that holds it back, whatever further triggers it has.
-        return False
+        # What other triggers of the workflow want would be refused for the same reason.
+        return None if refusal[0] in _FINAL or rule.workflow in seen.hold else False
 
     def _gate(self, rule: Rule, seen: _Seen) -> tuple[str, str] | None:
         if rule.workflow in seen.hold:
@@ -296,7 +296,9 @@ class Decider(Generic[P]):
         opens = outcome.body is not None and known is None
         if opens and seen.draft.count(trigger.name, patterns.PART) >= pattern.most_keys:
             why = f"{trigger.name}: {pattern.most_keys} keys are open, more are not followed; raise most_keys"
-            log.warning("%s", why)
+            if trigger.name not in self._warned:
+                self._warned.add(trigger.name)
+                log.warning("%s", why)
             return self._refuse(verdict, seen, trigger.workflow, "too_many_keys", why)
         if outcome.body is not None and len(encode(outcome.body)) > LARGEST_STATE:
             why = f"{trigger.name}: what it would remember is larger than {LARGEST_STATE} bytes"
@@ -307,14 +309,10 @@ class Decider(Generic[P]):
         return None
 
     def _refuse(self, verdict: Verdict[P], seen: _Seen, workflow: str, outcome: str, reason: str) -> None:
-        self._count(outcome)
         event = seen.event
         verdict.decisions.append(
             Decision(self._clock.now(), "start", workflow, outcome, reason, event.source, event.id)
         )
-
-    def _count(self, outcome: str) -> None:
-        self._metrics.events_not_started.labels(outcome).inc()
 
 
 def _priority(rule: Rule) -> int:

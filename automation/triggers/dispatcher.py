@@ -73,6 +73,10 @@ class _Intake(Generic[P]):
     ops: list[Op] = field(default_factory=list)
     starts: list[P] = field(default_factory=list)
     met: list[tuple[Sequence[Any], Event]] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    """Those of the events, to be counted once they are on disk."""
+    outcomes: list[str] = field(default_factory=list)
+    """Those of the decisions, likewise."""
 
 
 class Dispatcher(Generic[P]):
@@ -89,7 +93,7 @@ class Dispatcher(Generic[P]):
         self.index = index
         self.states = States(clock, store)
         self.switches = Switches(store, clock)
-        self.decider: Decider[P] = Decider(index, clock, metrics, workflows, self.switches)
+        self.decider: Decider[P] = Decider(index, clock, workflows, self.switches)
         self.companions: list[Companion] = []
         self.awaited: Awaited | None = None
         self.retain: Retain = "all"
@@ -143,7 +147,7 @@ class Dispatcher(Generic[P]):
         def take(intake: _Intake[P]) -> None:
             verdict = decide(intake.draft)
             made[:] = verdict.made
-            intake.ops += [decision.op() for decision in verdict.decisions]
+            self._note(verdict.decisions, intake)
             for event in verdict.made:
                 self._take_in(event, intake, made=True)
 
@@ -190,7 +194,7 @@ class Dispatcher(Generic[P]):
         made: bool = False,
     ) -> Verdict[P]:
         """What an event leads to; all that is to be written for it, and all that starts, is added to `intake`."""
-        self._metrics.events_received.labels(event.source).inc()
+        intake.sources.append(event.source)
         verdict = self.decider.decide(event, intake.draft, hold or {}, intake.taken, made=made)
         ops = intake.ops
         met = self.awaited.match(event) if self.awaited is not None else ()
@@ -205,7 +209,7 @@ class Dispatcher(Generic[P]):
         ops += also
         for companion in self.companions:
             ops += companion(event)
-        ops += [decision.op() for decision in verdict.decisions]
+        self._note(verdict.decisions, intake)
         for prepared in verdict.starts:
             self._add(prepared, intake)
         for each in verdict.made:
@@ -213,6 +217,12 @@ class Dispatcher(Generic[P]):
             verdict.starts += further.starts
             verdict.decisions += further.decisions
         return verdict
+
+    @staticmethod
+    def _note(decisions: Iterable[Decision], intake: _Intake[P]) -> None:
+        for decision in decisions:
+            intake.ops.append(decision.op())
+            intake.outcomes.append(decision.outcome)
 
     def _add(self, prepared: P, intake: _Intake[P]) -> None:
         """Have it start with what was taken in."""
@@ -255,6 +265,10 @@ class Dispatcher(Generic[P]):
         intake.ops += intake.draft.ops(self._clock.now())
         if intake.ops:
             await (self._store.commit_patiently if patiently else self._store.commit)(intake.ops, all_facts)
+        for source in intake.sources:
+            self._metrics.events_received.labels(source).inc()
+        for outcome in intake.outcomes:
+            self._metrics.events_not_started.labels(outcome).inc()
         for prepared in intake.starts:
             self._workflows.launch(prepared)
         woken: list[str] = []

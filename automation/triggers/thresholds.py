@@ -64,10 +64,10 @@ class Thresholds:
         """What it leads to that a series may have been beyond for long enough."""
         verdict: Verdict[Any] = Verdict()
         trigger, now = self._index.trigger(place[0]), self._clock.now()
-        if trigger is None or trigger.threshold is None:
+        if trigger is None:
             return verdict
         body = draft.get(place, trigger.digest)
-        if body is None:
+        if body is None or trigger.threshold is None:
             # Of another definition: the next sample begins anew.
             draft.put(place, None)
         elif not body["fired"] and body["since"] + trigger.threshold.seconds <= now:

@@ -13,8 +13,8 @@ from typing import Any
 from automation.clock import Clock, rest
 from automation.store.trigger_states import Place
 from automation.triggers import thresholds
-from automation.triggers.deciding import Decider
-from automation.triggers.states import States
+from automation.triggers.deciding import Decider, Verdict
+from automation.triggers.states import Draft, States
 from automation.triggers.thresholds import Fire, Thresholds
 
 log = logging.getLogger("automation.triggers")
@@ -22,6 +22,8 @@ log = logging.getLogger("automation.triggers")
 LOOK_SECONDS = 1.0
 """The clock may be set meanwhile."""
 LONGEST_PAUSE = 30.0
+FORGET_SECONDS = 7 * 86_400.0
+"""How long what is due waits for its trigger to be defined again; then nobody will."""
 
 
 class Timers:
@@ -69,10 +71,13 @@ class Timers:
         """Deal with all that is due; False if something could not be."""
         well = True
         for place in list(self._states.pop_due(self._clock.now())):
-            if not self._decider.knows(place[0]):
-                self._waiting.add(place)
-                continue
             expire = self._thresholds.expire if place[1] == thresholds.PART else self._decider.expire
+            if not self._decider.knows(place[0]):
+                state = self._states.get(place)
+                if state is None or (state.due_at or 0.0) > self._clock.now() - FORGET_SECONDS:
+                    self._waiting.add(place)
+                    continue
+                expire = _forget
             try:
                 await self._fire(lambda draft, e=expire, p=place: e(draft, p))  # type: ignore[misc]
             except Exception as error:
@@ -81,3 +86,8 @@ class Timers:
                 self._states.again(place)
                 log.warning("trigger %s: what is due is tried again: %s", place[0], error, exc_info=error)
         return well
+
+
+def _forget(draft: Draft, place: Place) -> Verdict[Any]:
+    draft.put(place, None)
+    return Verdict()

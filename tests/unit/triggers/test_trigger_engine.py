@@ -259,6 +259,29 @@ async def test_thresholds_without_a_duration_with_units_and_labels(engine: Engin
     assert len(await started(engine)) == 1
 
 
+async def test_what_is_due_of_a_trigger_that_has_gone_is_forgotten_in_the_end(engine: EngineUnderTest) -> None:
+    await engine.register_workflow(workflow({"type": "absence", "event": "heartbeat", "within": 60}))
+    await send(engine, "heartbeat")
+    engine.workflow_manager.remove_workflow("w")
+    await engine.clock.advance(3600)
+    second = await crash_and_recover(engine)
+    await second.clock.advance(2)
+    assert len(second.triggers._states._known) == 1, "a program may define it again"
+    await second.clock.advance(8 * 86_400)
+    third = await crash_and_recover(second)
+    await third.clock.advance(2)
+    assert third.triggers._states._known == {}
+    assert await started(third) == []
+
+
+async def test_what_is_decided_twice_is_counted_once(engine: EngineUnderTest) -> None:
+    await engine.register_workflow(workflow(LOGINS))
+    events = [Event(type="login_failed", id=f"{number}") for number in range(20)]
+    await asyncio.gather(*(engine.publish(event) for event in [*events, *events]))
+    value = engine.metrics.registry.get_sample_value("automation_events_suppressed_total", {"reason": "no_key"})
+    assert value == 20
+
+
 async def test_events_that_are_not_kept_are_still_counted_once(engine: EngineUnderTest) -> None:
     engine._dispatcher.retain = "none"
     await engine.register_workflow(workflow(LOGINS))
