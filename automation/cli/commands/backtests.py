@@ -32,7 +32,7 @@ def add_to(workflows: typer.Typer) -> None:
             typer.Option(metavar="FILE", help="Try the version in this file; else that in force.", show_default=False),
         ] = None,
     ) -> None:
-        """Say what a workflow's triggers would have started with stored events.
+        """Try a workflow's triggers on stored events.
 
         With --definition, also which starts that version has more or less than the one in force. Nothing is started.
         """

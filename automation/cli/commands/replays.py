@@ -26,10 +26,10 @@ def add_to(events: typer.Typer) -> None:
             str | None, typer.Option(help="Its source, where several use one id.", show_default=False)
         ] = None,
     ) -> None:
-        """Say what an event started, what it did not start and why, and how the rules of now see it.
+        """Say what an event started, what not, and why.
 
-        Of each rule that names something which the event carries, the parts of its conditions are shown with their
-        values.
+        And how the rules of now see it: of each that is about such events, or names something which this one carries, the
+        parts of its conditions with their values.
         """
         from automation.cli.client import connect
 
@@ -38,7 +38,7 @@ def add_to(events: typer.Typer) -> None:
 
     @command(events, "dead")
     async def dead(session: Session, source: Source = None, limit: Limit = 20, cursor: Cursor = None) -> None:
-        """List what sources gave and could not be taken in, newest first."""
+        """List what could not be taken in, newest first."""
         from automation.cli.client import Slice, connect
         from automation.cli.output import moment
 
@@ -65,10 +65,10 @@ def add_to(events: typer.Typer) -> None:
         ] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be started.")] = False,
     ) -> None:
-        """Start what stored events would start now and have not started.
+        """Start what stored events have not started.
 
-        What was held back on purpose (by a cooldown, a throttle, a stop) stays so. An event starts a workflow once:
-        a replay may be repeated. Dead letters that are events by now are taken in.
+        That is what they would start now. What was held back on purpose (by a cooldown, a throttle, a stop) stays so. An
+        event starts a workflow once: a replay may be repeated. Dead letters that are events by now are taken in.
         """
         from automation.cli.client import connect
         from automation.cli.triggers import Portion

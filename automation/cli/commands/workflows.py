@@ -112,7 +112,7 @@ Place = Annotated[
 def _add_switches(workflows: typer.Typer) -> None:
     @command(workflows, "triggers")
     async def triggers(session: Session, name: Workflow) -> None:
-        """List the triggers of a workflow, whether they start it, and what they remember."""
+        """List a workflow's triggers and what they remember."""
         from automation.cli.client import connect
 
         async with connect(session) as client:
@@ -125,9 +125,9 @@ def _add_switches(workflows: typer.Typer) -> None:
         trigger: Place = None,
         reason: Annotated[str, typer.Option(help="Why; it is kept and audited.")] = "",
     ) -> None:
-        """Let no trigger start a workflow any more, or not this one.
+        """Let triggers start a workflow no more.
 
-        People still can. It outlives restarts and new versions; `enable` takes it back.
+        All of them, or one. People still can. It outlives restarts and new versions; `enable` takes it back.
         """
         from automation.cli.client import connect
 
@@ -141,7 +141,10 @@ def _add_switches(workflows: typer.Typer) -> None:
         trigger: Place = None,
         reason: Annotated[str, typer.Option(help="Why; it is audited.")] = "",
     ) -> None:
-        """Let triggers start a workflow again that were disabled by hand."""
+        """Let triggers start a workflow again.
+
+        Those that were disabled by hand.
+        """
         from automation.cli.client import connect
 
         async with connect(session) as client:
