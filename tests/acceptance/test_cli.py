@@ -143,7 +143,7 @@ class TestDatabase:
     def test_a_full_disk(self, folder: Path, command: str) -> None:
         # Only this program and what it runs see the small file system; what is left of it goes with them.
         script = (
-            "mount --make-rprivate / && mount -t tmpfs -o size=300k none small && cp -r automation.yaml automation.d "
+            "mount --make-rprivate / && mount -t tmpfs -o size=400k none small && cp -r automation.yaml automation.d "
             'automation-data small && cd small && (cat /dev/zero > filler 2>/dev/null || true) && exec "$@"'
         )
         (folder / "small").mkdir()

@@ -28,8 +28,8 @@ def add_to(events: typer.Typer) -> None:
     ) -> None:
         """Say what an event started, what not, and why.
 
-        And how the rules of now see it: of each that is about such events, or names something which this one carries, the
-        parts of its conditions with their values.
+        And how the rules of now see it: of each that is about such events, or names something which this one carries,
+        the parts of its conditions with their values.
         """
         from automation.cli.client import connect
 
@@ -67,8 +67,8 @@ def add_to(events: typer.Typer) -> None:
     ) -> None:
         """Start what stored events have not started.
 
-        That is what they would start now. What was held back on purpose (by a cooldown, a throttle, a stop) stays so. An
-        event starts a workflow once: a replay may be repeated. Dead letters that are events by now are taken in.
+        That is what they would start now. What was held back on purpose (by a cooldown, a throttle, a stop) stays so.
+        An event starts a workflow once: a replay may be repeated. Dead letters that are events by now are taken in.
         """
         from automation.cli.client import connect
         from automation.cli.triggers import Portion
