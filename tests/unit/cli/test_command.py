@@ -36,8 +36,8 @@ def test_the_commands_that_were_asked_for() -> None:
         events explain; events dead; events replay; alerts list; alerts acknowledge; workflows list; workflows show;
         workflows versions; workflows triggers; workflows enable; workflows disable; workflows backtest; services list;
         tokens issue; tokens list; tokens revoke; audit verify; audit list; config show; db status; db migrate;
-        db check; db compact; db backup; db restore; guardrails status; guardrails stop; guardrails release; guardrails freeze;
-        guardrails thaw"""
+        db check; db compact; db backup; db restore; guardrails status; guardrails stop; guardrails release;
+        guardrails freeze; guardrails thaw"""
     assert set(ALL) == {name.strip() for name in wanted.split(";")}
 
 
