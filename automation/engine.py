@@ -39,7 +39,8 @@ from automation.store.statement import Op
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
-from automation.triggers.room import Seen, Triggers
+from automation.triggers.room import Triggers
+from automation.triggers.rules import Rule
 from automation.watching import Watching
 from automation.workflows.approvals import Approvals
 from automation.workflows.consent import Consent
@@ -287,9 +288,9 @@ class AutomationEngine:
         await self._save()
         return await self._dispatcher.publish(event)
 
-    def explain(self, event: Event) -> list[Seen]:
-        """Every rule that would be considered for the event now: why it does not start its workflow, and its values."""
-        return self.triggers.explain(event)
+    def explain(self, event: Event) -> list[tuple[Rule, str | None]]:
+        """Every rule that would be considered for the event now, with why it does not start its workflow, or None."""
+        return [(rule, reason) for rule, reason, _ in self.triggers.explain(event)]
 
     async def observe(
         self,

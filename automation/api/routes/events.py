@@ -123,7 +123,7 @@ def explained(engine: AutomationEngine, event: Event) -> tuple[Considered, ...]:
     """How the rules of now see an event."""
     return tuple(
         Considered(rule.workflow, rule.about, reason is None, reason or "", tuple(_values(told)))
-        for rule, reason, told in engine.explain(event)
+        for rule, reason, told in engine.triggers.explain(event)
     )
 
 

@@ -132,7 +132,10 @@ async def test_an_event_is_explained_with_values(engine: EngineUnderTest) -> Non
     await define(engine, "off", enabled=False)
     await define(engine, "elsewhere", event="y")
 
-    found = {rule.workflow: (reason, told) for rule, reason, told in engine.explain(Event(type="x", data={"load": 9}))}
+    found = {
+        rule.workflow: (reason, told)
+        for rule, reason, told in engine.triggers.explain(Event(type="x", data={"load": 9}))
+    }
 
     assert set(found) == {"high", "low", "off"}
     assert found["high"][0] == "condition \"load > 5 AND host == 'a1'\" is unknown"
