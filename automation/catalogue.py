@@ -19,12 +19,8 @@ from automation.model.alert import AlertRule
 from automation.model.base import Definition
 from automation.model.schedule import ScheduleDefinition
 from automation.model.service import ServiceDefinition
-from automation.model.workflow import (
-    ActionDefinition,
-    AlertTrigger,
-    ScheduleTrigger,
-    WorkflowDefinition,
-)
+from automation.model.trigger import AlertTrigger, ScheduleTrigger, trigger_name
+from automation.model.workflow import ActionDefinition, WorkflowDefinition
 from automation.plugins import Kind, read_settings, registry, validation_problems
 from automation.schedules.cron import parse_cron
 from automation.sources.supervisor import check_source
@@ -32,7 +28,8 @@ from automation.store import records, statements
 from automation.store.audit import Fact
 from automation.store.statement import Op
 from automation.store.store import Store, to_json
-from automation.triggers.rules import Index, Rule, rules_of, schedule_name
+from automation.triggers.index import Index
+from automation.triggers.rules import Rule, rules_of
 from automation.workflows.asking import level_of
 from automation.workflows.compiler import compile_workflow
 from automation.workflows.doubts import haste
@@ -286,7 +283,7 @@ class Catalogue:
             del self.schedules[known]
         for place, trigger in enumerate(plan.definition.triggers if plan else ()):
             if isinstance(trigger, ScheduleTrigger):
-                key = schedule_name(name, place)
+                key = trigger_name(name, place)
                 self.schedules[key] = ScheduleDefinition(name=key, cron=trigger.cron, timezone=trigger.timezone)
 
 

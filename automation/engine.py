@@ -40,7 +40,7 @@ from automation.store.statement import Op
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
-from automation.triggers.dispatcher import Dispatcher
+from automation.triggers.room import Triggers
 from automation.triggers.rules import Rule
 from automation.watching import Watching
 from automation.workflows.approvals import Approvals
@@ -108,7 +108,9 @@ class AutomationEngine:
         self.approvals.wakes(self._runner, self._recovery)
         self.executions = Executions(self.store, clock, self._runner, self._recovery, self._starter, self.approvals)
         self.executions.order = self._order
-        self._dispatcher: Dispatcher[Run] = Dispatcher(self.store, clock, self.metrics, self.changes, self._starter)
+        self.triggers: Triggers[Run] = Triggers(self.store, clock, self.metrics, self.changes, self._starter)
+        self._dispatcher = self.triggers.dispatcher
+        self._recovery.rounds.append(self.triggers.refresh)
         self._dispatcher.awaited = self._awaited
         self._dispatcher.retain = config.events.retain
         self._consent.announce = self._dispatcher.announce
@@ -133,7 +135,7 @@ class AutomationEngine:
     def _build_watching(self, config: AutomationConfig, clock: Clock) -> None:
         """What sees the world and tells people of it."""
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
-        self.alerts.latest = self._latest
+        self.alerts.latest = self.metric_store.latest_value
         self._dispatcher.companions.append(self.alerts.external)
         self.catalogue = Catalogue(
             self.store, clock, self._dispatcher.index, self.alerts, self.services, self._defaults
@@ -145,7 +147,7 @@ class AutomationEngine:
         self.watching.sources.tell = lambda state: self.changes.tell("source", state.name, state.status)
         self._retention = Keeper(self.store, clock, config, self.metrics)
         limits = HttpLimits(config.http.allow_private_addresses)
-        self.notifier = Notifier(self.store, config.notifications, clock, limits, self._count_notification)
+        self.notifier = Notifier(self.store, config.notifications, clock, limits, self.metrics.notified)
         self.resources.provide(Services, self.services)
         self.resources.provide(HttpLimits, limits)
         self.resources.provide(NotifierProtocol, self.notifier)
@@ -195,6 +197,8 @@ class AutomationEngine:
             stack.push_async_callback(self._seats.stop)
             await self.alerts.start()
             stack.push_async_callback(self.alerts.stop)
+            await self.triggers.start()
+            stack.push_async_callback(self.triggers.stop)
             stack.push_async_callback(self.tokens.close)
             await self.catalogue.restore()
             await self.catalogue.save()
@@ -293,7 +297,7 @@ class AutomationEngine:
 
     def explain(self, event: Event) -> list[tuple[Rule, str | None]]:
         """Every rule that would be considered for the event now, with why it does not start its workflow, or None."""
-        return self._dispatcher.explain(event)
+        return [(rule, reason) for rule, reason, _ in self.triggers.explain(event)]
 
     async def observe(
         self,
@@ -326,12 +330,9 @@ class AutomationEngine:
         self.metrics.samples.inc()
         if self.metric_store.record(sample):
             await self.alerts.observe(sample)
+            await self.triggers.thresholds.observe(sample)
         else:
             self.metrics.samples_refused.labels("not accepted").inc()
-
-    def _latest(self, name: str, subject: str) -> float | None:
-        sample = self.metric_store.latest(name, subject)
-        return sample.value if sample else None
 
     async def _order(
         self, name: str, context: ExecutionContext | None, key: str | None
@@ -373,9 +374,6 @@ class AutomationEngine:
         show_sources(self.metrics, self.watching.sources.states)
         for service, percent in self.watching.monitor.availability().items():
             self.metrics.availability.labels(service).set(percent)
-
-    def _count_notification(self, channel: str, status: str) -> None:
-        self.metrics.notifications_sent.labels(channel, status).inc()
 
     def _running(self) -> None:
         if self._exit is None:

@@ -19,6 +19,7 @@ from benchmarks import (
     machine,
     openloop,
     recovery,
+    rules,
     running,
     serving,
     waiting,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Outcome]] = {
     "listing": listing.run,
     "peers": comparison.run,
     "conditions": conditions.run,
+    "rules": rules.run,
 }
 
 

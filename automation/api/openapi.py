@@ -20,6 +20,10 @@ TAGS = (
     {"name": "executions", "description": "What was and is done: runs of workflows."},
     {"name": "approvals", "description": "What people are asked, and what they answered."},
     {"name": "events", "description": "What happened, and what it led to."},
+    {
+        "name": "triggers",
+        "description": "What starts workflows: switched off and on; what could not be taken in; replays.",
+    },
     {"name": "alerts", "description": "Conditions with a life, ours and those of other systems."},
     {"name": "webhooks", "description": "Events from other systems, in their own forms."},
     {"name": "records", "description": "Decisions, notifications, the audit chain, live changes."},

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from automation.cli.command import Session
 from automation.cli.control import Control
+from automation.cli.triggers import TriggersClient
 from automation.errors import InputError
 from automation.model.event import Event
 from automation.model.guardrail import FreezeWindow
@@ -145,6 +146,11 @@ class Client(Protocol):
 
     async def verify_audit(self) -> Document:
         """Check every row of the audit chain: `rows` and `problems`."""
+        ...
+
+    @property
+    def triggers(self) -> TriggersClient:
+        """What starts workflows, and what it did with events."""
         ...
 
     @property

@@ -16,6 +16,7 @@ from automation.cli.client import Document, Inventory, Order, Slice
 from automation.cli.command import Session
 from automation.cli.control import LocalControl
 from automation.cli.definitions import Files
+from automation.cli.triggers import LocalTriggers
 from automation.engine import AutomationEngine
 from automation.errors import AutomationError, ConfigurationError, Conflict
 from automation.infrastructure.processes import began
@@ -44,6 +45,7 @@ class LocalClient:
         self._exit = AsyncExitStack()
         self._open = False
         self.control = LocalControl(self._open_engine, self._acting_alone, self._settled)
+        self.triggers = LocalTriggers(self._open_defined, self._acting_alone)
 
     async def __aenter__(self) -> Self:
         return self
@@ -223,6 +225,11 @@ class LocalClient:
         """The engine with its database open, and not running."""
         await self._reading()
         return self._engine
+
+    async def _open_defined(self) -> AutomationEngine:
+        """The engine with the definitions and its database open, and not running."""
+        await self._reading()
+        return self._defined
 
     async def _acting(self) -> AutomationEngine:
         """The running engine, with the definitions."""

@@ -12,6 +12,7 @@ import msgspec
 from automation.cli.client import Document, Inventory, Order, Slice
 from automation.cli.control import RemoteControl
 from automation.cli.failures import CommandFailed, ServerUnreachable
+from automation.cli.triggers import RemoteTriggers
 from automation.errors import (
     AutomationError,
     Conflict,
@@ -40,6 +41,7 @@ class RemoteClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
         self.control = RemoteControl(self._get, self._post)
+        self.triggers = RemoteTriggers(self._get, self._post)
 
     async def __aenter__(self) -> Self:
         return self

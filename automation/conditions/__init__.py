@@ -7,7 +7,7 @@ condition({"cpu_usage": 91.5, "event": {"severity": "high"}})    # True
 from automation.conditions.bindings import BoundCondition, compile_bound
 from automation.conditions.condition import Condition, Expression, compile_condition, compile_expression
 from automation.conditions.durations import Held
-from automation.conditions.interpreter import Explanation, Names
+from automation.conditions.interpreter import Explanation, Names, look_up, shown
 from automation.conditions.templates import Template, compile_template
 from automation.conditions.units import seconds_of
 
@@ -23,5 +23,7 @@ __all__ = [
     "compile_condition",
     "compile_expression",
     "compile_template",
+    "look_up",
     "seconds_of",
+    "shown",
 ]

@@ -1,15 +1,12 @@
-"""What a tree says before it runs: whether it makes sense, what it reads, and which events can make it true."""
+"""What a tree says before it runs: whether it makes sense, and what it reads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import reduce
-from typing import TypeAlias
+from collections.abc import Mapping
 
 from automation.conditions.functions import check_call
 from automation.conditions.regex_safety import UnsafePattern, matcher
 from automation.conditions.syntax import (
-    And,
     Arithmetic,
     Call,
     Comparison,
@@ -19,9 +16,7 @@ from automation.conditions.syntax import (
     Name,
     Negative,
     Node,
-    Not,
     Number,
-    Or,
     Relation,
     children,
     path_text,
@@ -110,59 +105,3 @@ def _scaled(node: Node) -> Node:
             return rebuilt(node, map(_scaled, children(node)))
         case _:
             return node
-
-
-# --- which events can make it true ----------------------------------------------------------------------------------
-
-_EVENT_TYPE = Name(("event", "type"))
-_Types: TypeAlias = frozenset[str] | None
-
-
-def event_types(tree: Node) -> _Types:
-    """The values of `event.type` without which the tree cannot be true; None if it could be true with any."""
-    return _types(tree, True)
-
-
-def _types(node: Node, wanted: bool) -> _Types:
-    match node:
-        case Not(operand):
-            return _types(operand, not wanted)
-        case And(operands) | Or(operands):
-            all_needed = isinstance(node, And) is wanted
-            return (_all if all_needed else _any)(_types(operand, wanted) for operand in operands)
-        case Comparison():
-            pairs = (_pair_types(operator, left, right, wanted) for operator, left, right in node.pairs)
-            return (_all if wanted else _any)(pairs)
-        case Relation("IN" | "NOT IN" as operator, left, ListOf(items)) if left == _EVENT_TYPE:
-            if (operator == "IN") is wanted and all(isinstance(item, Literal) for item in items):
-                return frozenset(
-                    item.value for item in items if isinstance(item, Literal) and isinstance(item.value, str)
-                )
-    return None
-
-
-def _pair_types(operator: str, left: Node, right: Node, wanted: bool) -> _Types:
-    if operator != ("==" if wanted else "!="):
-        return None
-    if right == _EVENT_TYPE:
-        left, right = right, left
-    if left == _EVENT_TYPE and isinstance(right, Literal) and isinstance(right.value, str):
-        return frozenset((right.value,))
-    return None
-
-
-def _all(parts: Iterable[_Types]) -> _Types:
-    """All must hold: what is possible for each."""
-    found = [part for part in parts if part is not None]
-    return reduce(frozenset.intersection, found) if found else None
-
-
-def _any(parts: Iterable[_Types]) -> _Types:
-    """One must hold: what is possible for one, unless one is possible with anything."""
-    found: list[frozenset[str]] = []
-    for part in parts:
-        if part is None:
-            return None
-        found.append(part)
-    union: Callable[[frozenset[str], frozenset[str]], frozenset[str]] = frozenset.union
-    return reduce(union, found)

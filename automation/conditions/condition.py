@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
-from automation.conditions import analysis, durations, mistakes
+from automation.conditions import analysis, durations, mistakes, needs
 from automation.conditions.compiler import compile_true, compile_truth, compile_value
 from automation.conditions.durations import Held
 from automation.conditions.interpreter import Explanation, Names, explain, look_up
@@ -94,7 +94,17 @@ class Condition:
     @cached_property
     def event_types(self) -> frozenset[str] | None:
         """The values of `event.type` without which this cannot be true; None if it could be true with any."""
-        return analysis.event_types(self._tree)
+        return needs.event_types(self._tree)
+
+    @cached_property
+    def needed_values(self) -> Mapping[tuple[str | int, ...], frozenset[str | int | float]]:
+        """Paths that must equal one of some constants, else this cannot be true, with those constants."""
+        return needs.values(self._meant)
+
+    @cached_property
+    def needed_names(self) -> frozenset[str] | None:
+        """Names of which one must be known, else this cannot be true; None where it can. `event.data.x` is `x`."""
+        return needs.names(self._tree)
 
     @cached_property
     def has_duration(self) -> bool:

@@ -24,7 +24,7 @@ class Retention(Definition):
     events_days: Days = 30.0
     """Events. For so long after it was last published, an event that is published again is known as a duplicate."""
     decisions_days: Days = 90.0
-    """Decisions."""
+    """Decisions, and what could not be taken in."""
     notifications_days: Days = 90.0
     """Messages to people."""
     alerts_days: Days = 90.0

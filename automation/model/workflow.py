@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, mo
 from automation.model.approval import ApprovalPolicy
 from automation.model.base import Definition, Name
 from automation.model.guardrail import WorkflowGuardrails
+from automation.model.trigger import Duration, Trigger
 
 
 class AutomationLevel(Enum):
@@ -94,10 +95,6 @@ class RollbackStrategy(Definition):
     """`action_failure`, `<family>_failure` such as `deployment_failure`, `timeout`, `cancelled`, or a condition."""
     max_rollback_time: Annotated[float, Field(gt=0)] = 300.0
     """Seconds for all undos together."""
-
-
-Duration = Annotated[float, Field(ge=0)] | Annotated[str, Field(min_length=1, max_length=1000)]
-"""Seconds, or a duration of the condition language such as `90s`, `5m` or `1h30m`, or `${...}` for either."""
 
 
 def _for_each(value: Any) -> Any:
@@ -198,50 +195,6 @@ class ActionDefinition(Definition):
     approval: ApprovalPolicy | None = None
     """How people are asked before it runs, where they are."""
     description: str = ""
-
-
-class EventTrigger(Definition):
-    """Start on an event of this type for which the condition holds."""
-
-    type: Literal["event"] = "event"
-    event: Annotated[str, Field(min_length=1, max_length=200)]
-    condition: str | None = None
-
-
-class AlertTrigger(Definition):
-    """Start when an alert of this name changes to this state."""
-
-    type: Literal["alert"] = "alert"
-    alert: Annotated[str, Field(min_length=1, max_length=200)]
-    state: Literal["firing", "resolved"] = "firing"
-    condition: str | None = None
-
-
-class WebhookTrigger(Definition):
-    """Start on a request to `/webhooks/<webhook>`."""
-
-    type: Literal["webhook"] = "webhook"
-    webhook: Name
-    condition: str | None = None
-
-
-class ScheduleTrigger(Definition):
-    """Start at the times of a cron expression (five fields), in a time zone."""
-
-    type: Literal["schedule"] = "schedule"
-    cron: str
-    timezone: str = "UTC"
-
-
-class ManualTrigger(Definition):
-    """Start only when a person or a program asks for it."""
-
-    type: Literal["manual"] = "manual"
-
-
-Trigger = Annotated[
-    EventTrigger | AlertTrigger | WebhookTrigger | ScheduleTrigger | ManualTrigger, Field(discriminator="type")
-]
 
 
 class InputDefinition(Definition):

@@ -116,6 +116,11 @@ class MetricStore:
         newest = max(self._of(name, subject), key=lambda series: series.last_time, default=None)
         return newest.last() if newest else None
 
+    def latest_value(self, name: str, subject: str) -> float | None:
+        """The newest value of a metric of this subject."""
+        sample = self.latest(name, subject)
+        return sample.value if sample else None
+
     def series(self, name: str, subject: str | None = None) -> list[Series]:
         """The series of a metric, of all subjects or of this one."""
         return list(self._of(name, subject))

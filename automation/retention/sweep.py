@@ -90,6 +90,7 @@ class Sweep:
         days = self._settings
         yield Kind("events", days.events_days, retention.old_events, retention.EVENT_DELETE, 0)
         yield Kind("decisions", days.decisions_days, retention.old_decisions, retention.DECISION_DELETE, 0)
+        yield Kind("dead_letters", days.decisions_days, retention.old_dead_letters, retention.DEAD_LETTER_DELETE)
         yield Kind("notifications", days.notifications_days, retention.old_notifications, retention.NOTIFICATION_DELETE)
         yield Kind("alerts", days.alerts_days, retention.old_alerts, retention.ALERT_DELETE)
         yield Kind("tokens", days.tokens_days, retention.old_tokens, retention.TOKEN_DELETE)

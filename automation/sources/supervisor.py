@@ -20,6 +20,7 @@ from automation.model.schedule import SourceDefinition
 from automation.plugins import Plugin, read_settings, registry
 from automation.sources.normalise import Normalise
 from automation.sources.source import Delivery, Item, Rejected, SourceContext
+from automation.store.dead_letters import DeadLetter, event_text
 from automation.store.events import Decision
 from automation.store.records import save_position
 from automation.store.statement import Op
@@ -295,7 +296,9 @@ class SourceSupervisor:
             event_source=event.source if event else None,
             event_id=event.id if event else None,
         )
-        ops = [dead_letter.op()] if position is None else [dead_letter.op(), position]
+        body = rejected.raw if event is None else event_text(event)
+        letter = DeadLetter.new(self._clock.now(), name, body, rejected.error)
+        ops = [dead_letter.op(), letter.op(), *(() if position is None else (position,))]
         await self._patiently(running, lambda: self._commit(ops))
         running.note(rejected=running.state.rejected + 1, last_error=rejected.error)
 

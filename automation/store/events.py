@@ -131,3 +131,21 @@ async def decision_page(
         query = query.where(decisions.c.seq < before)
     rows = await store.fetch(query)
     return Page(tuple(_decision(row) for row in rows[:limit]), str(rows[limit - 1].seq) if len(rows) > limit else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which stored events: received from a time on and up to another, of one type."""
+
+    since: float
+    until: float
+    type: str | None = None
+
+
+async def received(store: Store, span: Span, after: int, limit: int) -> list[tuple[int, StoredEvent]]:
+    """Events with their numbers, oldest first, from behind a number on."""
+    query = select(events).where(events.c.seq > after, events.c.received_at >= span.since)
+    query = query.where(events.c.received_at <= span.until).order_by(events.c.seq).limit(limit)
+    if span.type is not None:
+        query = query.where(events.c.type == span.type)
+    return [(row.seq, _from_row(row)) for row in await store.fetch(query)]

@@ -48,6 +48,7 @@ from automation.store.tables import (
     packed_journals,
     tokens,
 )
+from automation.store.trigger_tables import dead_letters
 
 GRACE_SECONDS = 86_400.0
 """How long a large value stays that nothing names: far longer than it takes to name one again (see `LARGE_VALUE`)."""
@@ -139,6 +140,11 @@ def old_tokens(connection: Connection, page: Page) -> Found:
     """Tokens and sessions that are of no use any more."""
     old = or_(tokens.c.revoked_at < page.before, tokens.c.expires_at < page.before)
     return _first(connection, tokens.c.id, old, page.limit)
+
+
+def old_dead_letters(connection: Connection, page: Page) -> Found:
+    """What could not be taken in."""
+    return _first(connection, dead_letters.c.id, dead_letters.c.at < page.before, page.limit)
 
 
 def entries(connection: Connection, ids: Iterable[str]) -> dict[str, int]:
@@ -258,6 +264,7 @@ def _with_execution(table: Table) -> Statement:
 
 EVENT_DELETE = _gone(events.c.seq, and_(events.c.received_at < _before, ~_repeated(_before)))
 DECISION_DELETE = _gone(decisions.c.seq, decisions.c.at < _before)
+DEAD_LETTER_DELETE = _gone(dead_letters.c.id, dead_letters.c.at < _before)
 NOTIFICATION_DELETE = _gone(notifications.c.id, notifications.c.created_at < _before)
 ALERT_DELETE = _gone(alerts.c.fingerprint, _over(_before))
 TOKEN_DELETE = _gone(tokens.c.id, or_(tokens.c.revoked_at < _before, tokens.c.expires_at < _before))

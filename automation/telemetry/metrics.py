@@ -93,7 +93,7 @@ class Metrics:
         )
         self.events_not_started = Counter(
             "automation_events_suppressed_total",
-            "Starts that did not happen, by why: duplicate, cooldown, disabled, refused, truncated.",
+            "Starts that did not happen, by why: duplicate, cooldown, disabled, throttled, refused, as decisions say.",
             ["reason"],
             registry=registry,
         )
@@ -181,6 +181,10 @@ class Metrics:
         self._succeeded += succeeded
         # Also for one that succeeded: a rate over a series that is not there yet misses the first failure.
         self.failed_workflows.add(workflow, by=not succeeded)
+
+    def notified(self, channel: str, status: str) -> None:
+        """Count a message to people, by how it ended."""
+        self.notifications_sent.labels(channel, status).inc()
 
     def watch_store(self, commits: Callable[[], int], pending: Callable[[], int]) -> None:
         """Ask these for the store's figures whenever the metrics are read."""

@@ -7,52 +7,29 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from automation.clock import Clock
-from automation.errors import InputError, NotFound
+from automation.errors import Conflict, InputError
 from automation.model.event import Event, EventReceipt, as_mapping
 from automation.store import events
 from automation.store.audit import Fact
 from automation.store.events import Decision
 from automation.store.statement import Op, Unexpected
 from automation.store.store import Store, encode
+from automation.store.trigger_states import STATEMENT
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
-from automation.triggers.rules import EventScope, Index, Rule
+from automation.triggers.deciding import Decider, P, Prepares, Taken, Verdict
+from automation.triggers.index import Index
+from automation.triggers.states import Draft, States
+from automation.triggers.switches import Switches
 
-Claim = tuple[str, str]
+T = TypeVar("T")
 
-
-class Prepared(Protocol):
-    """An execution that is ready to be written and launched."""
-
-    id: str
-    ops: list[Op]
-    facts: list[Fact]
-    events: list[Event] | None
-    """What is to be told together with it."""
-
-    @property
-    def claim(self) -> Claim | None:
-        """The workflow and concurrency key of which it needs a seat, if it needs one."""
-        ...
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether it starts only if there is a seat for it; its writes are refused together if there is none."""
-        ...
+KEYED = "execution_keyed"
+"""The statement that is refused where an idempotency key is known."""
 
 
-P = TypeVar("P", bound=Prepared)
-
-Taken = Mapping["Claim", str]
-"""For concurrency keys without a free seat: why nothing starts for them."""
-
-
-class Workflows(Protocol[P]):
+class Workflows(Prepares[P], Protocol[P]):
     """What the dispatcher needs of the workflows room."""
-
-    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str) -> P:
-        """A new execution, not yet written; raises NotFound, InputError when its inputs do not fit."""
-        ...
 
     def launch(self, run: P, /) -> None:
         """Go on with it, now that it is written."""
@@ -86,34 +63,37 @@ Retain = Literal["all", "matched", "none"]
 
 
 @dataclass(slots=True)
-class Verdict(Generic[P]):
-    """What an event leads to, before anything is written."""
-
-    starts: list[P]
-    decisions: list[Decision]
-
-
-@dataclass(slots=True)
 class _Intake(Generic[P]):
     """What is committed together: writes, executions that start, and waits that are over."""
 
     taken: Taken
     """Claims for which there is no seat."""
+    draft: Draft
+    """What triggers are to remember."""
     ops: list[Op] = field(default_factory=list)
     starts: list[P] = field(default_factory=list)
     met: list[tuple[Sequence[Any], Event]] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    """Those of the events, to be counted once they are on disk."""
+    outcomes: list[str] = field(default_factory=list)
+    """Those of the decisions, likewise."""
 
 
 class Dispatcher(Generic[P]):
     """Publishes events. An event is acknowledged when its effects are on disk."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics, changes: Changes, workflows: Workflows[P]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, metrics: Metrics, changes: Changes, workflows: Workflows[P], index: Index
+    ) -> None:
         self._store = store
         self._clock = clock
         self._metrics = metrics
         self._changes = changes
         self._workflows = workflows
-        self.index = Index()
+        self.index = index
+        self.states = States(clock, store)
+        self.switches = Switches(store, clock)
+        self.decider: Decider[P] = Decider(index, clock, workflows, self.switches)
         self.companions: list[Companion] = []
         self.awaited: Awaited | None = None
         self.retain: Retain = "all"
@@ -126,17 +106,12 @@ class Dispatcher(Generic[P]):
         `also` is committed with it; `hold` names workflows that must not start now, with the reason.
         """
         check(event)
-        taken: Taken = {}
-        while True:
-            intake: _Intake[P] = _Intake(taken)
-            verdict = self._take_in(event, intake, hold or {}, also)
-            try:
-                woken = await self._commit(intake, ())
-                break
-            except Unexpected as error:
-                if error.statement == "event":
-                    return await self._duplicate(event)
-                taken = await self._taken(intake.starts, error)
+        try:
+            verdict, woken = await self._write(lambda intake: self._take_in(event, intake, hold or {}, also))
+        except Unexpected as error:
+            if error.statement != "event":
+                raise
+            return await self._duplicate(event)
         self._changes.tell("event", event.id)
         return EventReceipt(
             event_id=event.id,
@@ -152,18 +127,54 @@ class Dispatcher(Generic[P]):
 
         With `patiently`, waits out a database that cannot be written now.
         """
-        taken: Taken = {}
-        while True:
-            intake: _Intake[P] = _Intake(taken, list(ops))
+
+        def take(intake: _Intake[P]) -> None:
+            intake.ops += ops
             for event in events:
                 self._take_in(event, intake)
-            try:
-                await self._commit(intake, facts, patiently)
-                break
-            except Unexpected as error:
-                taken = await self._taken(intake.starts, error)
+
+        await self._write(take, facts, patiently=patiently)
         for event in events:
             self._changes.tell("event", event.id)
+
+    async def fire(self, decide: Callable[[Draft], Verdict[P]]) -> None:
+        """Commit what triggers do without an event: what they remember, events that they make, and what those start.
+
+        `decide` is called again when another node, or an event, was quicker.
+        """
+        made: list[Event] = []
+
+        def take(intake: _Intake[P]) -> None:
+            verdict = decide(intake.draft)
+            made[:] = verdict.made
+            self._note(verdict.decisions, intake)
+            for event in verdict.made:
+                self._take_in(event, intake, made=True)
+
+        await self._write(take)
+        for event in made:
+            self._changes.tell("event", event.id)
+
+    async def _write(
+        self, take: Callable[[_Intake[P]], T], facts: Sequence[Fact] = (), *, patiently: bool = False
+    ) -> tuple[T, tuple[str, ...]]:
+        """Decide and commit, again and again while what it was decided on is no longer so."""
+        taken: Taken = {}
+        while True:
+            await self.states.settle()
+            intake: _Intake[P] = _Intake(taken, self.states.draft())
+            try:
+                found = take(intake)
+                return found, await self._commit(intake, facts, patiently)
+            except Unexpected as error:
+                self.states.doubt(intake.draft)
+                if error.statement in ("event", KEYED):
+                    raise
+                if not error.statement.startswith(STATEMENT):
+                    taken = await self._taken(intake.starts, error)
+            except BaseException:
+                self.states.doubt(intake.draft)
+                raise
 
     async def _taken(self, starts: Sequence[P], error: Unexpected) -> Taken:
         """The claims for which there is no seat; raises the error if it is about something else."""
@@ -174,30 +185,73 @@ class Dispatcher(Generic[P]):
         return {claim: reason for claim, reason in reasons if claim is not None and reason is not None}
 
     def _take_in(
-        self, event: Event, intake: _Intake[P], hold: Mapping[str, str] | None = None, also: Sequence[Op] = ()
+        self,
+        event: Event,
+        intake: _Intake[P],
+        hold: Mapping[str, str] | None = None,
+        also: Sequence[Op] = (),
+        *,
+        made: bool = False,
     ) -> Verdict[P]:
         """What an event leads to; all that is to be written for it, and all that starts, is added to `intake`."""
-        self._metrics.events_received.labels(event.source).inc()
-        verdict = self._decide(event, hold or {}, intake.taken)
+        intake.sources.append(event.source)
+        verdict = self.decider.decide(event, intake.draft, hold or {}, intake.taken, made=made)
         ops = intake.ops
         met = self.awaited.match(event) if self.awaited is not None else ()
         if met:
             intake.met.append((met, event))
-        matched = bool(verdict.starts or met)
-        if matched or self.retain == "all" or (verdict.decisions and self.retain == "matched"):
+        matched = bool(verdict.starts or met or verdict.made)
+        # What a trigger remembers of it must not be counted twice either; what was refused can be replayed.
+        refused = any(decision.outcome == "refused" for decision in verdict.decisions)
+        known = matched or bool(intake.draft.touched) or made or refused
+        if known or self.retain == "all" or (verdict.decisions and self.retain == "matched"):
             ops.append(events.insert(event, self._clock.now(), matched))
         ops += also
         for companion in self.companions:
             ops += companion(event)
-        ops += [decision.op() for decision in verdict.decisions]
+        self._note(verdict.decisions, intake)
         for prepared in verdict.starts:
-            intake.starts.append(prepared)
-            ops += prepared.ops
-            # What is only proposed asks people, and that is told in the same transaction.
-            told, prepared.ops, prepared.events = prepared.events or (), [], None
-            for each in told:
-                self._take_in(each, intake)
+            self._add(prepared, intake)
+        for each in verdict.made:
+            further = self._take_in(each, intake, made=True)
+            verdict.starts += further.starts
+            verdict.decisions += further.decisions
         return verdict
+
+    @staticmethod
+    def _note(decisions: Iterable[Decision], intake: _Intake[P]) -> None:
+        for decision in decisions:
+            intake.ops.append(decision.op())
+            intake.outcomes.append(decision.outcome)
+
+    def _add(self, prepared: P, intake: _Intake[P]) -> None:
+        """Have it start with what was taken in."""
+        intake.starts.append(prepared)
+        intake.ops += prepared.ops
+        # What is only proposed asks people, and that is told in the same transaction.
+        told, prepared.ops, prepared.events = prepared.events or (), [], None
+        for each in told:
+            self._take_in(each, intake)
+
+    async def restart(self, workflow: str, event: Event, reason: str, key: str) -> str | None:
+        """Start a workflow with an event that was taken in before; None if the same key has started it already.
+
+        Raises NotFound, InputError when its inputs do not fit, Conflict where there is no seat for it.
+        """
+
+        def take(intake: _Intake[P]) -> str:
+            prepared = self._workflows.prepare(workflow, as_mapping(event), reason, key)
+            if prepared.claim is not None and prepared.claim in intake.taken:
+                raise Conflict(intake.taken[prepared.claim])
+            self._add(prepared, intake)
+            return prepared.id
+
+        try:
+            return (await self._write(take))[0]
+        except Unexpected as error:
+            if error.statement != KEYED:
+                raise
+            return None
 
     async def _commit(self, intake: _Intake[P], facts: Sequence[Fact], patiently: bool = False) -> tuple[str, ...]:
         """Write what was taken in and let go of it; returns the executions that had waited for an event of it."""
@@ -208,8 +262,13 @@ class Dispatcher(Generic[P]):
         for met, event in intake.met:
             assert self.awaited is not None
             intake.ops += await self.awaited.writes(met, event)
+        intake.ops += intake.draft.ops(self._clock.now())
         if intake.ops:
             await (self._store.commit_patiently if patiently else self._store.commit)(intake.ops, all_facts)
+        for source in intake.sources:
+            self._metrics.events_received.labels(source).inc()
+        for outcome in intake.outcomes:
+            self._metrics.events_not_started.labels(outcome).inc()
         for prepared in intake.starts:
             self._workflows.launch(prepared)
         woken: list[str] = []
@@ -217,47 +276,6 @@ class Dispatcher(Generic[P]):
             assert self.awaited is not None
             woken += self.awaited.tell(met, event)
         return tuple(woken)
-
-    def explain(self, event: Event) -> list[tuple[Rule, str | None]]:
-        """Every rule that was considered for the event, with why it does not start its workflow, or None."""
-        scope = EventScope(as_mapping(event))
-        return [(rule, rule.refuses(event, scope)) for rule in self.index.candidates(event)]
-
-    def _decide(self, event: Event, hold: Mapping[str, str], taken: Taken) -> Verdict[P]:
-        verdict: Verdict[P] = Verdict([], [])
-        candidates = self.index.candidates(event)
-        if not candidates:
-            return verdict
-        seen = as_mapping(event)
-        scope = EventScope(seen)
-        started: set[str] = set()
-        for rule in candidates:
-            if rule.workflow in started or rule.refuses(event, scope) is not None:
-                continue
-            started.add(rule.workflow)
-            outcome, reason = self._gate(rule, hold)
-            if outcome is None:
-                try:
-                    why = f"{rule.about}: event {event.type} of {event.source}"
-                    prepared = self._workflows.prepare(rule.workflow, seen, why)
-                    if prepared.claim is None or prepared.claim not in taken:
-                        verdict.starts.append(prepared)
-                        continue
-                    outcome, reason = "concurrency", taken[prepared.claim]
-                except (InputError, NotFound) as error:
-                    outcome, reason = "refused", error.message
-            self._metrics.events_not_started.labels(outcome).inc()
-            verdict.decisions.append(
-                Decision(self._clock.now(), "start", rule.workflow, outcome, reason, event.source, event.id)
-            )
-        return verdict
-
-    def _gate(self, rule: Rule, hold: Mapping[str, str]) -> tuple[str | None, str]:
-        if rule.workflow in hold:
-            return "cooldown", hold[rule.workflow]
-        if not rule.enabled:
-            return "disabled", "the workflow is disabled"
-        return None, ""
 
     async def _duplicate(self, event: Event) -> EventReceipt:
         reason = f"({event.source}, {event.id}) was published before"

@@ -1,25 +1,29 @@
-"""What starts a workflow, as rules over events, and the index that leads from an event to the rules it could fulfil.
-
-The cost of an event follows the rules that name what it carries, not the rules that exist.
-"""
+"""What starts a workflow, as rules over events."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from automation.conditions import Condition, compile_condition
 from automation.model.event import Event
-from automation.model.workflow import (
+from automation.model.trigger import (
     AlertTrigger,
+    Automatic,
     EventTrigger,
     ManualTrigger,
     ScheduleTrigger,
-    Trigger,
     WebhookTrigger,
-    WorkflowDefinition,
+    trigger_name,
 )
+from automation.model.workflow import WorkflowDefinition
+from automation.triggers.compiled import Compiled, compiled_of, condition_of
+
+GATHERED = "trigger.once_after"
+"""The type of the event with which a workflow starts whose trigger gathers events first."""
+Parts = tuple[str | int, ...]
+"""A path, as conditions read it."""
 
 
 class Startable(Protocol):
@@ -63,6 +67,32 @@ class Rule:
     alert: str | None = None
     conditions: tuple[Condition, ...] = ()
     enabled: bool = True
+    made_by: str | None = None
+    """The trigger that has made the event."""
+    trigger: Compiled | None = None
+    """The trigger it belongs to; None for conditions, and for schedules with a name of their own."""
+    part: int | None = None
+    """Of a pattern, which of its events this is: it starts nothing by itself."""
+    gathered: bool = False
+    """Whether the event stands for some that a throttle has gathered."""
+    equals: Mapping[Parts, frozenset[str | int | float]] = field(init=False)
+    """Paths that must equal one of some constants, with those: for the index."""
+    names: frozenset[str] | None = field(init=False)
+    """Names of which an event must carry one, its type counting as one; None where it need not: for the index."""
+
+    def __post_init__(self) -> None:
+        equals = {parts: values for known in self.conditions for parts, values in known.needed_values.items()}
+        if self.types is not None:
+            equals.pop(("event", "type"), None)
+        if self.subject is not None:
+            equals[("event", "subject")] = frozenset((self.subject,))
+        if self.alert is not None:
+            equals[("event", "data", "alert")] = frozenset((self.alert,))
+        if self.made_by is not None:
+            equals[("event", "data", "trigger")] = frozenset((self.made_by,))
+        needed = [known.needed_names for known in self.conditions if known.needed_names is not None]
+        object.__setattr__(self, "equals", equals)
+        object.__setattr__(self, "names", min(needed, key=len, default=None))
 
     def refuses(self, event: Event, scope: EventScope) -> str | None:
         """Why the event does not start the workflow, or None if it does."""
@@ -72,6 +102,8 @@ class Rule:
             return f"{self.about}: the event's subject is {event.subject!r}"
         if self.alert is not None and event.data.get("alert") != self.alert:
             return f"{self.about}: the alert is {event.data.get('alert')!r}"
+        if self.made_by is not None and event.data.get("trigger") != self.made_by:
+            return f"{self.about}: it was made by {event.data.get('trigger')!r}"
         for condition in self.conditions:
             value = condition.evaluate(scope)
             if value is not True:
@@ -82,87 +114,44 @@ class Rule:
 def rules_of(plan: Startable) -> list[Rule]:
     """The rules that a workflow's triggers and conditions make."""
     definition = plan.definition
-    triggers = [trigger for trigger in definition.triggers if not isinstance(trigger, ManualTrigger)]
     if not definition.triggers and plan.conditions:
-        types = _types(plan.conditions)
+        types = next((known.event_types for known in plan.conditions if known.event_types is not None), None)
         return [Rule(definition.name, "conditions", types, conditions=plan.conditions, enabled=definition.enabled)]
-    return [_rule(plan, index, trigger) for index, trigger in enumerate(triggers)]
+    rules: list[Rule] = []
+    for index, trigger in enumerate(definition.triggers):
+        if not isinstance(trigger, ManualTrigger):
+            name = trigger_name(definition.name, index)
+            made = compiled_of(name, definition.name, trigger, enabled=definition.enabled)
+            rules += _rules(plan, trigger, made)
+    return rules
 
 
-def schedule_name(workflow: str, index: int) -> str:
-    """What the schedule of a workflow's schedule trigger is called."""
-    return f"{workflow}.trigger-{index}"
-
-
-def _rule(plan: Startable, index: int, trigger: Trigger) -> Rule:
-    name, enabled, gates = plan.definition.name, plan.definition.enabled, plan.conditions
-    if isinstance(trigger, ScheduleTrigger):
-        position = plan.definition.triggers.index(trigger)
-        subject = schedule_name(name, position)
-        return Rule(name, f"schedule {trigger.cron}", frozenset({"schedule"}), subject, None, gates, enabled)
-    assert not isinstance(trigger, ManualTrigger)
-    if trigger.condition is not None:
-        gates = (compile_condition(trigger.condition), *gates)
-    if isinstance(trigger, EventTrigger):
-        return Rule(name, f"event {trigger.event}", frozenset({trigger.event}), conditions=gates, enabled=enabled)
-    if isinstance(trigger, WebhookTrigger):
-        types = frozenset({f"webhook.{trigger.webhook}"})
-        return Rule(name, f"webhook {trigger.webhook}", types, conditions=gates, enabled=enabled)
-    assert isinstance(trigger, AlertTrigger)
-    types = frozenset({f"alert.{trigger.state}"})
-    return Rule(name, f"alert {trigger.alert} {trigger.state}", types, None, trigger.alert, gates, enabled)
-
-
-def _types(conditions: Iterable[Condition]) -> frozenset[str] | None:
-    for condition in conditions:
-        if condition.event_types is not None:
-            return condition.event_types
-    return None
-
-
-class Index:
-    """Finds the rules that an event could fulfil."""
-
-    def __init__(self) -> None:
-        self._by_workflow: dict[str, list[Rule]] = {}
-        self._by_type: dict[str, list[Rule]] = {}
-        self._by_name: dict[str, list[Rule]] = {}
-        self._always: list[Rule] = []
-
-    def put(self, workflow: str, rules: list[Rule]) -> None:
-        """Replace the rules of a workflow; an empty list removes it."""
-        self.take_out(workflow)
-        if rules:
-            self._by_workflow[workflow] = rules
-        for rule in rules:
-            for bucket in self._buckets(rule):
-                bucket.append(rule)
-
-    def take_out(self, workflow: str) -> None:
-        """Remove the rules of a workflow."""
-        for rule in self._by_workflow.pop(workflow, []):
-            for bucket in self._buckets(rule):
-                bucket.remove(rule)
-
-    def candidates(self, event: Event) -> list[Rule]:
-        """The rules that name something which the event carries."""
-        found = list(self._by_type.get(event.type, ()))
-        if self._by_name:
-            found += self._by_name.get(event.type, ())
-            for name in event.data:
-                found += self._by_name.get(name, ())
-        found += self._always
-        return found if len(found) < 2 else list(dict.fromkeys(found))
-
-    def rules(self, workflow: str) -> list[Rule]:
-        """The rules of one workflow."""
-        return self._by_workflow.get(workflow, [])
-
-    def _buckets(self, rule: Rule) -> list[list[Rule]]:
-        if rule.types is not None:
-            return [self._by_type.setdefault(name, []) for name in sorted(rule.types)]
-        names = {name for condition in rule.conditions for name in condition.names}
-        # A condition that is true of nothing at all, such as absent(x), or that looks at the event as a whole.
-        if "event" in names or all(condition.evaluate({}) is True for condition in rule.conditions):
-            return [self._always]
-        return [self._by_name.setdefault(name, []) for name in sorted(names)]
+def _rules(plan: Startable, trigger: Automatic, made: Compiled) -> Iterator[Rule]:
+    gates, base = plan.conditions, Rule(made.workflow, made.kind, trigger=made, enabled=not made.off)
+    own = getattr(trigger, "condition", None)
+    if made.pattern is not None:
+        for place, part in enumerate(made.pieces):
+            now, _ = condition_of(part)
+            about, types = f"{made.kind} {part.title}", frozenset({part.event})
+            yield replace(base, about=about, types=types, conditions=() if now is None else (now,), part=place)
+    elif own is not None:
+        gates = (compile_condition(own), *gates)
+    if made.limit is not None and made.limit.way == "once_after":
+        # What was gathered has been asked already.
+        yield replace(base, about="once_after", types=frozenset({GATHERED}), made_by=made.name, gathered=True)
+    match trigger:
+        case ScheduleTrigger(cron=cron):
+            yield replace(
+                base, about=f"schedule {cron}", types=frozenset({"schedule"}), subject=made.name, conditions=gates
+            )
+        case EventTrigger(event=event):
+            yield replace(base, about=f"event {event}", types=frozenset({event}), conditions=gates)
+        case WebhookTrigger(webhook=webhook):
+            types = frozenset({f"webhook.{webhook}"})
+            yield replace(base, about=f"webhook {webhook}", types=types, conditions=gates)
+        case AlertTrigger(alert=alert, state=state):
+            types = frozenset({f"alert.{state}"})
+            yield replace(base, about=f"alert {alert} {state}", types=types, alert=alert, conditions=gates)
+        case _:
+            about = made.kind if made.threshold is None else f"{made.kind} {made.threshold.beyond.text}"
+            yield replace(base, about=about, types=frozenset({made.event_type}), made_by=made.name, conditions=gates)

@@ -19,12 +19,13 @@ from automation.conditions import (
     seconds_of,
 )
 from automation.errors import ConditionError, DefinitionError, Problem
-from automation.model.workflow import WAIT_FOR, ActionDefinition, ScheduleTrigger, WorkflowDefinition
+from automation.model.workflow import WAIT_FOR, ActionDefinition, WorkflowDefinition
 from automation.plugins import Plugin, registry, validation_problems
 from automation.store.values import unstorable
 from automation.workflows import checks, doubts
 from automation.workflows.plan import EXPLICIT, FAILURES, EventWait, Plan, Step, Undo
 from automation.workflows.repeat import Loop
+from automation.workflows.trigger_checks import triggers
 from automation.workflows.verify import Check, parse_check
 
 
@@ -34,7 +35,7 @@ def compile_workflow(definition: WorkflowDefinition, *, path: str = "") -> Plan:
     if wrong:
         _refuse(definition, path, wrong)
     # Files are checked before they are applied, and applied before they are recovered: the same plan serves all.
-    key = (registry.version, definition.model_dump_json(exclude_defaults=True))
+    key = (registry.version, _pinned(definition))
     plan = _plans.pop(key, None) or _Compiler(definition, path).compile()
     _plans[key] = plan
     if len(_plans) > _KEPT_PLANS:
@@ -69,20 +70,15 @@ class _Compiler:
             if name in names[:index]:
                 self._problem(f"actions[{index}].name", f"there is already an action {name!r}")
         conditions = self._conditions(definition.conditions, "conditions")
-        for index, trigger in enumerate(definition.triggers):
-            if isinstance(trigger, ScheduleTrigger):
-                self._schedule(trigger, f"triggers[{index}]")
-            elif getattr(trigger, "condition", None) is not None:
-                self._condition(trigger.condition, f"triggers[{index}].condition")  # type: ignore[union-attr,arg-type]
         strategy = definition.rollback_strategy
-        triggers = strategy.triggers if strategy else ()
+        fatal = strategy.triggers if strategy else ()
         self._conditions(
-            [text for text in triggers if text not in FAILURES and not text.endswith("_failure")],
+            [text for text in fatal if text not in FAILURES and not text.endswith("_failure")],
             "rollback_strategy.triggers",
         )
         steps = [self._step(index, action, names) for index, action in enumerate(definition.actions)]
         self._find_cycles(names)
-        at_once = (*checks.policies(definition), *checks.concurrency(definition))
+        at_once = (*triggers(definition), *checks.policies(definition), *checks.concurrency(definition))
         self.problems += [Problem(self.path + place, message) for place, message in at_once]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
@@ -114,19 +110,6 @@ class _Compiler:
     def _conditions(self, texts: Iterable[str], path: str) -> tuple[Condition, ...]:
         found = (self._condition(text, f"{path}[{index}]") for index, text in enumerate(texts))
         return tuple(condition for condition in found if condition is not None)
-
-    def _schedule(self, trigger: ScheduleTrigger, path: str) -> None:
-        from cronsim import CronSim, CronSimError
-
-        try:
-            import datetime
-            from zoneinfo import ZoneInfo
-
-            CronSim(trigger.cron, datetime.datetime.now(ZoneInfo(trigger.timezone)))
-        except CronSimError as error:
-            self._problem(f"{path}.cron", f"{trigger.cron!r} is not a cron expression of five fields: {error}")
-        except (KeyError, ValueError):
-            self._problem(f"{path}.timezone", f"{trigger.timezone!r} is not an IANA time zone such as Europe/Berlin")
 
     def _step(self, index: int, action: ActionDefinition, names: list[str]) -> Step | None:
         path = f"actions[{index}]"

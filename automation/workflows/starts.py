@@ -70,10 +70,14 @@ class Starter:
         self._recovery = recovery
         self._stored: set[str] = set()
 
-    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str) -> Run:
-        """What an event starts or proposes: an execution that is not yet written; raises NotFound, InputError."""
+    def prepare(self, workflow: str, event: Mapping[str, Any], reason: str, key: str | None = None) -> Run:
+        """What an event starts or proposes: an execution that is not yet written; raises NotFound, InputError.
+
+        One with a key is refused by the database where another one has it.
+        """
         plan = self.plan(workflow)
-        return self.new_run(plan, {}, Cause(event["source"], reason, event, proposed=self._consent.proposes(plan)))
+        cause = Cause(event["source"], reason, event, key, proposed=self._consent.proposes(plan))
+        return self.new_run(plan, {}, cause)
 
     def launch(self, run: Run) -> None:
         """Run what was prepared, now that it is written; what is only proposed waits for people."""

@@ -23,6 +23,7 @@ from automation import (
     action,
 )
 from automation.errors import ConfigurationError
+from automation.testing import engine as engine_under_test
 
 
 async def test_basic_configuration(tmp_path: Path) -> None:
@@ -183,3 +184,46 @@ def test_configuration_is_refused_with_every_problem() -> None:
     with pytest.raises(ConfigurationError) as caught:
         AutomationConfig(retry_attempts=0, api={"prot": 1}, levle="x")
     assert {problem.path for problem in caught.value.problems} == {"retry_attempts", "api.prot", "levle"}
+
+
+async def test_automated_traffic_spike_management() -> None:
+    """Example 2, with the operations of its families that this test brings along."""
+    traffic_spike_workflow = WorkflowDefinition(
+        name="traffic_spike_management",
+        description="Automatic traffic spike management",
+        triggers=[
+            {"type": "metric_threshold", "metric": "requests_per_second", "threshold": 10000, "duration": "2m"},
+        ],
+        actions=[
+            ActionDefinition(
+                name="analyze_traffic_pattern",
+                action_type="flow.set",
+                parameters={"values": {"traffic_pattern": "organic"}},
+            ),
+            ActionDefinition(
+                name="adaptive_scaling",
+                action_type="flow.set",
+                parameters={"values": {"scaled": True}},
+                conditions=["traffic_pattern == 'organic'"],
+            ),
+            ActionDefinition(
+                name="activate_rate_limiting",
+                action_type="flow.set",
+                parameters={"values": {"limited": True}},
+                conditions=["traffic_pattern == 'bot'"],
+            ),
+        ],
+    )
+    async with engine_under_test() as engine:
+        await engine.register_workflow(traffic_spike_workflow)
+        await engine.observe("requests_per_second", 12_000, subject="playback-api")
+        await engine.clock.advance(119)
+        assert (await engine.queries.executions()).items == ()
+        await engine.clock.advance(1)
+
+        (found,) = (await engine.queries.executions(workflow="traffic_spike_management")).items
+        result = await engine.wait_for(found.id)
+
+    assert result.status is WorkflowStatus.SUCCEEDED
+    assert result.outputs["adaptive_scaling"] == {"scaled": True}
+    assert "activate_rate_limiting" not in result.outputs

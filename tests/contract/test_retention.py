@@ -35,6 +35,7 @@ KEPT = {
     "audit_heads": "one row a chain",
     "holds": "what people hold until they let it go",
     "breakers": "one row for each operation and target, written again and again",
+    "trigger_states": "one row a trigger and key, as many as the trigger allows; it goes when its time is over",
     "writers": "writers on PostgreSQL remove those of writers that have gone",
 }
 """Tables of which nothing goes by its age, with the reason."""
@@ -77,7 +78,17 @@ def after(days: float, config: AutomationConfig) -> Database:
 
 
 def test_every_table_has_a_rule() -> None:
-    by_age = {"events", "decisions", "notifications", "alerts", "tokens", "executions", "large_values", "audit"}
+    by_age = {
+        "events",
+        "decisions",
+        "dead_letters",
+        "notifications",
+        "alerts",
+        "tokens",
+        "executions",
+        "large_values",
+        "audit",
+    }
     with_executions = {table.name for table in retention.OF_EXECUTIONS}
     assert {"journal", "packed_journals", "large_value_uses"} <= with_executions
     assert set(metadata.tables) - by_age - with_executions == set(KEPT), "what becomes of the rows of this table?"

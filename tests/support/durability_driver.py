@@ -33,7 +33,7 @@ from automation.errors import AutomationError, Conflict, StoreUnavailable
 from automation.maintenance import Database
 from automation.store.sqlite import Sqlite
 from automation.store.store import backend_of
-from tests.support import durability_control, full_disk
+from tests.support import durability_control, full_disk, trigger_driver
 from tests.support.durability_engines import Task, config_of, deadly, die_at_write, new_engine, say
 from tests.support.side_effects import GUARDED, WORKFLOWS
 
@@ -322,9 +322,23 @@ async def compact(folder: str, days: float, die: tuple[int, str] | None = None) 
     say(deleted=made.deleted)
 
 
+async def triggers(folder: str, now: float, die: tuple[int, str] | None = None) -> None:
+    """Publish events for triggers that remember, let a quarter of a virtual hour pass, tell what has started."""
+    clock = VirtualClock(now)
+    async with new_engine(folder, clock) as engine:
+        for name in trigger_driver.TRIGGERS:
+            await engine.register_workflow(trigger_driver.workflow(name))
+        if die is not None:
+            die_at_write(engine, *die)
+        await trigger_driver.publish_all(engine)
+        for _ in range(15):
+            await clock.advance(60)
+        say(starts=await trigger_driver.starts(engine))
+
+
 _TASKS: tuple[Task, ...] = (
     *(load, keyed, publish, run_one, decide_one, run_family, ask, endless, finish, alert),
-    *(full, full_backup, backup, guarded, compact),
+    *(full, full_backup, backup, guarded, compact, triggers),
 )
 TASKS: dict[str, Task] = {task.__name__: task for task in (*_TASKS, *durability_control.TASKS)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,6 +14,8 @@ from automation.api.operations import Operation, RawRoute, gives, takes
 from automation.api.publishing import Receipts, publish_all, read_events
 from automation.api.render import Json
 from automation.api.schemas import promised
+from automation.conditions import Explanation, shown
+from automation.engine import AutomationEngine
 from automation.model.event import Event
 from automation.model.execution import Execution
 from automation.model.identity import Identity
@@ -29,6 +32,15 @@ EXAMPLE = {"type": "service_health_check_failed", "subject": "playback-api", "da
 
 
 @dataclass(frozen=True, slots=True)
+class Value:
+    """A part of a condition, how deep it stands in that, and its value, briefly."""
+
+    expression: str
+    depth: int
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Considered:
     """A rule that is in force now and looks at such events: whether it would start its workflow, or why not."""
 
@@ -36,6 +48,8 @@ class Considered:
     rule: str
     starts: bool
     reason: str
+    values: tuple[Value, ...] = ()
+    """What the parts of its conditions are worth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +108,26 @@ async def get_event(
     source: Annotated[str | None, Query(max_length=1100, description="Where several sources use one id.")] = None,
 ) -> Response:
     """One event: what it started, what it did not start and why, and how the rules of now see it."""
-    engine = engine_of(request)
+    return Json(await view_of(engine_of(request), event_id, source))
+
+
+async def view_of(engine: AutomationEngine, event_id: str, source: str | None) -> EventView:
+    """An event, what became of it, and how the rules of now see it; raises NotFound."""
     detail = await engine.queries.event(event_id, source)
-    considered = tuple(
-        Considered(rule.workflow, rule.about, reason is None, reason or "")
-        for rule, reason in engine.explain(detail.stored.event)
-    )
     stored = detail.stored
-    return Json(
-        EventView(stored.event, stored.received_at, stored.matched, detail.executions, detail.decisions, considered)
+    considered = explained(engine, stored.event)
+    return EventView(stored.event, stored.received_at, stored.matched, detail.executions, detail.decisions, considered)
+
+
+def explained(engine: AutomationEngine, event: Event) -> tuple[Considered, ...]:
+    """How the rules of now see an event."""
+    return tuple(
+        Considered(rule.workflow, rule.about, reason is None, reason or "", tuple(_values(told)))
+        for rule, reason, told in engine.triggers.explain(event)
     )
+
+
+def _values(told: Iterable[Explanation], depth: int = 0) -> Iterator[Value]:
+    for part in told:
+        yield Value(part.text, depth, shown(part.value))
+        yield from _values(part.children, depth + 1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automation.cli.command import Session, command
+from automation.cli.commands import replays
 from automation.cli.commands.executions import Cursor, Limit
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ FOLLOW_SECONDS = 1.0
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    events = typer.Typer(help="Events: publish, list.", no_args_is_help=True)
+    events = typer.Typer(help="Events: publish, list, explain, replay.", no_args_is_help=True)
     app.add_typer(events, name="events")
 
     @command(events, "publish")
@@ -74,6 +75,8 @@ def add_to(app: typer.Typer) -> None:
             if follow:
                 await _follow(session, client, type_, page)
         _print_page(session, page)
+
+    replays.add_to(events)
 
 
 def _print_receipt(session: Session, receipt: Document) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from automation.cli.command import Session, command
+from automation.cli.commands import backtests
+
+if TYPE_CHECKING:
+    from automation.cli.client import Document
 
 
 def add_to(app: typer.Typer) -> None:
@@ -65,6 +69,8 @@ def add_to(app: typer.Typer) -> None:
         session.out.table(("step", "action", "operation", "effect"), rows)
 
     _add_versions(workflows)
+    _add_switches(workflows)
+    backtests.add_to(workflows)
 
 
 def _add_versions(workflows: typer.Typer) -> None:
@@ -96,6 +102,78 @@ def _add_versions(workflows: typer.Typer) -> None:
             session.out.line(yaml.safe_dump(found["definition"], sort_keys=False, allow_unicode=True).rstrip())
 
 
+Workflow = Annotated[str, typer.Argument(metavar="NAME", help="The workflow's name.", show_default=False)]
+Place = Annotated[
+    int | None,
+    typer.Option("--trigger", metavar="N", min=0, help="Only this trigger: its place, from 0.", show_default=False),
+]
+
+
+def _add_switches(workflows: typer.Typer) -> None:
+    @command(workflows, "triggers")
+    async def triggers(session: Session, name: Workflow) -> None:
+        """List a workflow's triggers and what they remember."""
+        from automation.cli.client import connect
+
+        async with connect(session) as client:
+            _print_triggers(session, await client.triggers.list(name))
+
+    @command(workflows, "disable")
+    async def disable(
+        session: Session,
+        name: Workflow,
+        trigger: Place = None,
+        reason: Annotated[str, typer.Option(help="Why; it is kept and audited.")] = "",
+    ) -> None:
+        """Let triggers start a workflow no more.
+
+        All of them, or one. People still can. It outlives restarts and new versions; `enable` takes it back.
+        """
+        from automation.cli.client import connect
+
+        async with connect(session) as client:
+            _print_triggers(session, await client.triggers.switch(name, trigger, reason, on=False))
+
+    @command(workflows, "enable")
+    async def enable(
+        session: Session,
+        name: Workflow,
+        trigger: Place = None,
+        reason: Annotated[str, typer.Option(help="Why; it is audited.")] = "",
+    ) -> None:
+        """Let triggers start a workflow again.
+
+        Those that were disabled by hand.
+        """
+        from automation.cli.client import connect
+
+        async with connect(session) as client:
+            _print_triggers(session, await client.triggers.switch(name, trigger, reason, on=True))
+
+
+def _print_triggers(session: Session, found: Document) -> None:
+    from automation.cli.output import moment
+
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    if not found["enabled"]:
+        session.out.line(f"{found['workflow']} is disabled: {found['reason']}")
+    rows = [
+        (
+            item["index"],
+            item["type"],
+            item["enabled"],
+            item["open_keys"],
+            moment(item["next_due_at"]) if item["next_due_at"] is not None else "-",
+            item["reason"],
+        )
+        for item in found["items"]
+    ]
+    columns = ("trigger", "type", "enabled", "open keys", "next due", "reason")
+    session.out.table(columns, rows, empty="it has no triggers")
+
+
 def _pruned(value: Any) -> Any:
     """Without what is empty or off, as people write it."""
     if isinstance(value, dict):
@@ -106,5 +184,5 @@ def _pruned(value: Any) -> Any:
 
 def _trigger(trigger: dict[str, object]) -> str:
     kind = str(trigger["type"])
-    about = next((str(trigger[key]) for key in ("event", "alert", "webhook", "cron") if trigger.get(key)), "")
+    about = next((str(trigger[key]) for key in ("event", "alert", "webhook", "cron", "metric") if trigger.get(key)), "")
     return f"{kind} {about}".rstrip()

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from automation.api.access import engine_of, needs
 from automation.api.render import event_mapping
+from automation.api.routes.events import explained
 from automation.console.desk import address, desk_of
 from automation.console.gate import PageRoute
 from automation.model.event import as_mapping
@@ -49,7 +50,8 @@ async def show_event(
     request: Request, event_id: str, caller: Viewer, source: Annotated[str | None, Query(max_length=200)] = None
 ) -> Response:
     """One event and what became of it."""
-    detail = await engine_of(request).queries.event(event_id, source)
+    engine = engine_of(request)
+    detail = await engine.queries.event(event_id, source)
     return desk_of(request).page(
         request,
         "event.html",
@@ -60,4 +62,5 @@ async def show_event(
         whole=event_mapping(as_mapping(detail.stored.event)),
         executions=detail.executions if caller.may("workflows:view") else (),
         decisions=detail.decisions,
+        considered=explained(engine, detail.stored.event) if caller.may("workflows:view") else (),
     )

@@ -18,7 +18,8 @@ from automation.errors import Conflict, DuplicateKey, InputError
 from automation.model.execution import ExecutionContext
 from automation.model.identity import Identity
 from automation.model.ids import new_id
-from automation.model.workflow import Trigger, WorkflowDefinition
+from automation.model.trigger import AutomaticTrigger, ManualTrigger, Trigger
+from automation.model.workflow import WorkflowDefinition
 from automation.sources.payload import parse_json
 from automation.workflows.plan import EXPLICIT, OWN, Plan
 
@@ -127,14 +128,23 @@ def triggers_of(definition: WorkflowDefinition) -> list[str]:
     return [_trigger(trigger) for trigger in definition.triggers] or ["only a person or a program"]
 
 
+_SHOWN = ("event", "alert", "state", "webhook", "cron", "timezone", "metric", "operator", "threshold")
+"""What tells a trigger from others, in the order of a sentence."""
+_TERMS = frozenset(AutomaticTrigger.model_fields)
+
+
 def _trigger(trigger: Trigger) -> str:
-    told = trigger.model_dump(exclude_none=True)
-    kind = told.pop("type")
-    condition = told.pop("condition", None)
-    if kind == "manual":
+    if isinstance(trigger, ManualTrigger):
         return "a person or a program"
-    text = f"{kind} {' '.join(str(value) for value in told.values())}"
-    return f"{text} if {condition}" if condition else text
+    told = trigger.model_dump(exclude_none=True)
+    words = [trigger.type.replace("_", " "), *(str(told[key]) for key in _SHOWN if key in told)]
+    if "events" in told:
+        words.append(", ".join(part["event"] for part in told["events"]))
+    words += [f"{key} {told[key]}" for key in ("count", "within", "duration", "key") if key in told]
+    if "condition" in told:
+        words.append(f"if {told['condition']}")
+    terms = trigger.model_dump(include=set(_TERMS), exclude_defaults=True)
+    return " ".join(words) + (f" ({', '.join(sorted(key.replace('_', ' ') for key in terms))})" if terms else "")
 
 
 def names_read(plan: Plan) -> list[str]:

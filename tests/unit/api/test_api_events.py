@@ -62,7 +62,10 @@ async def test_publish_one(face: Face) -> None:
     assert view["matched"] is True
     assert [item["id"] for item in view["executions"]] == receipt["executions"]
     assert view["decisions"][0]["outcome"] == "duplicate"
-    assert view["considered"] == [{"workflow": "heal", "rule": "conditions", "starts": True, "reason": ""}]
+    values = [{"expression": "service_down", "depth": 0, "value": "true"}]
+    assert view["considered"] == [
+        {"workflow": "heal", "rule": "conditions", "starts": True, "reason": "", "values": values}
+    ]
     execution = (await viewer.get(f"/api/v1/executions/{receipt['executions'][0]}")).json()
     assert execution["event"]["time"] == "2026-11-23T09:00:00.000Z"
 
@@ -77,7 +80,7 @@ async def test_an_event_explains_what_it_did_not_start(face: Face, admin: Any) -
 
     assert receipt["skipped"] == ["off: the workflow is disabled"]
     assert [(item["workflow"], item["reason"]) for item in view["considered"]] == [
-        ("off", ""),
+        ("off", "the workflow is disabled"),
         ("hot", "condition 'level > 5' is false"),
     ]
     decisions = (await admin.get("/api/v1/decisions", params={"kind": "start"})).json()["items"]

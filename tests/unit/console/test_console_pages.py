@@ -295,3 +295,29 @@ async def test_nothing_is_loaded_from_elsewhere() -> None:
         assert "//cdn" not in text
         assert "https://" not in text, file
         assert "http://" not in text, file
+
+
+async def test_an_event_tells_how_the_rules_of_now_see_it(site: Site) -> None:
+    await site.workflow("heal", triggers=[{"type": "event", "event": "ping", "condition": "load > 5"}])
+    await site.engine.publish(Event(type="ping", id="p", data={"load": 3}))
+    browser = await site.signed_in()
+    text = (await browser.get("/events/p")).text
+    assert "condition &#39;load &gt; 5&#39; is false" in text
+    assert "load  →  3" in text
+
+
+async def test_triggers_are_said_in_words(site: Site) -> None:
+    triggers = [
+        {"type": "count", "event": "hit", "count": 3, "within": "1m", "key": "event.subject", "cooldown": "1h"},
+        {"type": "sequence", "events": [{"event": "a"}, {"event": "b"}], "within": 60},
+        {"type": "metric_threshold", "metric": "cpu_usage", "threshold": "80%", "duration": "5m", "stop": True},
+    ]
+    await site.workflow("heal", triggers=triggers)
+    browser = await site.signed_in()
+    text = (await browser.get("/workflows/heal")).text
+    for expected in (
+        "count hit count 3 within 1m key event.subject (cooldown)",
+        "sequence a, b within 60",
+        "metric threshold cpu_usage &gt; 80% duration 5m (stop)",
+    ):
+        assert expected in text

@@ -138,7 +138,11 @@ def test_values_of_json_that_cannot_be_kept(text, message):
         ("inputs: [a]", "inputs: must be a mapping"),
         ("inputs: {a: {typ: x}}", "inputs.a.typ: unknown key; did you mean 'type'?"),
         ("triggers: [{type: evnt}]", "triggers[0]: unknown type 'evnt'; did you mean 'event'?"),
-        ("triggers: [{type: zzz}]", "triggers[0]: unknown type 'zzz'; known: event, alert, webhook, schedule, manual"),
+        (
+            "triggers: [{type: zzz}]",
+            "triggers[0]: unknown type 'zzz'; known: event, alert, webhook, schedule, metric_threshold, "
+            "all, any, sequence, not_all, count, absence, manual",
+        ),
         ("triggers: [{event: x}]", "triggers[0]: type is required"),
         ("triggers: [{type: event}]", "triggers[0].event: is required"),
         ("triggers: [{type: event, event: x, evnt: y}]", "triggers[0].evnt: unknown key; did you mean 'event'?"),
@@ -147,7 +151,11 @@ def test_values_of_json_that_cannot_be_kept(text, message):
             "triggers[0].q: unknown key; known here: type",
         ),
         ("triggers: [{type: alert, alert: x, state: on}]", "triggers[0].state: must be 'firing' or 'resolved'"),
-        ("triggers: [{type: []}]", "triggers[0]: unknown type '[]'; known: event, alert, webhook, schedule, manual"),
+        (
+            "triggers: [{type: []}]",
+            "triggers[0]: unknown type '[]'; known: event, alert, webhook, schedule, metric_threshold, "
+            "all, any, sequence, not_all, count, absence, manual",
+        ),
         ("timeout_seconds: soon", "timeout_seconds: must be a valid number, unable to parse string as a number"),
         ("enabled: 7", "enabled: must be a valid boolean, unable to interpret input"),
         (

@@ -6,8 +6,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from automation import (
     ActionDefinition,
@@ -19,9 +17,6 @@ from automation import (
     WorkflowDefinition,
     WorkflowStatus,
 )
-from automation.conditions import compile_condition
-from automation.model.event import as_mapping
-from automation.triggers.rules import EventScope, Index, Rule
 from tests.support import handlers
 
 
@@ -171,57 +166,3 @@ async def test_an_event_that_cannot_be_stored_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         await engine.publish(Event(**event))
-
-
-def _rule(name: str, *texts: str) -> Rule:
-    conditions = tuple(compile_condition(text) for text in texts)
-    types = next((c.event_types for c in conditions if c.event_types is not None), None)
-    return Rule(name, "conditions", types, conditions=conditions)
-
-
-_NAMES = st.sampled_from(["a", "b", "c", "boom"])
-_TEXTS = st.sampled_from(
-    [
-        "a",
-        "boom",
-        "b > 1",
-        "absent(c)",
-        "event.type == 'boom'",
-        "event.type IN ['boom', 'a']",
-        "NOT a",
-        "a OR c",
-        "1 < 2",
-        "event.data.b IS NULL",
-        "b IS NOT NULL AND c == 3",
-    ]
-)
-
-
-@given(
-    texts=st.lists(st.lists(_TEXTS, min_size=1, max_size=2), max_size=6),
-    type=_NAMES,
-    data=st.dictionaries(_NAMES, st.one_of(st.booleans(), st.integers(0, 3)), max_size=3),
-)
-def test_the_index_finds_every_rule_that_holds(texts: list[list[str]], type: str, data: dict[str, Any]) -> None:
-    rules = [_rule(f"w{number}", *some) for number, some in enumerate(texts)]
-    index = Index()
-    for rule in rules:
-        index.put(rule.workflow, [rule])
-    event = Event(type=type, data=data)
-    scope = EventScope(as_mapping(event))
-
-    candidates = index.candidates(event)
-
-    holding = {rule.workflow for rule in rules if rule.refuses(event, scope) is None}
-    assert holding <= {rule.workflow for rule in candidates}
-    assert len(candidates) == len(set(candidates))
-
-
-def test_a_rule_that_is_taken_out_is_gone() -> None:
-    index = Index()
-    index.put("w", [_rule("w", "a"), _rule("w", "absent(b)"), _rule("w", "event.type == 'a'")])
-    assert len(index.candidates(Event(type="a"))) == 3
-
-    index.take_out("w")
-
-    assert index.candidates(Event(type="a")) == []

@@ -25,6 +25,7 @@ def upgrade() -> None:
     _seats()
     _lists()
     _audit_kinds()
+    _triggers()
 
 
 def _guards() -> None:
@@ -238,6 +239,35 @@ def _audit_kinds() -> None:
     where = sa.text("kind <> 'workflow_execution' AND kind <> 'action_execution'")
     columns = ["kind", "chain", "seq"]
     op.create_index("ix_audit_rare", "audit", columns, unique=False, sqlite_where=where, postgresql_where=where)
+
+
+def _triggers() -> None:
+    """What triggers remember between events; what could not be taken in."""
+    op.create_table(
+        "trigger_states",
+        sa.Column("trigger", sa.String(), nullable=False),
+        sa.Column("part", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("revision", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.Double(), nullable=True),
+        sa.Column("updated_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("trigger", "part", "key", name=op.f("pk_trigger_states")),
+    )
+    op.create_index(op.f("ix_trigger_states_updated_at"), "trigger_states", ["updated_at"], unique=False)
+    op.create_table(
+        "dead_letters",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("truncated", sa.Boolean(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.Column("replayed_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letters")),
+    )
+    op.create_index(op.f("ix_dead_letters_source_id"), "dead_letters", ["source", "id"], unique=False)
 
 
 def _ask_again() -> None:

@@ -1,0 +1,187 @@
+"""Leads from an event to the rules that it could fulfil.
+
+The cost of an event follows the rules that name what it carries, not the rules that exist. A rule is found by the type
+of event that it is about, else by a name that must be among the event's data; and there, where it compares something
+with a constant, by that constant. What is found is asked again in full: the index only ever leaves out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from automation.conditions import look_up
+from automation.model.event import Event, as_mapping
+from automation.triggers.compiled import Compiled
+from automation.triggers.rules import EventScope, Rule
+
+_Parts = tuple[str | int, ...]
+_EXACT = frozenset((str, int, float, bool))
+
+
+class _Bucket:
+    """Rules of one type or name: those that want a constant somewhere by that, the others in a heap."""
+
+    __slots__ = ("_by_value", "_others")
+
+    def __init__(self) -> None:
+        self._by_value: dict[_Parts, dict[Any, dict[Rule, None]]] = {}
+        self._others: dict[Rule, None] = {}
+
+    def put(self, rule: Rule) -> None:
+        """Add a rule, where the fewest are."""
+        parts = min(rule.equals, key=lambda parts: self._crowd(rule, parts), default=None)
+        if parts is None:
+            self._others[rule] = None
+            return
+        slots = self._by_value.setdefault(parts, {})
+        for value in rule.equals[parts]:
+            slots.setdefault(value, {})[rule] = None
+
+    def remove(self, rule: Rule) -> None:
+        """Take a rule out."""
+        self._others.pop(rule, None)
+        for parts in rule.equals:
+            slots = self._by_value.get(parts, {})
+            for value in rule.equals[parts]:
+                if rule in slots.get(value, ()):
+                    del slots[value][rule]
+                    if not slots[value]:
+                        del slots[value]
+            if parts in self._by_value and not slots:
+                del self._by_value[parts]
+
+    def __bool__(self) -> bool:
+        return bool(self._others or self._by_value)
+
+    def all(self) -> Iterator[Rule]:
+        """All rules."""
+        yield from self._others
+        for slots in self._by_value.values():
+            for slot in slots.values():
+                yield from slot
+
+    def find(self, scope: EventScope) -> Iterator[Rule]:
+        """The rules that no constant excludes."""
+        yield from self._others
+        for parts, slots in self._by_value.items():
+            value = look_up(scope, parts)
+            if type(value) in _EXACT:
+                yield from slots.get(value, ())
+            elif isinstance(value, str | int | float):
+                # An enumeration, for one: it may be equal to a constant and have another hash.
+                yield from (rule for slot in slots.values() for rule in slot)
+
+    def _crowd(self, rule: Rule, parts: _Parts) -> int:
+        slots = self._by_value.get(parts)
+        # A path that nobody asks for yet costs every event a look.
+        return 1 if slots is None else sum(len(slots.get(value, ())) for value in rule.equals[parts])
+
+
+class Index:
+    """Finds the rules that an event could fulfil."""
+
+    def __init__(self) -> None:
+        self._by_workflow: dict[str, list[Rule]] = {}
+        self._by_type: dict[str, _Bucket] = {}
+        self._by_name: dict[str, _Bucket] = {}
+        self._always = _Bucket()
+        self._triggers: dict[str, Compiled] = {}
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when rules were added."""
+        self._by_metric: dict[str, dict[str | None, dict[Compiled, None]]] = {}
+
+    def put(self, workflow: str, rules: list[Rule]) -> None:
+        """Replace the rules of a workflow; an empty list removes it."""
+        self.take_out(workflow)
+        if rules:
+            self._by_workflow[workflow] = rules
+        for rule in rules:
+            for buckets, key in self._places(rule):
+                buckets.setdefault(key, _Bucket()).put(rule)
+            if rule.types is None and rule.names is None:
+                self._always.put(rule)
+            if rule.trigger is not None:
+                self._triggers[rule.trigger.name] = rule.trigger
+                if (threshold := rule.trigger.threshold) is not None:
+                    subjects = self._by_metric.setdefault(threshold.metric, {})
+                    subjects.setdefault(threshold.subject, {})[rule.trigger] = None
+        self.on_change()
+
+    def take_out(self, workflow: str) -> None:
+        """Remove the rules of a workflow."""
+        for rule in self._by_workflow.pop(workflow, []):
+            self._always.remove(rule)
+            if rule.trigger is not None and self._triggers.pop(rule.trigger.name, None) is not None:
+                self._forget(rule.trigger)
+            for buckets, key in self._places(rule):
+                bucket = buckets[key]
+                bucket.remove(rule)
+                if not bucket:
+                    del buckets[key]
+
+    def candidates(self, event: Event, scope: EventScope | None = None) -> list[Rule]:
+        """The rules that name something which the event carries, each once, those of higher priority first."""
+        found: dict[Rule, None] = {}
+        for bucket in self._buckets(event):
+            scope = scope or EventScope(as_mapping(event))
+            found |= dict.fromkeys(bucket.find(scope))
+        return _in_order(found)
+
+    def related(self, event: Event) -> list[Rule]:
+        """The same, and those that want another constant than the event has: for whoever asks why they do not fit."""
+        return _in_order(dict.fromkeys(rule for bucket in self._buckets(event) for rule in bucket.all()))
+
+    def _buckets(self, event: Event) -> Iterator[_Bucket]:
+        if (found := self._by_type.get(event.type)) is not None:
+            yield found
+        if self._by_name:
+            for name in (event.type, *event.data):
+                if (found := self._by_name.get(name)) is not None:
+                    yield found
+        if self._always:
+            yield self._always
+
+    def thresholds(self, metric: str, subject: str) -> Iterator[Compiled]:
+        """The triggers that a sample of this metric and subject could fulfil."""
+        subjects = self._by_metric.get(metric)
+        if subjects:
+            yield from subjects.get(None, ())
+            yield from subjects.get(subject, ())
+
+    def trigger(self, name: str) -> Compiled | None:
+        """The trigger of this name."""
+        return self._triggers.get(name)
+
+    def rules(self, workflow: str) -> list[Rule]:
+        """The rules of one workflow."""
+        return self._by_workflow.get(workflow, [])
+
+    def _forget(self, trigger: Compiled) -> None:
+        if (threshold := trigger.threshold) is None:
+            return
+        subjects = self._by_metric[threshold.metric]
+        del subjects[threshold.subject][trigger]
+        if not subjects[threshold.subject]:
+            del subjects[threshold.subject]
+        if not subjects:
+            del self._by_metric[threshold.metric]
+
+    def _places(self, rule: Rule) -> Iterator[tuple[dict[str, _Bucket], str]]:
+        if rule.types is not None:
+            for event_type in rule.types:
+                yield self._by_type, event_type
+        elif rule.names is not None:
+            for name in rule.names:
+                yield self._by_name, name
+
+
+def _in_order(found: Iterable[Rule]) -> list[Rule]:
+    rules = list(found)
+    if any(rule.trigger is not None and rule.trigger.priority for rule in rules):
+        rules.sort(key=_priority, reverse=True)
+    return rules
+
+
+def _priority(rule: Rule) -> int:
+    return rule.trigger.priority if rule.trigger is not None else 0
