@@ -21,6 +21,8 @@ VENV := .make/venv
 BIN := $(VENV)/bin
 # What follows `make test ARGS=`: arguments of pytest, such as ARGS='tests/unit -k alerts'.
 ARGS ?=
+# How many processes run the tests: one more than there are processors, since many tests wait for disks and programs.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PORT ?= 8080
 # How many engines `make soak` kills, at least.
 KILLS ?= 200
@@ -46,7 +48,7 @@ demo: .make/base
 	@$(BIN)/automation demo
 
 test: .make/dev
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 soak: .make/dev
 	@DURABILITY_KILLS=$(KILLS) DURABILITY_LIVES=$(KILLS) $(BIN)/python -m pytest \

@@ -7,7 +7,9 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,6 +19,32 @@ from automation.engine import AutomationEngine
 from automation.store.store import Store
 from tests.support import postgres
 from tests.support.databases import KINDS, Database, PostgresDatabase, SqliteDatabase
+from tests.support.durability import TALLY
+
+TOLD = "durability"
+"""What the processes that run tests tell under this name is their tally."""
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where several processes run the tests, each tells the one that started it."""
+    told: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told[TOLD] = asdict(TALLY)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add up what the processes have told."""
+    for name, number in getattr(node, "workeroutput", {}).get(TOLD, {}).items():
+        setattr(TALLY, name, getattr(TALLY, name) + number)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was checked, where anything was killed."""
+    if TALLY.kills:
+        terminalreporter.section("durability")
+        terminalreporter.write_line(str(TALLY))
+
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("automation", deadline=None)

@@ -9,14 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.databases import Database, PostgresDatabase
-from tests.support.durability import TALLY, Driver, driver
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was checked, where anything was killed."""
-    if TALLY.kills:
-        terminalreporter.section("durability")
-        terminalreporter.write_line(str(TALLY))
+from tests.support.durability import Driver, driver
 
 
 @pytest.fixture

@@ -139,8 +139,8 @@ async def test_gzip_is_undone_up_to_the_limit_and_no_further(face: Face, admin: 
     ("body", "says"),
     [
         (b'{"type": "x"}', "the body is not gzip, as its Content-Encoding says"),
-        (gzip.compress(b'{"type": "x"}')[:-4], "the gzip of the body ends too early; was it cut off?"),
-        (gzip.compress(b'{"type": "x"}') + b"more", "the gzip of the body goes on behind its end"),
+        (gzip.compress(b'{"type": "x"}', mtime=0)[:-4], "the gzip of the body ends too early; was it cut off?"),
+        (gzip.compress(b'{"type": "x"}', mtime=0) + b"more", "the gzip of the body goes on behind its end"),
     ],
 )
 async def test_what_is_not_gzip_is_refused(face: Face, admin: Any, body: bytes, says: str) -> None:
