@@ -194,14 +194,14 @@ async def test_a_failed_restart_leaves_the_old_replica(platform: Platform, make)
     old = await platform.scale(make(), 1)
 
     with pytest.raises(ActionError, match="not healthy within"):
-        await platform.restart(make("--unwell", start_timeout_seconds=0.4), RestartOptions())
+        await platform.restart(make("--unwell", start_timeout_seconds=3), RestartOptions())
 
     assert await platform.replicas(make()) == old
 
 
 async def test_a_failed_scaling_names_the_cause_and_leaves_nothing_behind(platform: Platform, make) -> None:
     with pytest.raises(ActionError, match="503"):
-        await platform.scale(make("--unwell", start_timeout_seconds=0.4), 1)
+        await platform.scale(make("--unwell", start_timeout_seconds=3), 1)
 
     assert await platform.replicas(make()) == []
 

@@ -39,10 +39,16 @@ def _forget() -> Iterator[None]:
 
 
 def test_the_definitions_are_valid() -> None:
-    sources, schedules = (yaml.safe_load(block) for block in blocks("sources.md", "yaml"))
-    check_source(SourceDefinition.model_validate(sources["sources"][0]))
-    schedule = ScheduleDefinition.model_validate(schedules["schedules"][0])
-    parse_cron(schedule.cron, schedule.timezone)
+    shown = [yaml.safe_load(block) for block in blocks("sources.md", "yaml")]
+    sources = [each for block in shown for each in block.get("sources", ())]
+    schedules = [each for block in shown for each in block.get("schedules", ())]
+    assert sources
+    assert schedules
+    for each in sources:
+        check_source(SourceDefinition.model_validate(each))
+    for each in schedules:
+        schedule = ScheduleDefinition.model_validate(each)
+        parse_cron(schedule.cron, schedule.timezone)
 
 
 async def test_the_source() -> None:
