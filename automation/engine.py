@@ -137,7 +137,7 @@ class AutomationEngine:
         """What sees the world and tells people of it."""
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
         self.alerts.latest = self.metric_store.latest_value
-        self.alerts.view = Windows(self.metric_store)
+        self.alerts.view = Windows(self.metric_store).view
         self._dispatcher.companions.append(self.alerts.external)
         self.catalogue = Catalogue(
             self.store, clock, self._dispatcher.index, self.alerts, self.services, self._defaults
@@ -365,7 +365,7 @@ class AutomationEngine:
             self.changes,
             self.resources,
             self.secrets,
-            self.metric_store,
+            Windows(self.metric_store),
             self.guardrails,
             self._gate,
             self._awaited,

@@ -14,12 +14,16 @@ Numbers = Sequence[float]
 
 
 class Windows:
-    """Answers for a store of samples."""
+    """Answers for a store of samples: with the newest, and with what windows show."""
 
     def __init__(self, store: MetricStore) -> None:
         self._store = store
 
-    def __call__(self, window: Window, sample: Sample, now: float) -> View:
+    def latest(self, name: str, subject: str | None = None) -> Sample | None:
+        """The newest sample of a metric, of any subject or of this one."""
+        return self._store.latest(name, subject)
+
+    def view(self, window: Window, sample: Sample, now: float) -> View:
         """What a window shows at `now` for the series of a sample.
 
         Of the metric of the sample, that is its own series. Of another metric, it is the series with the same subject

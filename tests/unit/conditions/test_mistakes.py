@@ -11,7 +11,7 @@ VALUE = ("a value",)
 MORE = ("an operator, AND, OR or the end",)
 NO_HINT: tuple[str, ...] = ()
 
-NO_SAMPLES = "looks at the recent samples of a metric, which only the conditions of alert rules have"
+NO_SAMPLES = "looks at the recent samples of a metric: it works in alert rules and in verify"
 ROWS: list[tuple[str, int, str, tuple[str, ...]]] = [
     ("", 1, "the text is empty", VALUE),
     ("   ", 1, "the text is empty", VALUE),

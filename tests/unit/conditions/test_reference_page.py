@@ -49,7 +49,7 @@ def test_an_example_with_windows_is_so(text: str, samples: str, result: str) -> 
     condition = compile_condition(text, units=UNITS, kept=KEPT_SECONDS)
     names = {name: store.latest_value(name, "") for name in store.names()}
     any_series = Sample(name="other", value=0)
-    windows = {window.text: Windows(store)(window, any_series, now).value for window in condition.windows}
+    windows = {window.text: Windows(store).view(window, any_series, now).value for window in condition.windows}
 
     assert condition.evaluate({**names, **windows}) is RESULTS[result]
 

@@ -32,7 +32,7 @@ def store_of(points: list[tuple[float, float]], **settings: Any) -> MetricStore:
 
 
 def view(store: MetricStore, function: str, seconds: float, at: float, sample: Sample = SAMPLE) -> View:
-    return Windows(store)(Window(f"{function}(x)", function, "x", seconds), sample, START + at)
+    return Windows(store).view(Window(f"{function}(x)", function, "x", seconds), sample, START + at)
 
 
 def value(store: MetricStore, function: str, seconds: float, at: float) -> Any:
@@ -114,7 +114,7 @@ def test_absence_begins_exactly_when_it_is_looked_at_again(steps: list[float], s
     for step in steps:
         time += step
         store.record(Sample(name="x", value=1, time=time))
-    look = Windows(store)
+    look = Windows(store).view
     window = Window("absent(x)", "absent", "x", seconds)
 
     before = look(window, SAMPLE, time)
@@ -192,7 +192,7 @@ def test_whose_series_is_looked_at() -> None:
 def test_explain_says_why_a_window_is_unknown() -> None:
     condition = compile_condition("avg(x, 10m) > 2 * avg(x, 1h)", kept=3600)
     store = store_of([(0, 4), (10, 8)], kept_from=START - 1200)
-    look = Windows(store)
+    look = Windows(store).view
     names = {window.text: look(window, SAMPLE, START + 10).value for window in condition.windows}
 
     assert condition.evaluate(names) is None
