@@ -122,7 +122,7 @@ class AlertBook:
             rule = watched.rule
             if rule.enabled and (rule.subject is None or rule.subject == sample.subject):
                 await self._evaluate(watched, sample)
-                if sample.name in watched.awaited:
+                if watched.windows and sample.name in watched.awaited:
                     await self._has_come(watched, sample)
 
     async def acknowledge(self, fingerprint: str, actor: str) -> Alert:
@@ -181,12 +181,16 @@ class AlertBook:
         """Look at a rule again by time: at series that another version of it looked at, and at what never comes."""
         # Later than any look that is under way, which would take what is due now for what it could not evaluate.
         now = math.nextafter(self._clock.now(), math.inf)
+        rule = watched.rule
         for fingerprint, (_, known, sample) in list(self._due.items()):
-            if known is before:
+            # What is left of the version before is dropped when it is due.
+            if known is before and rule.enabled and sample.name and rule.subject in (None, sample.subject):
                 self._due[fingerprint] = (now, watched, sample)
-        if watched.awaited and watched.rule.enabled:
-            nothing = _nothing(watched.rule, now)
-            self._due.setdefault(fingerprint_of(watched.rule, nothing), (now, watched, nothing))
+        if watched.awaited and rule.enabled:
+            nothing = _nothing(rule, now)
+            fingerprint = fingerprint_of(rule, nothing)
+            if fingerprint not in self._due or self._due[fingerprint][1] is not watched:
+                self._due[fingerprint] = (now, watched, nothing)
         self._sooner.set()
 
     async def _has_come(self, watched: Watched, sample: Sample) -> None:
@@ -223,8 +227,6 @@ class AlertBook:
                 self._due[fingerprint] = (due, watched, sample)
                 if due < self._next_due:
                     self._sooner.set()
-            else:
-                self._due.pop(fingerprint, None)
             if step.transition is not None:
                 await self._tell(watched.rule, step.alert, step.transition)
             elif step.changed:
@@ -233,6 +235,9 @@ class AlertBook:
                 self._changes.tell("alert", fingerprint, step.alert.state.value)
             elif fingerprint in self._alerts:
                 self._alerts[fingerprint] = step.alert
+            if not again:
+                # Only now: what could not be stored is tried again, and after silence no sample would do that.
+                self._due.pop(fingerprint, None)
         if fingerprint not in self._alerts and not lock.locked():
             self._locks.pop(fingerprint, None)
 
@@ -333,7 +338,11 @@ class AlertBook:
             # Looked at once a second all the same: the clock may be set meanwhile.
             await rest(self._clock, self._next_due, 1.0, self._sooner)
             now = self._clock.now()
-            for fingerprint, (due, watched, sample) in list(self._due.items()):
+            for fingerprint in list(self._due):
+                if fingerprint not in self._due:
+                    continue
+                # As it is now: while another was evaluated, a newer sample may have come.
+                due, watched, sample = self._due[fingerprint]
                 if self._rules.get(watched.rule.name) is not watched:
                     self._due.pop(fingerprint, None)
                     continue

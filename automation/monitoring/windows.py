@@ -64,7 +64,7 @@ def _count(window: Window, times: Numbers, missing: Gap | None, known_from: floa
     if missing is not None:
         return View(missing, known_from + window.seconds)
     # Once a second is enough for what leaves: a busy series would be looked at twice for each sample.
-    return View(len(times), math.floor(_left(times[0], window.seconds)) + 1 if times else None)
+    return View(len(times), _left(times[0], window.seconds) // 1 + 1 if times else None)
 
 
 def _left(time: float, seconds: float) -> float:

@@ -9,7 +9,7 @@ import pytest
 
 from automation import AutomationConfig, AutomationEngine, DefinitionError, Event, VirtualClock
 from automation.alerts.life import Reading, follow
-from automation.errors import Conflict
+from automation.errors import Conflict, StoreUnavailable
 from automation.model.alert import Alert, AlertState
 from tests.support import handlers
 
@@ -301,6 +301,37 @@ async def test_silence_is_still_noticed_after_the_rule_is_saved_again(
     assert await states(engine) == []
     await clock.advance(300)
     assert await states(engine) == [("windowed", "firing")]
+
+
+async def test_silence_that_could_not_be_stored_is_told_later(
+    engine: AutomationEngine, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.register_alert_workflow(windowed("absent(heartbeat, 5m)", subject="playback-api"))
+    publish, failures = engine.alerts._publish, iter([StoreUnavailable("the disk is full")] * 2)
+
+    async def failing(*args: Any, **how: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return await publish(*args, **how)
+
+    monkeypatch.setattr(engine.alerts, "_publish", failing)
+    await clock.advance(302)
+    assert await states(engine) == []
+    for _ in range(3):
+        await engine.observe("other", 1)
+        await clock.advance(2)
+    assert next(failures, None) is None
+    assert await states(engine) == [("windowed", "firing")]
+
+
+async def test_a_rule_that_is_switched_off_waits_for_nothing(engine: AutomationEngine, clock: VirtualClock) -> None:
+    engine.register_alert_workflow(windowed("absent(heartbeat, 5m)"))
+    await engine.observe("heartbeat", 1, subject="playback-api")
+    engine.register_alert_workflow(windowed("absent(heartbeat, 5m)", enabled=False))
+
+    await clock.advance(400)
+
+    assert await states(engine) == []
 
 
 async def test_a_restart_is_not_silence(config: AutomationConfig, clock: VirtualClock) -> None:
