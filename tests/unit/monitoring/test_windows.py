@@ -203,3 +203,29 @@ def test_explain_says_why_a_window_is_unknown() -> None:
         "    avg(x, 1h)  →  unknown (only the last 1210 of 3600 seconds are known)"
     )
     assert compile_condition("avg(x, 1h) IS NULL", kept=3600).evaluate(names) is True
+
+
+@given(steps=st.lists(st.floats(0.001, 50), min_size=1, max_size=8), seconds=st.floats(0.01, 100))
+def test_a_count_is_looked_at_again_within_a_second_of_its_fall(steps: list[float], seconds: float) -> None:
+    store, time, times = MetricStore(), START, []
+    for step in steps:
+        time += step
+        times.append(time)
+        store.record(Sample(name="x", value=1, time=time))
+    look = Windows(store).view
+    window = Window("count(x)", "count", "x", seconds)
+
+    now = look(window, SAMPLE, time)
+    oldest = min(each for each in times if each >= time - seconds)
+    assert now.until is not None
+    assert now.until - 1 <= math.nextafter(oldest + seconds, math.inf)
+    assert look(window, SAMPLE, now.until).value < now.value  # type: ignore[operator]
+
+
+def test_a_percent_is_scaled_against_samples_and_not_against_their_count() -> None:
+    names = {"avg(cpu, 5m)": 60.0, "count(cpu, 5m)": 60.0}
+    units = {"cpu": "percent"}
+
+    assert compile_condition("avg(cpu, 5m) > 50%", units=units, kept=300).evaluate(names) is True
+    assert compile_condition("avg(cpu, 5m) > 70%", units=units, kept=300).evaluate(names) is False
+    assert compile_condition("count(cpu, 5m) > 70%", units=units, kept=300).evaluate(names) is True
