@@ -27,6 +27,7 @@ from automation.model.execution import ExecutionContext, ExecutionResult, Workfl
 from automation.model.metric import Sample
 from automation.model.workflow import WorkflowDefinition
 from automation.monitoring.metrics import MetricStore
+from automation.monitoring.windows import Windows
 from automation.notifications.notifier import Notifier
 from automation.queries import Queries
 from automation.retention.keeper import Keeper
@@ -87,7 +88,7 @@ class AutomationEngine:
         self.secrets = Secrets(config.data_dir / "secrets")
         self.tokens = Tokens(self.store, config.security, clock)
         self.services = Services(config.data_dir / "services", clock)
-        self.metric_store = MetricStore()
+        self.metric_store = MetricStore(kept_from=clock.now())
         self._executor = self._build_executor(config, clock, middleware)
         self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
         self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
@@ -136,6 +137,7 @@ class AutomationEngine:
         """What sees the world and tells people of it."""
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
         self.alerts.latest = self.metric_store.latest_value
+        self.alerts.view = Windows(self.metric_store).view
         self._dispatcher.companions.append(self.alerts.external)
         self.catalogue = Catalogue(
             self.store, clock, self._dispatcher.index, self.alerts, self.services, self._defaults
@@ -363,7 +365,7 @@ class AutomationEngine:
             self.changes,
             self.resources,
             self.secrets,
-            self.metric_store,
+            Windows(self.metric_store),
             self.guardrails,
             self._gate,
             self._awaited,

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 from automation.alerts.life import OPEN, Reading, follow
 from automation.clock import Clock, iso, rest
-from automation.conditions import Condition, compile_condition
+from automation.conditions import Condition, Gap, View, Window, compile_condition
 from automation.errors import Conflict, NotFound
 from automation.model.alert import Alert, AlertRule, AlertState
 from automation.model.event import Event, EventReceipt
-from automation.model.metric import UNITS, Sample
+from automation.model.metric import KEPT_SECONDS, UNITS, Sample
 from automation.store import alerts
 from automation.store.audit import Fact
 from automation.store.statement import Op
@@ -39,6 +39,12 @@ class Latest(Protocol):
     def __call__(self, name: str, subject: str) -> float | None: ...
 
 
+class Look(Protocol):
+    """Where the windows of a condition come from, for the series of a sample."""
+
+    def __call__(self, window: Window, sample: Sample, now: float) -> View: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Watched:
     """A rule and its compiled conditions."""
@@ -46,6 +52,12 @@ class Watched:
     rule: AlertRule
     condition: Condition
     resolve: Condition | None
+    windows: frozenset[Window]
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The metrics of which it says how long there may be none."""
+        return frozenset(window.metric for window in self.windows if window.function == "absent")
 
 
 class AlertBook:
@@ -66,6 +78,7 @@ class AlertBook:
         self._locks: dict[str, asyncio.Lock] = {}
         self._task: asyncio.Task[None] | None = None
         self.latest: Latest = lambda name, subject: None
+        self.view: Look = lambda window, sample, now: View(Gap("no samples are kept"))
 
     async def start(self) -> None:
         """Read what an earlier engine knew, so that nothing is decided from an empty state."""
@@ -82,15 +95,15 @@ class AlertBook:
 
     def define(self, rule: AlertRule) -> None:
         """Add or replace a rule; raises ConditionError."""
-        watched = Watched(
-            rule,
-            compile_condition(rule.condition, units=UNITS),
-            compile_condition(rule.resolve_when, units=UNITS) if rule.resolve_when else None,
-        )
+        condition = compile_condition(rule.condition, units=UNITS, kept=KEPT_SECONDS)
+        resolve = compile_condition(rule.resolve_when, units=UNITS, kept=KEPT_SECONDS) if rule.resolve_when else None
+        windows = condition.windows | (resolve.windows if resolve else frozenset())
+        watched, before = Watched(rule, condition, resolve, windows), self._rules.get(rule.name)
         self.forget(rule.name)
         self._rules[rule.name] = watched
         for name in self._names(watched):
             self._by_metric.setdefault(name, []).append(watched)
+        self._await(watched, before)
 
     def forget(self, name: str) -> None:
         """Remove a rule; its alerts stay as they are."""
@@ -109,6 +122,8 @@ class AlertBook:
             rule = watched.rule
             if rule.enabled and (rule.subject is None or rule.subject == sample.subject):
                 await self._evaluate(watched, sample)
+                if watched.windows and sample.name in watched.awaited:
+                    await self._has_come(watched, sample)
 
     async def acknowledge(self, fingerprint: str, actor: str) -> Alert:
         """Note that a person takes care of a firing alert; raises NotFound, Conflict when it does not fire."""
@@ -162,21 +177,56 @@ class AlertBook:
         names = watched.condition.names | (watched.resolve.names if watched.resolve else frozenset())
         return names - {"duration", "labels", "subject"}
 
+    def _await(self, watched: Watched, before: Watched | None) -> None:
+        """Look at a rule again by time: at series that another version of it looked at, and at what never comes."""
+        # Later than any look that is under way, which would take what is due now for what it could not evaluate.
+        now = math.nextafter(self._clock.now(), math.inf)
+        rule = watched.rule
+        for fingerprint, (_, known, sample) in list(self._due.items()):
+            # What is left of the version before is dropped when it is due.
+            if known is before and rule.enabled and sample.name and rule.subject in (None, sample.subject):
+                self._due[fingerprint] = (now, watched, sample)
+        if watched.awaited and rule.enabled:
+            nothing = _nothing(rule, now)
+            fingerprint = fingerprint_of(rule, nothing)
+            if fingerprint not in self._due or self._due[fingerprint][1] is not watched:
+                self._due[fingerprint] = (now, watched, nothing)
+        self._sooner.set()
+
+    async def _has_come(self, watched: Watched, sample: Sample) -> None:
+        """From its first sample on, a series is waited for as itself."""
+        nothing = _nothing(watched.rule, sample.time)
+        fingerprint = fingerprint_of(watched.rule, nothing)
+        if fingerprint != fingerprint_of(watched.rule, sample):
+            self._due.pop(fingerprint, None)
+            if fingerprint in self._alerts:
+                await self._evaluate(watched, nothing)
+                self._due.pop(fingerprint, None)
+
+    def _knows_series(self, watched: Watched, nothing: str) -> bool:
+        """Whether a rule waits for a series, or has missed one, so that `nothing` is not what it is about."""
+        waits = any(known is watched and sample.name for _, known, sample in self._due.values())
+        return waits or any(
+            alert.name == watched.rule.name and fingerprint != nothing and alert.state in OPEN
+            for fingerprint, alert in self._alerts.items()
+        )
+
     async def _evaluate(self, watched: Watched, sample: Sample) -> None:
         fingerprint = fingerprint_of(watched.rule, sample)
         # One reading after the other for each series, in the order in which they come.
         lock = self._locks.setdefault(fingerprint, asyncio.Lock())
         async with lock:
             alert = self._alerts.get(fingerprint) or self._new(watched, sample, fingerprint)
-            reading = self._read(watched, sample, alert)
+            reading, again = self._read(watched, sample, alert)
             step = follow(alert, reading, has_resolve=watched.resolve is not None)
             due = watched.condition.next_check(reading.since, reading.at) if reading.since else None
             if step.alert.state is AlertState.PENDING and due is not None:
+                again.append(due)
+            if again:
+                due = min(again)
                 self._due[fingerprint] = (due, watched, sample)
                 if due < self._next_due:
                     self._sooner.set()
-            else:
-                self._due.pop(fingerprint, None)
             if step.transition is not None:
                 await self._tell(watched.rule, step.alert, step.transition)
             elif step.changed:
@@ -185,6 +235,9 @@ class AlertBook:
                 self._changes.tell("alert", fingerprint, step.alert.state.value)
             elif fingerprint in self._alerts:
                 self._alerts[fingerprint] = step.alert
+            if not again:
+                # Only now: what could not be stored is tried again, and after silence no sample would do that.
+                self._due.pop(fingerprint, None)
         if fingerprint not in self._alerts and not lock.locked():
             self._locks.pop(fingerprint, None)
 
@@ -204,13 +257,20 @@ class AlertBook:
             since=watched.condition.initial_since,
         )
 
-    def _read(self, watched: Watched, sample: Sample, alert: Alert) -> Reading:
+    def _read(self, watched: Watched, sample: Sample, alert: Alert) -> tuple[Reading, list[float]]:
+        """What the conditions say now, and the times at which windows may say something else without a sample."""
         names: dict[str, Any] = {"subject": sample.subject, "labels": sample.labels}
         for name in self._names(watched):
             value = sample.value if name == sample.name else self.latest(name, sample.subject)
             if value is not None:
                 names[name] = value
         now = self._clock.now()
+        again: list[float] = []
+        for window in watched.windows:
+            view = self.view(window, sample, now)
+            names[window.text] = view.value
+            if view.until is not None:
+                again.append(view.until)
         condition = watched.condition
         since: tuple[float | None, ...] = ()
         if condition.has_duration:
@@ -221,7 +281,8 @@ class AlertBook:
         else:
             value_now = condition.evaluate(names)
         resolve = watched.resolve.evaluate(names) if watched.resolve else None
-        return Reading(now, value_now, since, resolve, sample.value)
+        measured = None if math.isnan(sample.value) else sample.value
+        return Reading(now, value_now, since, resolve, measured), again
 
     async def _tell(self, rule: AlertRule, alert: Alert, transition: AlertState) -> None:
         now = self._clock.now()
@@ -268,8 +329,8 @@ class AlertBook:
             self._metrics.alerts.labels(state.value).set(counted.count(state))
 
     async def _tick(self) -> None:
-        """A duration runs out between samples too."""
-        now = self._clock.now()
+        """A duration runs out between samples too, and silence begins between them."""
+        now = -math.inf
         while True:
             self._sooner.clear()
             # What was due at the last look and could not be evaluated then has to wait for the next.
@@ -277,16 +338,28 @@ class AlertBook:
             # Looked at once a second all the same: the clock may be set meanwhile.
             await rest(self._clock, self._next_due, 1.0, self._sooner)
             now = self._clock.now()
-            for fingerprint, (due, watched, sample) in list(self._due.items()):
+            for fingerprint in list(self._due):
+                if fingerprint not in self._due:
+                    continue
+                # As it is now: while another was evaluated, a newer sample may have come.
+                due, watched, sample = self._due[fingerprint]
                 if self._rules.get(watched.rule.name) is not watched:
                     self._due.pop(fingerprint, None)
                     continue
                 if due > now:
                     continue
+                if not sample.name and self._knows_series(watched, fingerprint):
+                    self._due.pop(fingerprint, None)
+                    continue
                 try:
                     await self._evaluate(watched, sample)
                 except Exception:
                     log.exception("alert %s could not be evaluated", watched.rule.name)
+
+
+def _nothing(rule: AlertRule, now: float) -> Sample:
+    """Stands for the series of a rule while there is none."""
+    return Sample(name="", value=math.nan, subject=rule.subject or "", time=now)
 
 
 def fingerprint_of(rule: AlertRule, sample: Sample) -> str:

@@ -10,15 +10,19 @@ from automation.conditions.durations import Held
 from automation.conditions.interpreter import Explanation, Names, look_up, shown
 from automation.conditions.templates import Template, compile_template
 from automation.conditions.units import seconds_of
+from automation.conditions.windows import Gap, View, Window
 
 __all__ = [
     "BoundCondition",
     "Condition",
     "Explanation",
     "Expression",
+    "Gap",
     "Held",
     "Names",
     "Template",
+    "View",
+    "Window",
     "compile_bound",
     "compile_condition",
     "compile_expression",

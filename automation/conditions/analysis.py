@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from automation.conditions.functions import check_call
+from automation.conditions.functions import check_call, is_windowed
 from automation.conditions.regex_safety import UnsafePattern, matcher
 from automation.conditions.syntax import (
     Arithmetic,
@@ -24,17 +24,18 @@ from automation.conditions.syntax import (
     walk,
 )
 from automation.conditions.units import PERCENT_UNITS, parse_number
+from automation.conditions.windows import Window, window_of
 
 MAX_PATTERNS = 20
 
 
-def check(tree: Node) -> None:
-    """Refuses, with `Mistake`, what parses but cannot work."""
+def check(tree: Node, kept: float | None = None) -> None:
+    """Refuses, with `Mistake`, what parses but cannot work where samples are kept for that many seconds, or not."""
     patterns = 0
     for node in walk(tree):
         match node:
             case Call():
-                check_call(node)
+                check_call(node, kept)
             case Comparison(operands=operands):
                 for operand in operands:
                     if operand == Literal(None):
@@ -56,6 +57,11 @@ def _check_pattern(pattern: str, column: int) -> None:
 def paths_read(tree: Node) -> frozenset[tuple[str | int, ...]]:
     """Every path that the tree reads."""
     return frozenset(node.parts for node in walk(tree) if isinstance(node, Name))
+
+
+def windows_read(tree: Node) -> frozenset[Window]:
+    """Every window that the tree reads."""
+    return frozenset(window_of(node) for node in walk(tree) if isinstance(node, Call) and is_windowed(node))
 
 
 # --- percents -------------------------------------------------------------------------------------------------------
@@ -82,8 +88,8 @@ def _is_percent_metric(node: Node, units: Mapping[str, str]) -> bool:
     match node:
         case Name(parts):
             return units.get(path_text(parts)) in PERCENT_UNITS
-        case Call(arguments=(first, *_)):
-            return _is_percent_metric(first, units)
+        case Call(function, arguments=(first, *_)):
+            return function != "count" and _is_percent_metric(first, units)
         case Negative(operand):
             return _is_percent_metric(operand, units)
         case Arithmetic(operator, left, right):

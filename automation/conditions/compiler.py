@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from automation.conditions import values as kinds
-from automation.conditions.functions import FUNCTIONS
+from automation.conditions.functions import FUNCTIONS, is_windowed
 from automation.conditions.interpreter import look_up
 from automation.conditions.regex_safety import matcher
 from automation.conditions.syntax import (
@@ -35,7 +35,9 @@ from automation.conditions.syntax import (
     Or,
     Relation,
     Slot,
+    to_text,
 )
+from automation.conditions.windows import read as read_window
 
 _BOUND: dict[str, Any] = {
     "type": type,
@@ -47,6 +49,7 @@ _BOUND: dict[str, Any] = {
     "known": kinds.known,
     "truth": kinds.truth,
     "look_up": look_up,
+    "read_window": read_window,
 }
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -223,6 +226,8 @@ class _Writer:
                 return f"{self.constant(kinds.negative)}({self.operand(operand)})"
             case ListOf(items):
                 return f"[{', '.join(map(self.value, items))}]"
+            case Call() if is_windowed(node):
+                return f"read_window(names, {self.constant(to_text(node))})"
             case Call(function, arguments):
                 apply = self.constant(FUNCTIONS[function].apply)
                 return f"{apply}({', '.join(map(self.value, arguments))})"

@@ -12,25 +12,27 @@ from automation.conditions.durations import Held
 from automation.conditions.interpreter import Explanation, Names, explain, look_up
 from automation.conditions.parser import parse
 from automation.conditions.syntax import DURATION, Literal, Mistake, Node, path_text, to_text
+from automation.conditions.windows import Window
 
 _KEPT = 4096
 """How many compiled texts are kept for the next one who asks."""
 
 
-def compile_condition(text: str, *, units: Mapping[str, str] | None = None) -> Condition:
+def compile_condition(text: str, *, units: Mapping[str, str] | None = None, kept: float | None = None) -> Condition:
     """The condition that a text states. Raises `ConditionError`, which points at the column.
 
     `units` names metrics with their declared unit: against one in `"percent"`, `80%` is 80 and not 0.8.
+    `kept` is for how many seconds who evaluates it keeps samples, so that windows have a meaning; None refuses them.
     """
-    return _condition(text, frozenset(units.items()) if units else frozenset())
+    return _condition(text, frozenset(units.items()) if units else frozenset(), kept)
 
 
 @lru_cache(_KEPT)
-def _condition(text: str, units: frozenset[tuple[str, str]]) -> Condition:
+def _condition(text: str, units: frozenset[tuple[str, str]], kept: float | None) -> Condition:
     # Many definitions say the same, and a file that is read again says almost all of it again.
     tree = parse(text)
     try:
-        analysis.check(tree)
+        analysis.check(tree, kept)
         return Condition(text, tree, analysis.with_units(tree, dict(units)))
     except Mistake as mistake:
         raise mistakes.located(text, mistake) from None
@@ -90,6 +92,11 @@ class Condition:
     def names(self) -> frozenset[str]:
         """The roots of the paths: the names that a mapping is asked for."""
         return frozenset(str(parts[0]) for parts in analysis.paths_read(self._tree) - {DURATION.parts})
+
+    @cached_property
+    def windows(self) -> frozenset[Window]:
+        """The windows over metrics that are read, each by its text; the metrics are among the names too."""
+        return analysis.windows_read(self._tree)
 
     @cached_property
     def event_types(self) -> frozenset[str] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from automation.conditions import values as kinds
-from automation.conditions.functions import FUNCTIONS
+from automation.conditions.functions import FUNCTIONS, is_windowed
 from automation.conditions.regex_safety import matcher
 from automation.conditions.syntax import (
     And,
@@ -29,6 +29,7 @@ from automation.conditions.syntax import (
     children,
     to_text,
 )
+from automation.conditions.windows import Gap, read
 
 
 class Names(Protocol):
@@ -51,6 +52,8 @@ def interpret(node: Node, names: Names, held: Sequence[float | None] = ()) -> An
         return look_up(names, node.parts)
     if isinstance(node, Slot):
         return held[node.index]
+    if isinstance(node, Call) and is_windowed(node):
+        return read(names, to_text(node))
     return _apply(node, [interpret(child, names, held) for child in children(node)])
 
 
@@ -103,12 +106,15 @@ class Explanation:
     value: Any
     column: int
     children: tuple[Explanation, ...] = ()
+    reason: str = ""
+    """Why a window is unknown."""
 
     def __str__(self) -> str:
         return "\n".join(self._lines(0))
 
     def _lines(self, level: int) -> Iterator[str]:
-        yield f"{'  ' * level}{self.text}  →  {shown(self.value)}"
+        reason = f" ({self.reason})" if self.reason else ""
+        yield f"{'  ' * level}{self.text}  →  {shown(self.value)}{reason}"
         for child in self.children:
             yield from child._lines(level + 1)
 
@@ -128,6 +134,10 @@ def explain(node: Node, names: Names) -> Explanation:
     """The value of each sub-expression. Plain literals are left out: they say what they are."""
     if isinstance(node, Name):
         return Explanation(to_text(node), look_up(names, node.parts), node.column)
+    if isinstance(node, Call) and is_windowed(node):
+        text = to_text(node)
+        found = names.get(text)
+        return Explanation(text, read(names, text), node.column, reason=found.reason if isinstance(found, Gap) else "")
     parts = [explain(child, names) for child in children(node)]
     value = _apply(node, [part.value for part in parts])
     telling = tuple(part for part, child in zip(parts, children(node), strict=True) if not _is_plain(child))

@@ -71,6 +71,13 @@ def seconds_of(value: object) -> float:
     return float(seconds)
 
 
+def is_duration(text: str) -> bool:
+    """Whether a number, as it is written in a condition, has the unit of a duration."""
+    found = _NUMBER.match(text)
+    unit = re.match(r"[A-Za-z]+", text[found.end() :]) if found else None
+    return unit is not None and unit[0] in DURATIONS
+
+
 def parse_number(text: str, column: int) -> int | float:
     """What a number with its unit is worth. Raises `Mistake` for a unit that does not exist."""
     found = _NUMBER.match(text)

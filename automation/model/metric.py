@@ -17,6 +17,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     time: float = msgspec.field(default_factory=time.time)
 
 
+KEPT_SECONDS = 3600.0
+"""For how long recent samples are kept in memory, in seconds: the longest window of a condition."""
+
 UNITS = {
     "cpu_usage": "percent",
     "replica_cpu_usage": "percent",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from automation.model.metric import Sample
+from automation.model.metric import KEPT_SECONDS, Sample
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -15,12 +16,14 @@ Labels = tuple[tuple[str, str], ...]
 class Series:
     """The latest samples of one metric of one subject with one set of labels, oldest first."""
 
-    __slots__ = ("_limit", "_start", "_times", "_values", "labels", "name", "subject")
+    __slots__ = ("_limit", "_start", "_times", "_values", "forgotten", "labels", "name", "subject")
 
     def __init__(self, name: str, subject: str, labels: Labels, limit: int) -> None:
         self.name = name
         self.subject = subject
         self.labels = labels
+        self.forgotten = -math.inf
+        """The time of the newest sample that had to make room."""
         self._limit = limit
         self._start = 0
         # Grown as needed: most series of a large fleet are short.
@@ -48,6 +51,7 @@ class Series:
             self._times.append(time)
             self._values.append(value)
         else:
+            self.forgotten = self._times[self._start]
             self._times[self._start] = time
             self._values[self._start] = value
             self._start = (self._start + 1) % self._limit
@@ -56,6 +60,14 @@ class Series:
     def points(self, since: float = -math.inf) -> list[tuple[float, float]]:
         """(time, value) of each sample from `since` on, oldest first."""
         return [point for point in self._walk() if point[0] >= since]
+
+    def since(self, time: float) -> tuple[array[float], array[float]]:
+        """The times and the values of the samples from `time` on, oldest first."""
+        # The ring is two ordered runs; copying a run costs far less than a step of Python for each sample.
+        times = self._times[self._start :] + self._times[: self._start]
+        values = self._values[self._start :] + self._values[: self._start]
+        first = bisect_left(times, time)
+        return times[first:], values[first:]
 
     def last(self) -> Sample:
         """The newest sample."""
@@ -83,10 +95,13 @@ class MetricStore:
     def __init__(
         self,
         samples: int = 512,
-        window_seconds: float = 3600.0,
+        window_seconds: float = KEPT_SECONDS,
         series_per_metric: int = 10_000,
         total_series: int = 100_000,
+        kept_from: float = -math.inf,
     ) -> None:
+        self.kept_from = kept_from
+        """The time before which nothing is known: when the process that keeps the samples began."""
         self._samples = samples
         self._window = window_seconds
         self._per_metric = series_per_metric
@@ -113,13 +128,21 @@ class MetricStore:
 
     def latest(self, name: str, subject: str | None = None) -> Sample | None:
         """The newest sample of a metric, of any subject or of this one."""
-        newest = max(self._of(name, subject), key=lambda series: series.last_time, default=None)
+        newest = self.newest(name, subject)
         return newest.last() if newest else None
 
     def latest_value(self, name: str, subject: str) -> float | None:
         """The newest value of a metric of this subject."""
         sample = self.latest(name, subject)
         return sample.value if sample else None
+
+    def one(self, name: str, subject: str, labels: Mapping[str, str]) -> Series | None:
+        """The series of a metric with exactly this subject and these labels."""
+        return self._metrics.get(name, {}).get((subject, tuple(sorted(labels.items()))))
+
+    def newest(self, name: str, subject: str | None = None) -> Series | None:
+        """The series of a metric, of any subject or of this one, that has the newest sample."""
+        return max(self._of(name, subject), key=lambda series: series.last_time, default=None)
 
     def series(self, name: str, subject: str | None = None) -> list[Series]:
         """The series of a metric, of all subjects or of this one."""

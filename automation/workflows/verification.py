@@ -6,10 +6,11 @@ not do the work again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from automation.clock import Clock
+from automation.conditions import Gap, View, Window
 from automation.errors import VerificationFailed
 from automation.model.metric import Sample
 from automation.workflows.progress import Verifying
@@ -19,10 +20,14 @@ from automation.workflows.verify import Check, follow
 
 
 class Samples(Protocol):
-    """Where the newest samples of metrics are."""
+    """Where the recent samples of metrics are."""
 
     def latest(self, name: str, subject: str | None = None) -> Sample | None:
         """The newest sample of a metric, of any subject or of this one."""
+        ...
+
+    def view(self, window: Window, sample: Sample, now: float) -> View:
+        """What a window shows; a sample without a name stands for all series of its subject, or for all."""
         ...
 
 
@@ -46,7 +51,7 @@ class Verification:
         """Return when the condition has become true and has held; raises VerificationFailed."""
         state = run.state.action(turn.key).verifying
         assert state is not None
-        scope = self._scope(run, turn, state)
+        scope = self._scope(run, turn, state, check)
         first = True
         while True:
             now = self._clock.now()
@@ -61,7 +66,7 @@ class Verification:
                 await self._flush(run)
             await self._clock.sleep(verdict.pause)
 
-    def _scope(self, run: Run, turn: Turn, state: Verifying) -> MeasuredScope:
+    def _scope(self, run: Run, turn: Turn, state: Verifying, check: Check) -> MeasuredScope:
         action = run.state.action(turn.key)
         event = run.state.event or {}
         given = action.parameters if isinstance(action.parameters, Mapping) else {}
@@ -70,32 +75,69 @@ class Verification:
         own = {"attempt": action.attempt, "iteration": action.iteration, **turn.own, **outputs}
         # What was measured before the work was done says nothing of it; where there is time, later samples are awaited.
         newer_than = state.began if state.until > state.began else None
-        return MeasuredScope(Scope(run.state, own), own, self._samples, str(subject) if subject else None, newer_than)
+        measured = Measured(
+            self._samples, self._clock, str(subject) if subject else None, newer_than, check.condition.windows
+        )
+        return MeasuredScope(Scope(run.state, own), own, measured)
+
+
+class Measured:
+    """What was measured of a subject since the work was done."""
+
+    def __init__(
+        self,
+        samples: Samples,
+        clock: Clock,
+        subject: str | None,
+        newer_than: float | None,
+        windows: Iterable[Window],
+    ) -> None:
+        self._samples = samples
+        self._clock = clock
+        self._subject = subject
+        self._newer_than = newer_than
+        self._windows = {window.text: window for window in windows}
+
+    def latest(self, name: str) -> Sample | None:
+        """The newest sample of a metric, whenever it was measured."""
+        return self._samples.latest(name, self._subject)
+
+    def is_stale(self, sample: Sample) -> bool:
+        """Whether it was measured before the work was done."""
+        return self._newer_than is not None and sample.time < self._newer_than
+
+    def window(self, text: str) -> float | bool | Gap | None:
+        """The value of a window of the condition; None for what is none."""
+        window = self._windows.get(text)
+        if window is None:
+            return None
+        now = self._clock.now()
+        if self._newer_than is not None and now - window.seconds < self._newer_than:
+            return Gap(f"the work was done only {max(0.0, now - self._newer_than):.0f} seconds ago")
+        return self._samples.view(window, Sample(name="", value=0.0, subject=self._subject or "", time=now), now).value
 
 
 class MeasuredScope:
     """The names of a verification: the action's own and its outputs, metrics of its subject, then the usual ones."""
 
-    __slots__ = ("_newer_than", "_own", "_samples", "_subject", "_usual")
+    __slots__ = ("_measured", "_own", "_usual")
 
-    def __init__(
-        self, usual: Scope, own: Mapping[str, Any], samples: Samples, subject: str | None, newer_than: float | None
-    ) -> None:
+    def __init__(self, usual: Scope, own: Mapping[str, Any], measured: Measured) -> None:
         self._usual = usual
         self._own = own
-        self._samples = samples
-        self._subject = subject
-        self._newer_than = newer_than
+        self._measured = measured
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value of a root name, or `default`."""
+        """The value of a root name or of a window, or `default`."""
+        window = self._measured.window(name)
+        if window is not None:
+            return window
         if name in self._own:
             return self._own[name]
-        sample = self._samples.latest(name, self._subject)
+        sample = self._measured.latest(name)
         if sample is None:
             return self._usual.get(name, default)
-        stale = self._newer_than is not None and sample.time < self._newer_than
-        return default if stale else sample.value
+        return default if self._measured.is_stale(sample) else sample.value
 
 
 def _told(check: Check, state: Verifying, scope: MeasuredScope) -> str:
@@ -107,8 +149,10 @@ def _told(check: Check, state: Verifying, scope: MeasuredScope) -> str:
     if check.hold:
         words += f" for {check.hold:g} s"
     seen = []
-    for name in sorted(check.condition.names):
+    for name in (*sorted(check.condition.names), *sorted(window.text for window in check.condition.windows)):
         value = scope.get(name)
-        if not isinstance(value, Mapping):
+        if isinstance(value, Gap):
+            seen.append(f"{name} is not known: {value.reason}")
+        elif not isinstance(value, Mapping):
             seen.append(f"{name} is {'not known' if value is None else value}")
     return f"{words}: {', '.join(seen)}" if seen else words

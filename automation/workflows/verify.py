@@ -8,7 +8,7 @@ from typing import Literal
 
 from automation.conditions import Condition, compile_condition, seconds_of
 from automation.errors import ConditionError
-from automation.model.metric import UNITS
+from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.workflows.progress import Verifying
 
 POLL_SECONDS = 1.0
@@ -41,7 +41,7 @@ def parse_check(text: str) -> Check:
         except ValueError as error:
             raise ConditionError(text, match.start(2) + 1, str(error)) from None
         rest = rest[: match.start()]
-    return Check(compile_condition(rest, units=UNITS), limits.get("within"), limits.get("for", 0.0))
+    return Check(compile_condition(rest, units=UNITS, kept=KEPT_SECONDS), limits.get("within"), limits.get("for", 0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 
 from automation import AutomationConfig, AutomationEngine, DefinitionError, Event, VirtualClock
 from automation.alerts.life import Reading, follow
-from automation.errors import Conflict
+from automation.errors import Conflict, StoreUnavailable
 from automation.model.alert import Alert, AlertState
 from tests.support import handlers
 
@@ -198,3 +198,160 @@ def test_unknown_keeps_a_firing_alert() -> None:
 
     assert step.alert.state is AlertState.FIRING
     assert step.transition is None
+
+
+# --- windows --------------------------------------------------------------------------------------------------------
+
+
+def windowed(condition: str, **more: Any) -> dict[str, Any]:
+    return {**RULE, "name": "windowed", "condition": condition, "cooldown_period": 0, **more}
+
+
+async def test_a_rule_compares_a_short_window_with_a_long_one(engine: AutomationEngine, clock: VirtualClock) -> None:
+    engine.register_alert_workflow(windowed("avg(cpu_usage, 2m) > 2 * avg(cpu_usage, 20m)"))
+
+    await feed(engine, clock, *[10] * 15)
+    assert await states(engine) == [], "nothing is known of the first five minutes yet"
+    await feed(engine, clock, *[10] * 7, 40)
+    assert await states(engine) == []
+    await feed(engine, clock, 90)
+    assert await states(engine) == [("windowed", "firing")]
+    await feed(engine, clock, *[10] * 3)
+    assert await states(engine) == [("windowed", "resolved")]
+
+
+async def test_a_window_is_of_one_series(engine: AutomationEngine, clock: VirtualClock) -> None:
+    engine.register_alert_workflow(windowed("increase(cpu_usage, 2m) > 5"))
+    await clock.advance(120)
+
+    for turn in range(3):
+        await engine.observe("cpu_usage", 1 + turn, subject="calm")
+        await engine.observe("cpu_usage", 100 + 10 * turn, subject="busy")
+        await clock.advance(30)
+
+    alerts = (await engine.queries.alerts()).items
+    assert [(alert.subject, alert.state.value) for alert in alerts] == [("busy", "firing")]
+
+
+async def test_silence_fires_by_time_and_ends_with_the_next_sample(
+    engine: AutomationEngine, clock: VirtualClock
+) -> None:
+    engine.register_alert_workflow(windowed("absent(heartbeat, 5m)"))
+    await clock.advance(120)
+    await engine.observe("heartbeat", 1, subject="playback-api")
+
+    await clock.advance(300)
+    assert await states(engine) == [], "a sample exactly as old as the window is in it"
+    await clock.advance(2)
+    assert await states(engine) == [("windowed", "firing")]
+    assert handlers.calls == [("record", "playback-api")]
+
+    await engine.observe("heartbeat", 1, subject="playback-api")
+    assert await states(engine) == [("windowed", "resolved")]
+    await clock.advance(302)
+    assert (await engine.queries.alerts()).items[0].state is AlertState.FIRING
+
+
+async def test_a_heartbeat_that_has_never_come_is_missed(engine: AutomationEngine, clock: VirtualClock) -> None:
+    engine.register_alert_workflow(windowed("absent(heartbeat, 5m)", subject="playback-api"))
+
+    await clock.advance(298)
+    assert await states(engine) == []
+    await clock.advance(4)
+    (alert,) = (await engine.queries.alerts()).items
+    assert (alert.state, alert.subject, alert.value) == (AlertState.FIRING, "playback-api", None)
+
+    await engine.observe("heartbeat", 1, subject="playback-api", labels={"zone": "eu"})
+    assert await states(engine) == [("windowed", "resolved")]
+    await clock.advance(302)
+    firing = [alert for alert in (await engine.queries.alerts()).items if alert.state is AlertState.FIRING]
+    assert [alert.labels.get("zone") for alert in firing] == ["eu"], "one alert, of the series that is silent"
+
+
+async def test_silence_may_have_to_last(engine: AutomationEngine, clock: VirtualClock) -> None:
+    engine.register_alert_workflow(windowed("absent(heartbeat, 5m) AND duration > 1m"))
+    await clock.advance(300)
+    await engine.observe("heartbeat", 1)
+
+    await clock.advance(302)
+    assert await states(engine) == [("windowed", "pending")]
+    await clock.advance(62)
+    assert await states(engine) == [("windowed", "firing")]
+
+
+async def test_a_count_falls_by_time(engine: AutomationEngine, clock: VirtualClock) -> None:
+    engine.register_alert_workflow(windowed("count(cpu_usage, 2m) >= 3"))
+    await clock.advance(120)
+
+    await feed(engine, clock, 1, 1, 1, step=10)
+    assert await states(engine) == [("windowed", "firing")]
+    await clock.advance(122)
+    assert await states(engine) == [("windowed", "resolved")]
+
+
+async def test_silence_is_still_noticed_after_the_rule_is_saved_again(
+    engine: AutomationEngine, clock: VirtualClock
+) -> None:
+    engine.register_alert_workflow(windowed("absent(heartbeat, 5m)"))
+    await clock.advance(200)
+    await engine.observe("heartbeat", 1, subject="playback-api")
+    engine.register_alert_workflow(windowed("absent(heartbeat, 10m)"))
+
+    await clock.advance(302)
+    assert await states(engine) == []
+    await clock.advance(300)
+    assert await states(engine) == [("windowed", "firing")]
+
+
+async def test_silence_that_could_not_be_stored_is_told_later(
+    engine: AutomationEngine, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.register_alert_workflow(windowed("absent(heartbeat, 5m)", subject="playback-api"))
+    publish, failures = engine.alerts._publish, iter([StoreUnavailable("the disk is full")] * 2)
+
+    async def failing(*args: Any, **how: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return await publish(*args, **how)
+
+    monkeypatch.setattr(engine.alerts, "_publish", failing)
+    await clock.advance(302)
+    assert await states(engine) == []
+    for _ in range(3):
+        await engine.observe("other", 1)
+        await clock.advance(2)
+    assert next(failures, None) is None
+    assert await states(engine) == [("windowed", "firing")]
+
+
+async def test_a_rule_that_is_switched_off_waits_for_nothing(engine: AutomationEngine, clock: VirtualClock) -> None:
+    engine.register_alert_workflow(windowed("absent(heartbeat, 5m)"))
+    await engine.observe("heartbeat", 1, subject="playback-api")
+    engine.register_alert_workflow(windowed("absent(heartbeat, 5m)", enabled=False))
+
+    await clock.advance(400)
+
+    assert await states(engine) == []
+
+
+async def test_a_restart_is_not_silence(config: AutomationConfig, clock: VirtualClock) -> None:
+    for turn in range(2):
+        engine = AutomationEngine(config, clock=clock)
+        await engine.start(watch=False)
+        engine.register_alert_workflow(windowed("absent(heartbeat, 5m)", subject="playback-api"))
+        if turn == 0:
+            await engine.observe("heartbeat", 1, subject="playback-api")
+        await clock.advance(200)
+        assert await states(engine) == []
+        if turn == 1:
+            await clock.advance(102)
+            assert await states(engine) == [("windowed", "firing")]
+        await engine.stop()
+
+
+async def test_a_window_that_is_longer_than_what_is_kept_is_refused(engine: AutomationEngine) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        engine.register_alert_workflow(windowed("avg(cpu_usage, 10m) > 2 * avg(cpu_usage, 1d)"))
+
+    assert "column 42: a window of 1d reaches further back than the 3600 seconds" in str(caught.value)
+    assert engine.alerts.rules() == []

@@ -11,6 +11,7 @@ VALUE = ("a value",)
 MORE = ("an operator, AND, OR or the end",)
 NO_HINT: tuple[str, ...] = ()
 
+NO_SAMPLES = "looks at the recent samples of a metric: it works in alert rules and in verify"
 ROWS: list[tuple[str, int, str, tuple[str, ...]]] = [
     ("", 1, "the text is empty", VALUE),
     ("   ", 1, "the text is empty", VALUE),
@@ -128,9 +129,10 @@ ROWS: list[tuple[str, int, str, tuple[str, ...]]] = [
     # functions
     ("avgg(x, 5m) > 1", 1, "there is no function 'avgg': did you mean avg?", NO_HINT),
     ("a AND Sumn(x, 5m) > 1", 7, "there is no function 'Sumn': did you mean sum?", NO_HINT),
-    ("avg(latency, 10m) > 1", 1, "windowed functions are not available yet: avg()", NO_HINT),
-    ("a AND COUNT(x == 1, 1m) >= 5", 7, "windowed functions are not available yet: count()", NO_HINT),
-    ("absent(heartbeat, 5m)", 1, "windowed functions are not available yet: absent()", NO_HINT),
+    ("avg(latency, 10m) > 1", 1, f"avg() {NO_SAMPLES}", NO_HINT),
+    ("a AND COUNT(x == 1, 1m) >= 5", 7, f"count() {NO_SAMPLES}", NO_HINT),
+    ("absent(heartbeat, 5m)", 1, f"absent() {NO_SAMPLES}", NO_HINT),
+    ("a > 1 OR forecast(x, 1h) > 1", 10, "forecast() is not available yet", NO_HINT),
     ("absent()", 1, "absent() takes a name, as in absent(heartbeat)", NO_HINT),
     ("absent(5)", 1, "absent() takes a name, as in absent(heartbeat)", NO_HINT),
     ("a AND absent(x + 1)", 7, "absent() takes a name, as in absent(heartbeat)", NO_HINT),
@@ -173,3 +175,40 @@ def test_the_message_shows_the_place() -> None:
         "  cpu > 80 && up\n"
         "           ^"
     )  # fmt: skip
+
+
+LIKE = "avg(latency, 10m)"
+WINDOWS = [
+    ("avg(latency) > 1", 1, f"avg() takes a metric and the length of a window, as in {LIKE}"),
+    ("a AND avg() > 1", 7, f"avg() takes a metric and the length of a window, as in {LIKE}"),
+    ("avg(latency, 5m, 3) > 1", 1, f"avg() takes a metric and the length of a window, as in {LIKE}"),
+    ("avg(a + 1, 5m) > 1", 5, f"avg() takes the name of a metric first, as in {LIKE}"),
+    ("avg(event.data.x, 5m) > 1", 5, f"avg() takes the name of a metric first, as in {LIKE}"),
+    ("avg(duration, 5m) > 1", 5, f"avg() takes the name of a metric first, as in {LIKE}"),
+    (
+        "count(x == 1, 1m) > 5",
+        7,
+        "count() takes the name of a metric first, as in count(latency, 10m); "
+        "events are counted by a trigger of type count",
+    ),
+    ("avg(latency, 10) > 1", 14, f"the length of a window is a duration, as in {LIKE}"),
+    ("avg(latency, 10GB) > 1", 14, f"the length of a window is a duration, as in {LIKE}"),
+    ("avg(latency, 1e3) > 1", 14, f"the length of a window is a duration, as in {LIKE}"),
+    ("avg(latency, 10%) > 1", 14, f"the length of a window is a duration, as in {LIKE}"),
+    ("avg(latency, length) > 1", 14, f"the length of a window is a duration, as in {LIKE}"),
+    ("absent(heartbeat, 5)", 19, "the length of a window is a duration, as in absent(heartbeat, 10m)"),
+    ("avg(latency, 0s) > 1", 14, "a window is longer than 0 seconds"),
+    (
+        "1 < avg(latency, 61m)",
+        18,
+        "a window of 61m reaches further back than the 3600 seconds for which samples are kept",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "column", "reason"), WINDOWS, ids=[row[0] for row in WINDOWS])
+def test_a_mistake_in_a_window_is_explained(text: str, column: int, reason: str) -> None:
+    with pytest.raises(ConditionError) as caught:
+        compile_condition(text, kept=3600)
+
+    assert (caught.value.column, caught.value.reason) == (column, reason)

@@ -12,6 +12,9 @@ from automation.conditions import analysis, compile_condition, parser, regex_saf
 from automation.conditions.functions import FUNCTIONS
 from automation.conditions.units import DURATIONS, SIZES
 from automation.errors import ConditionError
+from automation.model.metric import KEPT_SECONDS, UNITS, Sample
+from automation.monitoring.metrics import MetricStore
+from automation.monitoring.windows import Windows
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/conditions.md").read_text(encoding="utf-8")
 RESULTS = {"true": True, "false": False, "unknown": None}
@@ -23,23 +26,39 @@ def section(title: str) -> str:
     ]
 
 
-def examples() -> list[tuple[str, str, str]]:
-    rows = re.findall(r"^\| `(.+)` \| `(\{.*\})` \| (\w+) \|$", section("Examples"), flags=re.MULTILINE)
-    lines = [line for line in section("Examples").splitlines() if line.startswith("| `")]
+def examples(title: str, table: str) -> list[tuple[str, str, str]]:
+    text = section(title).partition(table)[2]
+    rows = re.findall(r"^\| `(.+)` \| `(\{.*\})` \| (\w+) \|$", text, flags=re.MULTILINE)
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
     assert len(rows) == len(lines) > 20, "every row of the table is an example"
     return rows
 
 
-@pytest.mark.parametrize(("text", "names", "result"), examples())
+@pytest.mark.parametrize(("text", "names", "result"), examples("Examples", "| condition | names |"))
 def test_an_example_is_so(text: str, names: str, result: str) -> None:
     assert compile_condition(text).evaluate(json.loads(names)) is RESULTS[result]
+
+
+@pytest.mark.parametrize(("text", "samples", "result"), examples("Windows", "| condition | samples |"))
+def test_an_example_with_windows_is_so(text: str, samples: str, result: str) -> None:
+    now = 1_000_000.0
+    store = MetricStore(kept_from=now - 3600)
+    for name, points in json.loads(samples).items():
+        for age, value in sorted(points, reverse=True):
+            assert store.record(Sample(name=name, value=value, time=now - age))
+    condition = compile_condition(text, units=UNITS, kept=KEPT_SECONDS)
+    names = {name: store.latest_value(name, "") for name in store.names()}
+    any_series = Sample(name="other", value=0)
+    windows = {window.text: Windows(store).view(window, any_series, now).value for window in condition.windows}
+
+    assert condition.evaluate({**names, **windows}) is RESULTS[result]
 
 
 @pytest.mark.parametrize(
     "text", [line for block in re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 )
 def test_the_conditions_shown_compile(text: str) -> None:
-    assert compile_condition(text).names
+    assert compile_condition(text, kept=KEPT_SECONDS).names
 
 
 def test_the_program_runs_and_prints_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

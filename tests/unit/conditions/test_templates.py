@@ -213,7 +213,10 @@ def test_all_problems_are_found_at_once() -> None:
         ("parameters.b[3]", "column 3: '' is not the name of a secret"),
         ("parameters.b[4]", "column 3: 'no spaces' is not the name of a secret"),
         ("parameters.${k}", "a key cannot be computed: write ${...} in a value"),
-        ("parameters.c", "column 3: windowed functions are not available yet: avg()"),
+        (
+            "parameters.c",
+            "column 3: avg() looks at the recent samples of a metric: it works in alert rules and in verify",
+        ),
     ]
     assert str(caught.value).startswith("template was refused, 9 problems:")
 

@@ -27,6 +27,7 @@ from automation.conditions.syntax import (
     Relation,
 )
 from automation.conditions.units import parse_number
+from automation.conditions.windows import Gap
 
 KEYWORDS = {"and", "or", "not", "in", "is", "null", "true", "false", "contains", "matches"}
 COMPARE = st.sampled_from(["==", "!=", "<", "<=", ">", ">="])
@@ -44,6 +45,9 @@ class Level(enum.IntEnum):
 
 class Celsius(float):
     pass
+
+
+WINDOWS = [Call("avg", (Name(("a",)), Number("5m", 300))), Call("absent", (Name(("b",)), Number("1h", 3600)))]
 
 
 @st.composite
@@ -84,7 +88,7 @@ def _larger(nodes: st.SearchStrategy[Node], *, runnable: bool) -> st.SearchStrat
     )
     patterns: st.SearchStrategy[Node] = st.sampled_from(PATTERNS).map(Literal)
     calls: st.SearchStrategy[Node] = (
-        few_names.map(lambda name: Call("absent", (name,)))
+        few_names.map(lambda name: Call("absent", (name,))) | st.sampled_from(WINDOWS)
         if runnable
         else st.builds(Call, st.sampled_from(sorted(FUNCTIONS)), _node_tuples(nodes, 0))
     )
@@ -130,5 +134,7 @@ values = st.recursive(
     ),
     max_leaves=5,
 )
-mappings = st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), values, max_size=4)
+mappings = st.dictionaries(
+    st.sampled_from(["a", "b", "c", "d", "avg(a, 5m)", "absent(b, 1h)"]), values | st.just(Gap("why")), max_size=5
+)
 names = mappings | mappings.map(lambda mapping: ChainMap({}, mapping))

@@ -296,3 +296,41 @@ def test_it_passes_just_when_the_condition_has_held_from_a_moment_in_time(
         assert not [end for end in passes if end <= now]
     else:
         assert not passes
+
+
+async def test_a_window_begins_when_the_work_is_done(engine: AutomationEngine, clock: VirtualClock) -> None:
+    await clock.advance(600)
+    await engine.observe("cpu_usage", 500, subject="api")
+    await clock.advance(1)
+    execution_id = await start(engine, act("avg(cpu_usage, 2m) < 70 within 5m"))
+    await verifying(engine, execution_id)
+    for _ in range(3):
+        await engine.observe("cpu_usage", 20, subject="api")
+        await clock.advance(30)
+    assert await engine.get_workflow_status(execution_id) is WorkflowStatus.RUNNING, "two minutes are not over"
+
+    await clock.advance(31)
+
+    assert (await ended(engine, clock, execution_id)).status is WorkflowStatus.SUCCEEDED
+
+
+async def test_it_is_told_what_windows_showed(engine: AutomationEngine, clock: VirtualClock) -> None:
+    await clock.advance(600)
+    await engine.observe("cpu_usage", 80, subject="api")
+    await engine.observe("cpu_usage", 10, subject="other")
+
+    assert (await run(engine, act("max(cpu_usage, 5m) < 70"))).error == (
+        "a: VerificationFailed: 'max(cpu_usage, 5m) < 70' was not true: cpu_usage is 80.0, max(cpu_usage, 5m) is 80.0"
+    )
+    execution_id = await start(engine, act("max(cpu_usage, 5m) < 70 within 1m"))
+    await verifying(engine, execution_id)
+    await clock.advance(61)
+    assert (await ended(engine, clock, execution_id)).error == (
+        "a: VerificationFailed: 'max(cpu_usage, 5m) < 70' was not true within 60 s: cpu_usage is 80.0, "
+        "max(cpu_usage, 5m) is not known: the work was done only 60 seconds ago"
+    )
+
+
+def test_a_window_of_a_verify_is_checked_too() -> None:
+    with pytest.raises(ConditionError, match="a window of 2h reaches further back"):
+        parse_check("avg(cpu_usage, 2h) < 70 within 5h")

@@ -1,0 +1,87 @@
+"""Functions over the recent samples of a metric, as in `avg(latency, 10m)`.
+
+A condition reads a window as it reads a name: it asks its names for the text of the call. Who evaluates the condition
+computes the windows that it names; nothing here knows where samples come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from automation.conditions.syntax import Call, Mistake, Name, Number, to_text
+from automation.conditions.units import is_duration
+from automation.conditions.values import known
+
+NOT_METRICS = frozenset({"duration", "event", "labels", "subject"})
+"""Names that a condition knows and that are no metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One windowed call of a condition."""
+
+    text: str
+    """The call as `to_text` writes it: the name under which its value is read."""
+    function: str
+    metric: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Why the value of a window is unknown. Given as a value, it is unknown, and `explain` shows the reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a window shows at one time."""
+
+    value: float | bool | Gap
+    until: float | None = None
+    """The time to look again even if no sample comes; None where only a sample changes what can be said."""
+
+
+class _Names(Protocol):
+    def get(self, name: str, /) -> Any: ...
+
+
+def read(names: _Names, text: str) -> Any:
+    """The value of a window; unknown is None."""
+    value = names.get(text)
+    return None if isinstance(value, Gap) else known(value)
+
+
+def window_of(call: Call) -> Window:
+    """The window of a call that `check` has let pass."""
+    name, length = call.arguments
+    assert isinstance(name, Name), "check refuses it before"
+    assert isinstance(length, Number), "check refuses it before"
+    return Window(to_text(call), call.function, name.root, float(length.value))
+
+
+def check(call: Call, kept: float | None) -> None:
+    """Refuses, with `Mistake`, a windowed call without a metric or a length, or longer than `kept` seconds."""
+    if kept is None:
+        raise Mistake(
+            call.column,
+            f"{call.function}() looks at the recent samples of a metric: it works in alert rules and in verify",
+        )
+    like = f"{call.function}({'heartbeat' if call.function == 'absent' else 'latency'}, 10m)"
+    if len(call.arguments) != 2:
+        raise Mistake(call.column, f"{call.function}() takes a metric and the length of a window, as in {like}")
+    name, length = call.arguments
+    if not isinstance(name, Name) or len(name.parts) > 1 or name.root in NOT_METRICS:
+        hint = "; events are counted by a trigger of type count" if call.function == "count" else ""
+        raise Mistake(name.column, f"{call.function}() takes the name of a metric first, as in {like}{hint}")
+    if not isinstance(length, Number) or not is_duration(length.text):
+        raise Mistake(length.column, f"the length of a window is a duration, as in {like}")
+    if length.value <= 0:
+        raise Mistake(length.column, "a window is longer than 0 seconds")
+    if length.value > kept:
+        raise Mistake(
+            length.column,
+            f"a window of {length.text} reaches further back than the {kept:g} seconds for which samples are kept",
+        )
