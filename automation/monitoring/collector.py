@@ -47,6 +47,8 @@ class CheckResult:
     latency_seconds: float | None = None
     address: str = ""
     thresholds: Thresholds = Thresholds()
+    of_availability: bool = True
+    """Whether it counts for the availability of the subject: not where all may be well today and a date is near."""
 
 
 @dataclass(frozen=True, slots=True)

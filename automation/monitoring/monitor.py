@@ -147,7 +147,8 @@ class Monitor:
     async def _collect(self, running: _Running) -> Observations:
         found: Observations = await running.plugin.function(running.settings, running.probe)
         for result in found.checks:
-            self._availability.count(result.subject, result.ok, result.time)
+            if result.of_availability:
+                self._availability.count(result.subject, result.ok, result.time)
         # Checks first: that a service is down matters more than its latency.
         await self._announcer.take(running.watch.name, found, self._clock.now())
         for sample in found.samples:
