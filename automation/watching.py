@@ -18,6 +18,7 @@ from automation.model.metric import Sample
 from automation.model.schedule import MonitorDefinition, ScheduleDefinition, SourceDefinition
 from automation.monitoring.checks import CheckState
 from automation.monitoring.monitor import Monitor, Outlets, Watch
+from automation.plugins import no_secret
 from automation.schedules.scheduler import Scheduler
 from automation.sources.supervisor import SourceSupervisor
 from automation.store import records, statements
@@ -77,10 +78,19 @@ class Watching:
         self._monitors: tuple[MonitorDefinition, ...] = ()
         self._started = False
         self._starting: asyncio.Task[None] | None = None
+        self._secret: Callable[[str], str] = no_secret
+        self._redact: Callable[[str], str] = str
         self.monitor = self._new_monitor()
         positions = partial(records.all_positions, store)
         self.sources = SourceSupervisor(clock, publish, positions, store.commit_patiently)
         self.scheduler = Scheduler(clock, publish, positions, store.commit_patiently)
+
+    def confide(self, secret: Callable[[str], str], redact: Callable[[str], str]) -> None:
+        """Use `secret` for what stands for `${secret:NAME}` in settings of sources and monitors, and `redact` to hide
+        secrets in the text of errors."""
+        self._secret, self._redact = secret, redact
+        self.sources.confide(secret, redact)
+        self.monitor.confide(secret, redact)
 
     async def start(self) -> None:
         """Begin to watch."""
@@ -135,7 +145,9 @@ class Watching:
             ),
         ]
         outlets = Outlets(self._observe, self._publish, StoredChecks(self._store, self._clock))
-        return Monitor(watches, self._services, self._clock, outlets)
+        monitor = Monitor(watches, self._services, self._clock, outlets)
+        monitor.confide(self._secret, self._redact)
+        return monitor
 
     def _start_services(self) -> None:
         wanted = [service for service in self._services.all() if service.autostart]
