@@ -30,6 +30,12 @@ class MetricInfo(msgspec.Struct, frozen=True):
 CATALOGUE = {
     "certificate_days_left": MetricInfo("days", "Until a certificate expires; negative afterwards.", ("target",)),
     "cpu_usage": MetricInfo("percent", "Of the cores that a replica may use, mean of the living replicas."),
+    "engine_executions": MetricInfo("count", "Executions in a status, 10,001 where there are more.", ("status",)),
+    "engine_oldest_unfinished_seconds": MetricInfo(
+        "seconds", "Age of the oldest execution that has not ended, whatever it waits for; 0 if all have."
+    ),
+    "engine_pending_writes": MetricInfo("count", "Writes that wait for the writer."),
+    "engine_source_lag": MetricInfo("count", "Items that wait for a source, of those that know.", ("source",)),
     "host_cpu_usage": MetricInfo("percent", "Of all cores, since the round before."),
     "host_disk_usage": MetricInfo("percent", "Of a file system.", ("path",)),
     "host_load1": MetricInfo("count", "Load average of a minute."),

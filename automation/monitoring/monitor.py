@@ -17,7 +17,7 @@ from automation.model.metric import Sample
 from automation.monitoring.announcer import Announcer, CheckStates, Publish
 from automation.monitoring.availability import Availability
 from automation.monitoring.checks import CheckState
-from automation.monitoring.collector import Observations, Probe
+from automation.monitoring.collector import Figures, Observations, Probe
 from automation.plugins import Plugin, no_secret, read_settings, registry, revealed
 
 log = logging.getLogger("automation.monitoring")
@@ -77,7 +77,14 @@ class _Running:
 class Monitor:
     """Runs collectors as supervised tasks; one that fails is tried again later and does not touch the others."""
 
-    def __init__(self, watches: Sequence[Watch], services: Services, clock: Clock, outlets: Outlets) -> None:
+    def __init__(
+        self,
+        watches: Sequence[Watch],
+        services: Services,
+        clock: Clock,
+        outlets: Outlets,
+        figures: Figures | None = None,
+    ) -> None:
         """Raises DefinitionError with all problems: names used twice, unknown collectors, wrong settings."""
         self._clock = clock
         self._outlets = outlets
@@ -92,7 +99,7 @@ class Monitor:
                 problems.append(Problem(f"monitors.{watch.name}", "there is already a monitor of this name"))
                 continue
             try:
-                self._running[watch.name] = _prepare(watch, services, clock)
+                self._running[watch.name] = _prepare(watch, services, clock, figures)
             except NotFound as error:
                 problems.append(Problem(f"monitors.{watch.name}.collector", error.message))
             except DefinitionError as error:
@@ -206,8 +213,8 @@ class Monitor:
         )
 
 
-def _prepare(watch: Watch, services: Services, clock: Clock) -> _Running:
+def _prepare(watch: Watch, services: Services, clock: Clock, figures: Figures | None) -> _Running:
     plugin = registry.get("collector", watch.collector)
     settings = read_settings(plugin.settings, watch.settings, f"monitors.{watch.name}.settings")
-    probe = Probe(services, clock, watch.interval_seconds)
+    probe = Probe(services, clock, watch.interval_seconds, figures=figures)
     return _Running(watch, plugin, settings, probe, WatchState(watch.collector, watch.interval_seconds))
