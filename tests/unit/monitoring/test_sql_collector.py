@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from automation import AutomationEngine
 from automation.clock import RealClock
+from automation.definitions import Definitions
 from automation.errors import DefinitionError, InputError, TryLater
 from automation.infrastructure.services import Services
+from automation.model.schedule import MonitorDefinition
 from automation.monitoring.collector import Observations, Probe
 from automation.plugins import read_settings, registry
 from tests.support.postgres import PASSWORD, Server
@@ -144,3 +147,23 @@ def test_the_url_may_be_a_secret() -> None:
     settings = {"url": "${secret:shop_db}", "query": "SELECT 1", "metric": "jobs"}
     read = read_settings(registry.get("collector", "sql").settings, settings)
     assert "shop_db" not in repr(read)
+
+
+async def test_an_engine_puts_secrets_in_and_hides_them(engine: AutomationEngine, tmp_path: Path) -> None:
+    secret = engine.config.data_dir / "secrets" / "shop_db"
+    secret.parent.mkdir(parents=True, exist_ok=True)
+    secret.write_text(f"sqlite:///{tmp_path / 'hunter2.db'}", encoding="utf-8")
+    secret.chmod(0o600)
+    settings = {"url": "${secret:shop_db}", "query": "SELECT 7", "metric": "jobs"}
+    await engine.apply(Definitions(monitors=(MonitorDefinition(name="jobs", type="sql", settings=settings),)))
+
+    with pytest.raises(TryLater):
+        await engine.watching.monitor.round("jobs")
+    assert engine.watching.monitor.states["jobs"].error == "TryLater: ***: unable to open database file"
+
+    sqlite3.connect(tmp_path / "hunter2.db").close()
+    (tmp_path / "hunter2.db").touch()
+    await engine.watching.monitor.round("jobs")
+    latest = engine.metric_store.latest("jobs")
+    assert latest is not None
+    assert latest.value == 7
