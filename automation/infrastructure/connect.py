@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from automation.clock import Clock
-from automation.infrastructure.outgoing import HttpLimits, permitted, tls_context
+from automation.infrastructure.outgoing import HttpLimits, innermost, permitted, tls_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,22 @@ async def connect(
             shaken = clock.monotonic()
             found = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             return Connected(connected - began, shaken - connected, found)
+
+
+def failure(error: OSError) -> str:
+    """What went wrong with a connection, in a few words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is refused: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        # Its number is one of OpenSSL, not of the system.
+        return f"TLS fails: {(error.reason or str(error)).lower().replace('_', ' ')}"
+    return f"cannot connect: {innermost(error)}"
+
+
+def unreadable(file: str | None, error: OSError) -> str:
+    """Why the authorities of a file cannot be taken."""
+    said = "holds no certificate in PEM format" if isinstance(error, ssl.SSLError) else error.strerror
+    return f"{file}: cannot be read: {said}"
 
 
 @asynccontextmanager

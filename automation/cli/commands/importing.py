@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from automation.cli.command import Session, command
+from automation.cli.output import clean
 
 if TYPE_CHECKING:
     from automation.definitions.prometheus_rules import Imported
@@ -73,4 +74,4 @@ def _report(session: Session, file: Path, output: Path | None, found: Imported, 
         sys.stdout.write(text)
         # The definitions go to a file or a pipe: what is said of them must not get in between.
         for line in lines:
-            print(line, file=sys.stderr)
+            print(clean(line), file=sys.stderr)

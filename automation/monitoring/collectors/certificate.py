@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from automation.clock import Clock
 from automation.errors import ActionError
-from automation.infrastructure.connect import Endpoint, connect, trust
-from automation.infrastructure.outgoing import innermost
+from automation.infrastructure.connect import Endpoint, connect, failure, trust, unreadable
 from automation.model.metric import Sample
 from automation.monitoring.collector import CheckResult, Observations, Probe, Thresholds
 from automation.plugins import collector
@@ -140,17 +139,17 @@ async def _asked(settings: CertificateProbe, endpoint: Endpoint, clock: Clock) -
         try:
             context = await trust(settings.verify, settings.ca_file)
         except OSError as error:
-            return _Seen(None, f"{settings.ca_file}: cannot be read: {innermost(error)}")
+            return _Seen(None, unreadable(settings.ca_file, error))
         try:
             answer = await connect(endpoint, limit, clock, context, name)
         except ssl.SSLCertVerificationError as error:
             # Refused, perhaps because it has expired: its dates are wanted all the more.
-            complaint = f"the certificate is refused: {error.verify_message}"
+            complaint = failure(error)
             answer = await connect(endpoint, limit, clock, await trust(False), name)
     except TimeoutError:
         return _Seen(None, complaint or f"no connection within {limit:g} s")
     except OSError as error:
-        return _Seen(None, complaint or f"cannot connect: {innermost(error)}")
+        return _Seen(None, complaint or failure(error))
     except ActionError as error:
         return _Seen(None, error.message)
     from cryptography.x509 import load_der_x509_certificate

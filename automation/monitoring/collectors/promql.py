@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from automation.errors import InputError, TryLater
 from automation.infrastructure.promql import MaxSeries, Query, evaluate
 from automation.infrastructure.web import Web
 from automation.model.metric import Sample
@@ -14,6 +15,12 @@ from automation.plugins import collector
 
 SUBJECT_LABELS = ("service", "service_name", "job", "instance")
 MetricName = Annotated[str, Field(pattern="^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=200)]
+
+
+_MORE = 10
+"""How many times more series there may be in the past than at one moment."""
+
+Series = dict[tuple[str, ...], Sample]
 
 
 class PromqlCollector(Web):
@@ -52,31 +59,34 @@ async def promql(settings: PromqlCollector, probe: Probe) -> Observations:
     now = probe.clock.now()
     rows = await evaluate(settings, settings.query, now, settings.max_series)
     samples = [_sample(settings, labels, 1.0 if settings.mode == "active" else value, now) for labels, value in rows]
-    if settings.mode == "active":
-        samples += await _gone(settings, probe, samples, now)
-    return Observations(samples=samples)
-
-
-async def _gone(settings: PromqlCollector, probe: Probe, samples: list[Sample], now: float) -> list[Sample]:
-    """Zeros for the series that have left the answer since the round before."""
+    if settings.mode == "value":
+        return Observations(samples=samples)
     present = {_key(sample): sample for sample in samples}
-    before: dict[tuple[str, ...], Sample] | None = probe.previous.get("present")
-    if before is None:
-        # The engine has started: what left while it was away, Prometheus still knows.
-        past = f"present_over_time(({settings.query}\n)[{settings.look_back_seconds}s:{_step(settings)}s])"
-        rows = await evaluate(settings, past, now, settings.max_series)
-        before = {_key(sample): sample for sample in (_sample(settings, labels, 1.0, now) for labels, _ in rows)}
+    before: Series = probe.previous.get("present", {})
+    problems = []
+    if not probe.previous.get("looked_back"):
+        try:
+            before = await _past(settings, now) | before
+            probe.previous["looked_back"] = True
+        except (TryLater, InputError) as error:
+            # What is true now counts all the same; the next round looks back again.
+            problems.append(f"what left the answer while the engine was away is not known yet: {error.message}")
     probe.previous["present"] = present
-    return [
-        Sample(name=settings.metric, value=0.0, subject=sample.subject, labels=sample.labels, time=now)
-        for key, sample in before.items()
-        if key not in present
-    ]
+    gone = [sample for key, sample in before.items() if key not in present]
+    zeros = [Sample(name=one.name, value=0.0, subject=one.subject, labels=one.labels, time=now) for one in gone]
+    return Observations(samples=samples + zeros, problems=problems)
+
+
+async def _past(settings: PromqlCollector, now: float) -> Series:
+    """The series that were in the answer before the engine has started: Prometheus still knows."""
+    past = f"present_over_time(({settings.query}\n)[{settings.look_back_seconds}s:{_step(settings)}s])"
+    rows = await evaluate(settings, past, now, _MORE * settings.max_series)
+    return {_key(sample): sample for sample in (_sample(settings, labels, 1.0, now) for labels, _ in rows)}
 
 
 def _step(settings: PromqlCollector) -> int:
-    # Prometheus refuses more than 11,000 points; a series that came and went between two of them never was an alert.
-    return max(15, settings.look_back_seconds // 1000)
+    # Few enough points to be quick; what came and went between two of them is not found.
+    return max(15, settings.look_back_seconds // 10_000)
 
 
 def _sample(settings: PromqlCollector, labels: dict[str, str], value: float, now: float) -> Sample:

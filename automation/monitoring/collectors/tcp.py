@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from automation.errors import ActionError
-from automation.infrastructure.connect import Connected, Endpoint, connect, trust
-from automation.infrastructure.outgoing import innermost
+from automation.infrastructure.connect import Connected, Endpoint, connect, failure, trust, unreadable
 from automation.model.metric import Sample
 from automation.monitoring.collector import CheckResult, Observations, Probe, Thresholds
 from automation.plugins import collector
@@ -70,7 +68,7 @@ async def tcp(settings: TcpProbe, probe: Probe) -> Observations:
     try:
         context = await trust(settings.verify, settings.ca_file) if settings.tls else None
     except OSError as error:
-        return Observations(problems=[f"{settings.ca_file}: cannot be read: {innermost(error)}"])
+        return Observations(problems=[unreadable(settings.ca_file, error)])
     slots = asyncio.Semaphore(AT_ONCE)
     found = Observations()
 
@@ -87,10 +85,8 @@ async def tcp(settings: TcpProbe, probe: Probe) -> Observations:
             except TimeoutError:
                 ok, detail = False, f"no connection within {settings.timeout_seconds:g} s"
                 seconds = probe.clock.monotonic() - began
-            except ssl.SSLCertVerificationError as error:
-                ok, detail = False, f"the certificate is refused: {error.verify_message}"
             except OSError as error:
-                ok, detail = False, f"cannot connect: {innermost(error)}"
+                ok, detail = False, failure(error)
             except ActionError as error:
                 ok, detail = False, error.message
         thresholds = Thresholds(settings.failures, settings.successes)

@@ -18,7 +18,7 @@ from automation.monitoring.collector import Observations, Probe
 from automation.monitoring.monitor import Monitor, Outlets, Watch
 from automation.plugins import read_settings, registry
 from tests.support.certificates import listening, made
-from tests.support.programs import free_port
+from tests.support.programs import free_port, web_page
 
 
 async def collect(folder: Path, name: str, **settings: Any) -> Observations:
@@ -72,6 +72,18 @@ async def test_tcp_does_not_wait_for_a_server_that_never_shakes_hands(tmp_path: 
         target = f"127.0.0.1:{mute.getsockname()[1]}"
         [result] = (await collect(tmp_path, "tcp", targets=[target], tls=True, timeout_seconds=0.2)).checks
     assert (result.ok, result.detail) == (False, "no connection within 0.2 s")
+
+
+async def test_a_server_that_speaks_no_tls_and_a_ca_file_that_is_none_are_told_apart(tmp_path: Path) -> None:
+    no_pem = tmp_path / "a.txt"
+    no_pem.write_text("hello")
+    with web_page() as page:
+        [tls] = (await collect(tmp_path, "tcp", targets=[page.url], tls=True)).checks
+        [certificate] = (await collect(tmp_path, "certificate", targets=[page.url])).checks
+        found = await collect(tmp_path, "tcp", targets=[page.url], tls=True, ca_file=str(no_pem))
+    assert tls.detail.startswith("TLS fails: ")
+    assert certificate.detail == tls.detail
+    assert found.problems == [f"{no_pem}: cannot be read: holds no certificate in PEM format"]
 
 
 async def test_the_address_of_cloud_metadata_is_never_called(tmp_path: Path) -> None:

@@ -76,7 +76,24 @@ async def test_what_left_while_the_engine_was_away_is_zero_at_its_first_round(
     asked = Asked(monkeypatch, vector(wiki=1), vector(shop=1, wiki=1))
     found = await collect(probe, query="e > 5 # many", mode="active")
     assert found == [("errors", "wiki", 1.0), ("errors", "shop", 0.0)]
-    assert asked.queries == ["e > 5 # many", "present_over_time((e > 5 # many\n)[86400s:86s])"]
+    assert asked.queries == ["e > 5 # many", "present_over_time((e > 5 # many\n)[86400s:15s])"]
+
+
+async def test_where_it_cannot_look_back_it_says_so_and_tries_again(
+    monkeypatch: pytest.MonkeyPatch, probe: Probe
+) -> None:
+    refused = {"status": "error", "error": "too many samples"}
+    Asked(monkeypatch, vector(wiki=1), refused, vector(), vector(shop=1), vector())
+    plugin = registry.get("collector", "promql")
+    settings = read_settings(plugin.settings, {**BASE, "query": "e > 5", "mode": "active"})
+    first = await plugin.function(settings, probe)
+    assert [sample.value for sample in first.samples] == [1.0]
+    assert "while the engine was away is not known yet: http://prometheus:9090: not an answer" in first.problems[0]
+    second = await plugin.function(settings, probe)
+    assert sorted(sample.subject for sample in second.samples) == ["shop", "wiki"]
+    assert {sample.value for sample in second.samples} == {0.0}
+    assert second.problems == []
+    assert (await plugin.function(settings, probe)).samples == []
 
 
 async def test_a_round_that_fails_forgets_nothing(monkeypatch: pytest.MonkeyPatch, probe: Probe) -> None:
