@@ -20,6 +20,9 @@ MetricName = Annotated[str, Field(pattern="^[a-zA-Z_][a-zA-Z0-9_]*$", max_length
 _MORE = 10
 """How many times more series there may be in the past than at one moment."""
 
+_ZEROS = 5
+"""For how many rounds a series that has left the answer is 0."""
+
 Series = dict[tuple[str, ...], Sample]
 
 
@@ -32,7 +35,8 @@ class PromqlCollector(Web):
     """The name that the samples get; conditions of alerts and triggers know them by it."""
     mode: Literal["value", "active"] = "value"
     """`value`: each series of the answer is a sample with its value. `active`: for queries that filter, such as
-    `errors > 5`: a series that is in the answer is 1, whatever its value, and one that has left it is 0."""
+    `errors > 5`: a series that is in the answer is 1, whatever its value, and one that has left it is 0 for five
+    rounds."""
     subject: str = ""
     """The subject of the samples; by default the value of the label `service`, `service_name`, `job` or `instance`."""
     subject_label: str | None = None
@@ -72,7 +76,12 @@ async def promql(settings: PromqlCollector, probe: Probe) -> Observations:
             # What is true now counts all the same; the next round looks back again.
             problems.append(f"what left the answer while the engine was away is not known yet: {error.message}")
     probe.previous["present"] = present
-    gone = [sample for key, sample in before.items() if key not in present]
+    # Said again for some rounds: what was made of a sample may not have come to the disk.
+    left: dict[tuple[str, ...], tuple[Sample, int]] = probe.previous.get("left", {})
+    left |= {key: (sample, _ZEROS) for key, sample in before.items()}
+    left = {key: (sample, more - 1) for key, (sample, more) in left.items() if key not in present and more}
+    probe.previous["left"] = left
+    gone = [sample for sample, _ in left.values()]
     zeros = [Sample(name=one.name, value=0.0, subject=one.subject, labels=one.labels, time=now) for one in gone]
     return Observations(samples=samples + zeros, problems=problems)
 

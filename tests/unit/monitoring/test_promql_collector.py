@@ -59,15 +59,22 @@ async def test_each_series_is_a_sample(monkeypatch: pytest.MonkeyPatch, probe: P
     assert asked.queries == ["e", "e"]
 
 
-async def test_active_is_one_while_a_series_is_there_and_zero_once_when_it_leaves(
+async def test_active_is_one_while_a_series_is_there_and_zero_for_some_rounds_when_it_leaves(
     monkeypatch: pytest.MonkeyPatch, probe: Probe
 ) -> None:
-    Asked(monkeypatch, vector(shop=7), vector(), vector(shop=9, wiki=1), vector(wiki=1), vector(wiki=1))
+    Asked(monkeypatch, vector(shop=7), vector(), vector(shop=9, wiki=1), *[vector(wiki=1)] * 6)
     active = {"query": "e > 5", "mode": "active"}
     assert await collect(probe, **active) == [("errors", "shop", 1.0)]
     assert await collect(probe, **active) == [("errors", "shop", 1.0), ("errors", "wiki", 1.0)]
-    assert await collect(probe, **active) == [("errors", "wiki", 1.0), ("errors", "shop", 0.0)]
+    for _ in range(5):
+        assert await collect(probe, **active) == [("errors", "wiki", 1.0), ("errors", "shop", 0.0)]
     assert await collect(probe, **active) == [("errors", "wiki", 1.0)]
+
+
+async def test_a_series_that_comes_back_is_one_again_at_once(monkeypatch: pytest.MonkeyPatch, probe: Probe) -> None:
+    Asked(monkeypatch, vector(shop=7), vector(), vector(), vector(shop=7), vector())
+    found = [await collect(probe, query="e > 5", mode="active") for _ in range(4)]
+    assert [[value for _, _, value in samples] for samples in found] == [[1.0], [0.0], [1.0], [0.0]]
 
 
 async def test_what_left_while_the_engine_was_away_is_zero_at_its_first_round(
@@ -83,7 +90,7 @@ async def test_where_it_cannot_look_back_it_says_so_and_tries_again(
     monkeypatch: pytest.MonkeyPatch, probe: Probe
 ) -> None:
     refused = {"status": "error", "error": "too many samples"}
-    Asked(monkeypatch, vector(wiki=1), refused, vector(), vector(shop=1), vector())
+    Asked(monkeypatch, vector(wiki=1), refused, vector(), vector(shop=1))
     plugin = registry.get("collector", "promql")
     settings = read_settings(plugin.settings, {**BASE, "query": "e > 5", "mode": "active"})
     first = await plugin.function(settings, probe)
@@ -93,7 +100,6 @@ async def test_where_it_cannot_look_back_it_says_so_and_tries_again(
     assert sorted(sample.subject for sample in second.samples) == ["shop", "wiki"]
     assert {sample.value for sample in second.samples} == {0.0}
     assert second.problems == []
-    assert (await plugin.function(settings, probe)).samples == []
 
 
 async def test_a_round_that_fails_forgets_nothing(monkeypatch: pytest.MonkeyPatch, probe: Probe) -> None:
