@@ -145,7 +145,7 @@ class AutomationEngine:
         self.watching = Watching(
             self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
         )
-        self.watching.sources.confide(self.secrets.get, self.secrets.redactor.redact)
+        self.watching.confide(self.secrets.get, self.secrets.redactor.redact)
         self.watching.sources.tell = lambda state: self.changes.tell("source", state.name, state.status)
         self._retention = Keeper(self.store, clock, config, self.metrics)
         limits = HttpLimits(config.http.allow_private_addresses)

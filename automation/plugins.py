@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import threading
 import typing
 from collections.abc import Callable, Mapping
@@ -192,6 +193,26 @@ def read_settings(model: type[BaseModel], values: Mapping[str, Any], path: str =
         return model.model_validate(dict(values), extra="forbid")
     except ValidationError as error:
         raise DefinitionError(validation_problems(error, path), what=path or model.__name__) from None
+
+
+SECRET = re.compile(r"\$\{secret:\s*([^}\s]+)\s*\}")
+"""How a text of settings names a secret."""
+
+
+def revealed(value: Any, secret: Callable[[str], str]) -> Any:
+    """A copy of settings with each `${secret:NAME}` in their texts replaced; raises what `secret` raises."""
+    if isinstance(value, str):
+        return SECRET.sub(lambda found: secret(found[1]), value)
+    if isinstance(value, Mapping):
+        return {key: revealed(item, secret) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [revealed(item, secret) for item in value]
+    return value
+
+
+def no_secret(name: str) -> str:
+    """Where there are no secrets: raises NotFound."""
+    raise NotFound(kind="secret", name=name)
 
 
 def validation_problems(error: ValidationError, path: str = "") -> list[Problem]:

@@ -14,13 +14,16 @@ from automation.clock import Clock
 from automation.errors import AutomationError
 from automation.infrastructure.services import Services
 from automation.model.event import Event, EventReceipt
+from automation.model.execution import WorkflowStatus
 from automation.model.metric import Sample
 from automation.model.schedule import MonitorDefinition, ScheduleDefinition, SourceDefinition
 from automation.monitoring.checks import CheckState
+from automation.monitoring.collector import EngineFigures
 from automation.monitoring.monitor import Monitor, Outlets, Watch
+from automation.plugins import no_secret
 from automation.schedules.scheduler import Scheduler
 from automation.sources.supervisor import SourceSupervisor
-from automation.store import records, statements
+from automation.store import executions, records, statements
 from automation.store.statement import Op
 from automation.store.store import Store
 
@@ -77,10 +80,19 @@ class Watching:
         self._monitors: tuple[MonitorDefinition, ...] = ()
         self._started = False
         self._starting: asyncio.Task[None] | None = None
+        self._secret: Callable[[str], str] = no_secret
+        self._redact: Callable[[str], str] = str
         self.monitor = self._new_monitor()
         positions = partial(records.all_positions, store)
         self.sources = SourceSupervisor(clock, publish, positions, store.commit_patiently)
         self.scheduler = Scheduler(clock, publish, positions, store.commit_patiently)
+
+    def confide(self, secret: Callable[[str], str], redact: Callable[[str], str]) -> None:
+        """Use `secret` for what stands for `${secret:NAME}` in settings of sources and monitors, and `redact` to hide
+        secrets in the text of errors."""
+        self._secret, self._redact = secret, redact
+        self.sources.confide(secret, redact)
+        self.monitor.confide(secret, redact)
 
     async def start(self) -> None:
         """Begin to watch."""
@@ -135,7 +147,18 @@ class Watching:
             ),
         ]
         outlets = Outlets(self._observe, self._publish, StoredChecks(self._store, self._clock))
-        return Monitor(watches, self._services, self._clock, outlets)
+        monitor = Monitor(watches, self._services, self._clock, outlets, self._figures)
+        monitor.confide(self._secret, self._redact)
+        return monitor
+
+    async def _figures(self) -> EngineFigures:
+        counted = await executions.counts(self._store)
+        return EngineFigures(
+            executions={status.value: counted.get(status, 0) for status in WorkflowStatus},
+            oldest_unfinished=await executions.oldest_unfinished(self._store),
+            pending_writes=self._store.pending,
+            source_lag={name: state.lag for name, state in self.sources.states.items() if state.lag is not None},
+        )
 
     def _start_services(self) -> None:
         wanted = [service for service in self._services.all() if service.autostart]

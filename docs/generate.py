@@ -23,6 +23,7 @@ from automation import errors
 from automation.actions.target import PARAMETERS
 from automation.config import PREFIX, AutomationConfig
 from automation.definitions import KINDS
+from automation.model.metric import CATALOGUE
 from automation.model.workflow import Priority
 from automation.plugins import Plugin, registry
 from automation.telemetry.metrics import Metrics
@@ -159,6 +160,21 @@ def source(name: str) -> str:
     """The settings of one source, from the registry."""
     schema = registry.get("source", name).settings.model_json_schema()
     return _keys(schema, schema.get("$defs", {}), "setting")
+
+
+def collector(name: str) -> str:
+    """The settings of one collector, from the registry."""
+    schema = registry.get("collector", name).settings.model_json_schema()
+    return _keys(schema, schema.get("$defs", {}), "setting")
+
+
+def catalogue() -> str:
+    """The metrics of the built-in collectors."""
+    rows = [
+        [f"`{name}`", info.unit, ", ".join(f"`{label}`" for label in info.labels), info.meaning]
+        for name, info in sorted(CATALOGUE.items())
+    ]
+    return _table(["metric", "unit", "labels", "meaning"], rows)
 
 
 def _title(name: str) -> str:
@@ -409,7 +425,20 @@ _SIMPLE: Mapping[str, Callable[[Schema, Schema], str]] = {
 }
 
 MAKERS: Mapping[str, Callable[..., str]] = {
-    maker.__name__: maker for maker in (settings, operations, definitions, model, source, metrics, tree, codes, module)
+    maker.__name__: maker
+    for maker in (
+        settings,
+        operations,
+        definitions,
+        model,
+        source,
+        collector,
+        catalogue,
+        metrics,
+        tree,
+        codes,
+        module,
+    )
 }
 
 

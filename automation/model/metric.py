@@ -20,14 +20,39 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 KEPT_SECONDS = 3600.0
 """For how long recent samples are kept in memory, in seconds: the longest window of a condition."""
 
-UNITS = {
-    "cpu_usage": "percent",
-    "replica_cpu_usage": "percent",
-    "host_cpu_usage": "percent",
-    "host_memory_usage": "percent",
-    "host_disk_usage": "percent",
-    "memory_bytes": "bytes",
-    "probe_latency_seconds": "seconds",
-    "service_up": "ratio",
+
+class MetricInfo(msgspec.Struct, frozen=True):
+    """What a metric of ours measures."""
+
+    unit: str
+    """`percent`, `bytes`, `seconds`, `days`, `ratio` (0 to 1), `count`, or `state` (0 or 1)."""
+    meaning: str
+    labels: tuple[str, ...] = ()
+    """Beside the subject."""
+
+
+CATALOGUE = {
+    "certificate_days_left": MetricInfo("days", "Until a certificate expires; negative afterwards.", ("target",)),
+    "cpu_usage": MetricInfo("percent", "Of the cores that a replica may use, mean of the living replicas."),
+    "engine_executions": MetricInfo("count", "Executions in a status, 10,001 where there are more.", ("status",)),
+    "engine_oldest_unfinished_seconds": MetricInfo(
+        "seconds", "Age of the oldest execution that has not ended, whatever it waits for; 0 if all have."
+    ),
+    "engine_pending_writes": MetricInfo("count", "Writes that wait for the writer."),
+    "engine_source_lag": MetricInfo("count", "Items that wait for a source, of those that know.", ("source",)),
+    "host_cpu_usage": MetricInfo("percent", "Of all cores, since the round before."),
+    "host_disk_usage": MetricInfo("percent", "Of a file system.", ("path",)),
+    "host_load1": MetricInfo("count", "Load average of a minute."),
+    "host_memory_usage": MetricInfo("percent", "Of the memory that is not available."),
+    "memory_bytes": MetricInfo("bytes", "Resident memory of a replica and what it has started.", ("replica",)),
+    "probe_latency_seconds": MetricInfo("seconds", "How long an HTTP answer took.", ("target",)),
+    "replica_cpu_usage": MetricInfo("percent", "Of the cores that the replica may use.", ("replica",)),
+    "replicas": MetricInfo("count", "Living replicas of a service."),
+    "service_up": MetricInfo("ratio", "Share of a service's replicas that are well."),
+    "tcp_connect_seconds": MetricInfo("seconds", "How long a TCP connection took to be accepted.", ("target",)),
+    "tls_handshake_seconds": MetricInfo("seconds", "How long the TLS handshake after that took.", ("target",)),
 }
-"""The units of the metrics that the built-in collectors measure: against one in percent, `80%` means 80."""
+"""The metrics that the built-in collectors measure under names of their own, by name."""
+
+UNITS = {name: info.unit for name, info in CATALOGUE.items()}
+"""The units of these metrics: against one in percent, `80%` means 80."""

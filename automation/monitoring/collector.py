@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from automation.clock import Clock
 from automation.infrastructure.services import Services
 from automation.model.metric import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFigures:
+    """How the engine itself is doing."""
+
+    executions: Mapping[str, int]
+    """How many there are in each status, up to 10,001; a status that has none is not there or 0."""
+    oldest_unfinished: float | None
+    """When the oldest execution was created that has not ended, in seconds since the epoch."""
+    pending_writes: int
+    source_lag: Mapping[str, int]
+    """How many items wait for each source, of those that know."""
+
+
+Figures = Callable[[], Awaitable[EngineFigures]]
 
 
 @dataclass(slots=True)
@@ -20,6 +37,8 @@ class Probe:
     """Time from one round to the next."""
     previous: dict[str, Any] = field(default_factory=dict)
     """The collector's own notes from round to round; empty when the engine has started."""
+    figures: Figures | None = None
+    """Those of the engine; None where there is no engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +66,8 @@ class CheckResult:
     latency_seconds: float | None = None
     address: str = ""
     thresholds: Thresholds = Thresholds()
+    of_availability: bool = True
+    """Whether it counts for the availability of the subject: not where all may be well today and a date is near."""
 
 
 @dataclass(frozen=True, slots=True)

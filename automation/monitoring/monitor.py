@@ -17,8 +17,8 @@ from automation.model.metric import Sample
 from automation.monitoring.announcer import Announcer, CheckStates, Publish
 from automation.monitoring.availability import Availability
 from automation.monitoring.checks import CheckState
-from automation.monitoring.collector import Observations, Probe
-from automation.plugins import Plugin, read_settings, registry
+from automation.monitoring.collector import Figures, Observations, Probe
+from automation.plugins import Plugin, no_secret, read_settings, registry, revealed
 
 log = logging.getLogger("automation.monitoring")
 
@@ -77,7 +77,14 @@ class _Running:
 class Monitor:
     """Runs collectors as supervised tasks; one that fails is tried again later and does not touch the others."""
 
-    def __init__(self, watches: Sequence[Watch], services: Services, clock: Clock, outlets: Outlets) -> None:
+    def __init__(
+        self,
+        watches: Sequence[Watch],
+        services: Services,
+        clock: Clock,
+        outlets: Outlets,
+        figures: Figures | None = None,
+    ) -> None:
         """Raises DefinitionError with all problems: names used twice, unknown collectors, wrong settings."""
         self._clock = clock
         self._outlets = outlets
@@ -85,19 +92,25 @@ class Monitor:
         self._availability = Availability()
         self._running: dict[str, _Running] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self.confide(no_secret, str)
         problems: list[Problem] = []
         for watch in watches:
             if watch.name in self._running:
                 problems.append(Problem(f"monitors.{watch.name}", "there is already a monitor of this name"))
                 continue
             try:
-                self._running[watch.name] = _prepare(watch, services, clock)
+                self._running[watch.name] = _prepare(watch, services, clock, figures)
             except NotFound as error:
                 problems.append(Problem(f"monitors.{watch.name}.collector", error.message))
             except DefinitionError as error:
                 problems += error.problems
         if problems:
             raise DefinitionError(problems, what="monitors")
+
+    def confide(self, secret: Callable[[str], str], redact: Callable[[str], str]) -> None:
+        """Use `secret` for what stands for `${secret:NAME}` in settings, asked at each round, and `redact` to hide
+        secrets in what a round could not do, and in the details of checks."""
+        self._secret, self._redact = secret, redact
 
     async def start(self) -> None:
         """Load the states of checks and start all watches; the first round of each begins at once."""
@@ -125,7 +138,7 @@ class Monitor:
             try:
                 found = await self._collect(running)
             except Exception as error:
-                self._note(running, at, began, f"{type(error).__name__}: {error}", failed=True)
+                self._note(running, at, began, self._redact(f"{type(error).__name__}: {error}"), failed=True)
                 raise
             self._note(running, at, began, "; ".join(found.problems) or None, failed=False)
             return found
@@ -145,14 +158,25 @@ class Monitor:
         return self._availability.percentages(self._clock.now())
 
     async def _collect(self, running: _Running) -> Observations:
-        found: Observations = await running.plugin.function(running.settings, running.probe)
+        given: Observations = await running.plugin.function(self._settings(running), running.probe)
+        found = self._hidden(given)
         for result in found.checks:
-            self._availability.count(result.subject, result.ok, result.time)
+            if result.of_availability:
+                self._availability.count(result.subject, result.ok, result.time)
         # Checks first: that a service is down matters more than its latency.
         await self._announcer.take(running.watch.name, found, self._clock.now())
         for sample in found.samples:
             await self._outlets.observe(sample)
         return found
+
+    def _settings(self, running: _Running) -> BaseModel:
+        written = running.watch.settings
+        found = revealed(written, self._secret)
+        return running.settings if found == written else read_settings(running.plugin.settings, found, "settings")
+
+    def _hidden(self, found: Observations) -> Observations:
+        checks = [replace(check, detail=self._redact(check.detail)) for check in found.checks]
+        return replace(found, checks=checks, problems=[self._redact(problem) for problem in found.problems])
 
     async def _supervise(self, name: str) -> None:
         running = self._running[name]
@@ -164,9 +188,9 @@ class Monitor:
                     pause = min(pause, max(0.0, found.next_seconds))
                 for problem in found.problems:
                     log.warning("monitor %s: %s", name, problem)
-            except Exception as error:
+            except Exception:
                 pause = self._back_off(running)
-                log.warning("monitor %s failed, next try in %g s: %s: %s", name, pause, type(error).__name__, error)
+                log.warning("monitor %s failed, next try in %g s: %s", name, pause, running.state.error)
                 log.debug("monitor %s", name, exc_info=True)
             running.state = replace(running.state, next_run=self._clock.now() + pause)
             await self._clock.sleep(pause)
@@ -189,8 +213,8 @@ class Monitor:
         )
 
 
-def _prepare(watch: Watch, services: Services, clock: Clock) -> _Running:
+def _prepare(watch: Watch, services: Services, clock: Clock, figures: Figures | None) -> _Running:
     plugin = registry.get("collector", watch.collector)
     settings = read_settings(plugin.settings, watch.settings, f"monitors.{watch.name}.settings")
-    probe = Probe(services, clock, watch.interval_seconds)
+    probe = Probe(services, clock, watch.interval_seconds, figures=figures)
     return _Running(watch, plugin, settings, probe, WatchState(watch.collector, watch.interval_seconds))

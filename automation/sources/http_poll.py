@@ -10,11 +10,11 @@ import msgspec
 from pydantic import Field
 
 from automation.errors import InputError
+from automation.infrastructure.web import Web, get
 from automation.plugins import source
 from automation.sources import payload
 from automation.sources.record import Origin, Records, batch, event_or_rejected
 from automation.sources.source import Item, SourceContext
-from automation.sources.web import Web, get
 
 _MAX_DEPTH = 64
 

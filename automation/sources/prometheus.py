@@ -8,22 +8,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from automation.errors import InputError
+from automation.infrastructure.promql import MaxSeries, Query, evaluate
+from automation.infrastructure.web import Web
 from automation.model.event import Event
 from automation.plugins import source
-from automation.sources import payload
 from automation.sources.alertmanager import SUBJECT_LABELS, fingerprint_of
 from automation.sources.record import TypeName
 from automation.sources.source import Delivery, SourceContext
-from automation.sources.web import Web, get
-
-_MAX_DEPTH = 16
 
 
 class PrometheusQuery(Web):
     """Which Prometheus, what it is asked, and which answers are events."""
 
-    query: Annotated[str, Field(min_length=1, max_length=20_000)]
+    query: Query
     """PromQL whose answer is a vector or a scalar, such as `rate(errors_total[5m]) > 1`."""
     interval_seconds: Annotated[float, Field(ge=1, le=86_400)] = 30.0
     """How often it is evaluated, at multiples of this in Prometheus' time."""
@@ -38,7 +35,7 @@ class PrometheusQuery(Web):
     """How long after a moment it is evaluated for it: for samples that come late to Prometheus."""
     catch_up: Annotated[int, Field(ge=1, le=10_000)] = 60
     """How many moments that were missed, because the engine or Prometheus was down, are evaluated afterwards."""
-    max_series: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    max_series: MaxSeries = 1000
     """With more series than that in one answer the source fails: narrow the query."""
 
 
@@ -82,39 +79,8 @@ def _moment(now: float, settings: PrometheusQuery) -> float:
 
 
 async def _evaluated(settings: PrometheusQuery, at: float) -> Found:
-    content = await get(settings, {"query": settings.query, "time": f"{at:.3f}"}, "/api/v1/query")
-    try:
-        answer = payload.parse_json(content, max_depth=_MAX_DEPTH)
-        data = payload.require(payload.check(answer, dict, ""), "data", dict)
-        kind = payload.require(data, "resultType", str, "data")
-        result = payload.require(data, "result", list, "data")
-        if kind not in ("vector", "scalar"):
-            raise InputError(f"the query gives a {kind[:20]}; write one that gives a vector or a scalar")
-        rows: list[tuple[dict[str, str], float]]
-        if kind == "scalar":
-            rows = [({}, _value(result, "data.result"))]
-        else:
-            rows = [_row(row, f"data.result[{n}]") for n, row in enumerate(result)]
-    except InputError as error:
-        raise InputError(f"{settings.place}: {error.message}") from None
-    if len(rows) > settings.max_series:
-        raise InputError(f"the query gives {len(rows)} series, more than max_series ({settings.max_series}); narrow it")
+    rows = await evaluate(settings, settings.query, at, settings.max_series)
     return {fingerprint_of(labels): (labels, value) for labels, value in rows}
-
-
-def _row(row: Any, path: str) -> tuple[dict[str, str], float]:
-    series = payload.check(row, dict, path)
-    labels = payload.texts(series, "metric", path)
-    if "value" not in series:
-        raise payload.wrong(f"{path}.value", "is missing: native histograms are not read")
-    return labels, _value(payload.require(series, "value", list, path), f"{path}.value")
-
-
-def _value(pair: list[Any], path: str) -> float:
-    try:
-        return float(pair[1])
-    except (IndexError, TypeError, ValueError):
-        raise payload.wrong(path, "must be a time and a number") from None
 
 
 def _changes(

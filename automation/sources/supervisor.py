@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import inspect
 import logging
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
@@ -17,7 +16,7 @@ from automation.clock import Clock
 from automation.errors import AutomationError, DefinitionError, InputError, MissingExtra, NotFound, Problem
 from automation.model.event import Event, EventReceipt
 from automation.model.schedule import SourceDefinition
-from automation.plugins import Plugin, read_settings, registry
+from automation.plugins import Plugin, no_secret, read_settings, registry, revealed
 from automation.sources.normalise import Normalise
 from automation.sources.source import Delivery, Item, Rejected, SourceContext
 from automation.store.dead_letters import DeadLetter, event_text
@@ -36,7 +35,6 @@ POSITION_PREFIX = "source."
 MOST_AT_ONCE = 500
 """How many events of one source are on their way to the disk at the same time, at most."""
 _RAW_KEPT = 10_000
-_SECRET = re.compile(r"\$\{secret:\s*([^}\s]+)\s*\}")
 
 Status = Literal["starting", "running", "failed", "stopped"]
 
@@ -111,21 +109,6 @@ def check_source(definition: SourceDefinition) -> tuple[Plugin, BaseModel, Norma
     return plugin, settings, Normalise(definition.normalise)
 
 
-def revealed(value: Any, secret: Callable[[str], str]) -> Any:
-    """A copy of settings with each `${secret:NAME}` in their texts replaced; raises what `secret` raises."""
-    if isinstance(value, str):
-        return _SECRET.sub(lambda found: secret(found[1]), value)
-    if isinstance(value, Mapping):
-        return {key: revealed(item, secret) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [revealed(item, secret) for item in value]
-    return value
-
-
-def _no_secret(name: str) -> str:
-    raise NotFound(kind="secret", name=name)
-
-
 class SourceSupervisor:
     """Runs sources as tasks, and publishes what they give."""
 
@@ -136,7 +119,7 @@ class SourceSupervisor:
         self._commit = commit
         self._sources: dict[str, _Running] = {}
         self._started = False
-        self.confide(_no_secret, lambda text: text)
+        self.confide(no_secret, lambda text: text)
         self.tell: Callable[[SourceState], object] = lambda state: None
         """Called whenever a source has come to another status, or is held back or no longer is."""
 

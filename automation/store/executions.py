@@ -322,6 +322,25 @@ async def unfinished_count(store: Store) -> int:
     return int(row[0]) if row else 0
 
 
+async def oldest_unfinished(store: Store) -> float | None:
+    """When the oldest execution was created that has not ended, whatever it waits for; None if all have."""
+    # Ids begin with the time, and an index has them in order for each status.
+    parts = [
+        select(
+            select(executions.c.created_at)
+            .where(executions.c.status == status.value)
+            .order_by(executions.c.id)
+            .limit(1)
+            .scalar_subquery()
+            .label("created_at")
+        )
+        for status in WorkflowStatus
+        if not status.finished
+    ]
+    rows = await store.fetch(union_all(*parts))
+    return min((row.created_at for row in rows if row.created_at is not None), default=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A process that runs executions."""

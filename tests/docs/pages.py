@@ -86,7 +86,7 @@ class Page:
         # One loop for the page, as in `python -m asyncio`: what one block has started lives in the next.
         with asyncio.Runner() as runner:
             for block in blocks(self._page):
-                if block.note in ("not run", "for"):
+                if block.note == "not run" or (block.note == "for" and not block.file):
                     continue
                 if block.file:
                     path = Path(block.file)

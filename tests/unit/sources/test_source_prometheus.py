@@ -10,9 +10,9 @@ import pytest
 
 from automation.clock import VirtualClock
 from automation.errors import DefinitionError, InputError, TryLater
+from automation.infrastructure import promql
 from automation.model.event import Event
 from automation.plugins import read_settings
-from automation.sources import prometheus as module
 from automation.sources.prometheus import PrometheusQuery, prometheus
 from automation.sources.source import Delivery, SourceContext
 
@@ -28,7 +28,7 @@ class Asked:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, answer: Callable[[float], bytes]) -> None:
         self.times: list[float] = []
         self.answer = answer
-        monkeypatch.setattr(module, "get", self.get)
+        monkeypatch.setattr(promql, "get", self.get)
 
     async def get(self, settings: PrometheusQuery, parameters: Mapping[str, str], path: str) -> bytes:
         assert path == "/api/v1/query"
@@ -117,10 +117,13 @@ async def test_a_scalar_has_no_labels(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (b"<html>", "http://prometheus:9090: not valid JSON"),
-        (b"[]", "must be an object"),
+        (b"<html>", "http://prometheus:9090: not an answer of Prometheus: JSON is malformed"),
+        (b"[]", "Expected `object`, got `array`"),
         (b'{"data": {"resultType": "matrix", "result": []}}', "the query gives a matrix; write one that gives"),
-        (b'{"data": {"resultType": "vector", "result": [{"metric": {}, "value": [0]}]}}', "a time and a number"),
+        (
+            b'{"data": {"resultType": "vector", "result": [{"metric": {}, "value": [0]}]}}',
+            "`array` of length 2",
+        ),
         (b'{"data": {"resultType": "vector", "result": [{"metric": {}, "histogram": []}]}}', "native histograms"),
         (vector(a="1", b="1", c="1"), "gives 3 series, more than max_series"),
     ],

@@ -90,6 +90,17 @@ async def test_counting_looks_at_an_index_only(store: Store, tmp_path: Path, mon
     assert all("USING COVERING INDEX ix_executions_status_id (status=?)" in step for step in looked_up)
 
 
+async def test_the_oldest_unfinished_is_looked_up_in_an_index(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = await plan(store, tmp_path, monkeypatch, executions.oldest_unfinished)
+
+    looked_up = [step for step in steps if re.search(r"executions\b", step)]
+    assert len(looked_up) == sum(not status.finished for status in WorkflowStatus)
+    assert all("USING INDEX ix_executions_status_id (status=?)" in step for step in looked_up)
+    assert not any("TEMP B-TREE" in step for step in steps)
+
+
 @pytest.mark.parametrize(("status", "workflow"), [(None, None), (ApprovalStatus.PENDING, None), (None, "w")])
 async def test_a_page_of_approvals_is_read_from_an_index(
     store: Store,

@@ -1,4 +1,4 @@
-"""Asking HTTP servers: what the sources that poll have in common."""
+"""Asking HTTP servers: what the sources and collectors that poll have in common."""
 
 from __future__ import annotations
 
