@@ -34,7 +34,7 @@ def add_to(app: typer.Typer) -> None:
         url: Annotated[str, typer.Option(help="The Prometheus that is asked.")] = "http://localhost:9090",
         force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     ) -> None:
-        """Make monitors and alerts of the alerting rules of a Prometheus.
+        """Make monitors and alerts of Prometheus alerting rules.
 
         PromQL stays PromQL. What has no equivalent is reported, one line each: `file:line: rule: what became of it`;
         the exit code is 0 all the same. A file that is not valid is refused as a whole, with exit code 2.
