@@ -66,7 +66,7 @@ class Sqlite:
 
     async def settle(self) -> bool:
         """Nothing is ever in doubt: the file is written by this process."""
-        raise NotImplementedError
+        raise AssertionError("SQLite leaves no batch in doubt")
 
     async def open(self) -> None:
         """Connect; raises StoreUnavailable with what to do about it."""

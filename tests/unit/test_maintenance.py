@@ -381,7 +381,8 @@ class TestRestore:
         import socket
 
         change(path, f"INSERT INTO nodes VALUES ('n', '{socket.gethostname()}', 99999999, 0.0, 0.0, 1e12)")
-        await database.restore(copy)
+        restored = await database.restore(copy)
+        assert restored.file == str(copy)
 
     async def test_is_refused_while_anybody_has_it_open(self, database: Database, copy: Path, path: Path) -> None:
         with closing(sqlite3.connect(path)) as other:

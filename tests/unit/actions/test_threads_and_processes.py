@@ -91,9 +91,11 @@ async def test_a_critical_plain_function_does_not_wait_for_others(bench: Bench) 
 
     critical = bench.start("busy.gate", priority=4)
     await until(lambda: busy.gate.inside == 3)
+    assert not critical.done()
 
     busy.gate.open.set()
     await critical
+    assert critical.exception() is None
 
 
 async def test_a_function_that_never_ends_fails_its_action_and_keeps_no_place(bench: Bench) -> None:

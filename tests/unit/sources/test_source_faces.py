@@ -96,3 +96,4 @@ async def test_a_change_of_status_refreshes_who_looks(engine: AutomationEngine, 
             return ("source", "broken", "failed") in seen
 
         await until(failed)
+        assert ("source", "broken", "failed") in seen

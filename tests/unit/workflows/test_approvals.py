@@ -207,6 +207,7 @@ class TestAsking:
                     await asyncio.sleep(0.01)
             await engine.decide(execution, "left", True)
             await until(engine, execution, WorkflowStatus.SUCCEEDED)
+            assert handlers.calls == [("right", None), ("left", None)]
 
     async def test_durations_are_checked_when_it_is_registered(self, make: Make) -> None:
         async with make() as engine:
@@ -303,6 +304,7 @@ class TestAnswering:
 
             await engine.approvals.decide(execution, "drop", True, by=person("ann"))
             await until(engine, execution, WorkflowStatus.SUCCEEDED)
+            assert handlers.calls == [("drop", None)]
 
     async def test_critical_needs_more_than_standard_and_roles_are_asked_for(self, make: Make) -> None:
         async with make(level="assisted") as engine:
@@ -594,6 +596,7 @@ class TestLevels:
             (execution,) = (await engine.publish(Event(type="x"))).executions
             await engine.decide(execution, None, True)
             await until(engine, execution, WorkflowStatus.SUCCEEDED)
+            assert handlers.calls == [("drop", None)]
 
 
 @pytest.fixture

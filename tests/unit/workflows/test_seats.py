@@ -111,6 +111,8 @@ class TestQueue:
         handlers.open_gate("first")
         await until(lambda: begun() == ["first", "second"])
         handlers.open_gate("second")
+        await engine.drain()
+        assert begun() == ["first", "second"]
 
     async def test_an_execution_that_waits_or_is_paused_holds_its_seat(self, engine: AutomationEngine) -> None:
         asks = {"name": "ask", "action_type": "test.critical"}
@@ -176,6 +178,7 @@ class TestQueue:
         await asyncio.sleep(0.8)
         handlers.open_gate("second")
         await has(engine, second, WorkflowStatus.SUCCEEDED)
+        assert begun() == ["first", "second"]
 
     async def test_two_engines_share_the_seats(self, config: AutomationConfig) -> None:
         async with AutomationEngine(config) as one, AutomationEngine(config) as other:
@@ -186,6 +189,7 @@ class TestQueue:
                 await until(lambda number=number: begun() == [str(each) for each in range(number + 1)])  # type: ignore[misc]
                 handlers.open_gate(str(number))
                 await has(one, execution, WorkflowStatus.SUCCEEDED)
+            assert begun() == [str(number) for number in range(6)]
 
     async def test_a_retry_waits_for_its_turn_too(self, engine: AutomationEngine) -> None:
         handlers.broken.add("hold")
