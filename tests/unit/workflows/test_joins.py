@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from automation import ActionDefinition, AutomationConfig, AutomationEngine, WorkflowDefinition, WorkflowStatus
+from automation.clock import VirtualClock
 from automation.errors import DefinitionError
 from automation.model.execution import ExecutionResult
 from automation.workflows.compiler import compile_workflow
@@ -84,16 +86,20 @@ async def test_cleanup_runs_also_when_its_join_cannot_be_reached(engine: Automat
 async def test_a_join_of_some_survives_a_restart(config: AutomationConfig) -> None:
     actions = [
         act("quick", depends_on=[]),
-        act("wait", "flow.wait", parameters={"seconds": 1.2}, depends_on=[]),
+        act("wait", "flow.wait", parameters={"seconds": 3600}, depends_on=[]),
         act("early", depends_on=["quick", "wait"], join="any"),
         act("late", depends_on=["quick", "wait"], join=2),
     ]
-    async with AutomationEngine(config) as first:
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as first:
         await first.register_workflow(WorkflowDefinition(name="w", actions=actions))
         execution_id = await first.start_workflow("w")
-        await first.drain()
+        async with asyncio.timeout(10):
+            while await first.get_workflow_status(execution_id) is not WorkflowStatus.WAITING:
+                await asyncio.sleep(0.005)
     assert [name for name, _ in handlers.calls] == ["quick", "early"]
-    async with AutomationEngine(config) as second:
+    async with AutomationEngine(config, clock=clock) as second:
+        await clock.advance(3600)
         result = await second.wait_for(execution_id)
 
     assert result.status is WorkflowStatus.SUCCEEDED
