@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
@@ -19,6 +18,7 @@ from automation.clock import Clock, RealClock, VirtualClock
 from automation.config import AutomationConfig
 from automation.definitions import Definitions
 from automation.errors import Conflict, EngineStopped
+from automation.garbage import looked_for_after
 from automation.infrastructure.outgoing import HttpLimits
 from automation.infrastructure.services import Services
 from automation.model.alert import AlertRule
@@ -60,8 +60,6 @@ from automation.workflows.seats import Seats
 from automation.workflows.starts import Cause, Starter, check_start
 from automation.workflows.steps import Defaults, Surroundings
 from automation.workflows.waits import Waits
-
-log = logging.getLogger("automation")
 
 
 class AutomationEngine:
@@ -185,6 +183,7 @@ class AutomationEngine:
             # The default place is ours to make; a folder that somebody named must be there.
             self.config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with AsyncExitStack() as stack:
+            stack.enter_context(looked_for_after(self.config.performance.garbage_threshold))
             await self.store.open()
             stack.push_async_callback(self.store.close)
             stack.callback(self._executor.close)

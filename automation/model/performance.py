@@ -60,5 +60,9 @@ class Performance(Definition):
     """How many writes share one transaction of the database."""
     retry_budget: RetryBudget | None = None
     """How many retries all actions of this process may have together; by default only each action has a limit."""
+    garbage_threshold: Annotated[int, Field(ge=1)] | None = 50_000
+    """After how many new containers (lists, mappings, objects) the interpreter looks for cyclic garbage among the young
+    ones while an engine runs, unless the process itself has it look less often. Its own setting, 700 or 2,000, costs a
+    busy engine up to half of its time; none leaves it as it is."""
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     """When an operation is not tried for a while because it keeps failing on a target."""
