@@ -92,7 +92,12 @@ def _unwrapped(address: Address) -> Address:
 
 
 async def tls_context() -> ssl.SSLContext:
-    """How certificates are verified. Made once, in a thread: it takes about 0.2 s with the loading of httpx2."""
+    """How certificates are verified. Made once, in a thread: it takes about 0.1 s."""
+    # Loaded here and not in that thread: while it is loaded, source text is parsed, as it is where models are defined,
+    # and CPython 3.11 raises SystemError where two threads do that at the same time (malthe/chameleon#361).
+    import httpcore2  # noqa: F401 - httpx2 loads it when it makes the first context
+    import httpx2  # noqa: F401
+
     return await asyncio.to_thread(_tls_context)
 
 

@@ -6,9 +6,12 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -132,3 +135,23 @@ async def test_other_schemes_are_refused() -> None:
     with pytest.raises(Refused, match="only http"):
         await transport.handle_async_request(httpx2.Request("GET", "gopher://127.0.0.1/"))
     await transport.aclose()
+
+
+def test_the_http_library_is_loaded_by_the_thread_that_loads_everything_else(tmp_path: Path) -> None:
+    """Two threads that parse source at the same time: CPython 3.11 raises SystemError."""
+    code = """
+import asyncio, builtins, threading
+from automation.infrastructure.outgoing import tls_context
+parsed, compiled = [], builtins.compile
+def compile(source, filename, mode, flags=0, *further, **named):
+    if flags & 0x400:
+        parsed.append(threading.current_thread() is threading.main_thread())
+    return compiled(source, filename, mode, flags, *further, **named)
+builtins.compile = compile
+asyncio.run(tls_context())
+assert parsed and all(parsed), parsed
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=50, check=False
+    )
+    assert done.returncode == 0, done.stderr
