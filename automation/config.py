@@ -219,7 +219,8 @@ class AutomationConfig(BaseSettings):
     data_dir: Path = Path("automation-data")
     """Where the database, tokens, logs of processes and their records are kept; made when first needed."""
     definitions: Path | None = None
-    """A folder of YAML definitions; by default `automation.d` beside the configuration file."""
+    """A folder of YAML definitions; by default `automation.d` beside the configuration file, or in the working
+    directory where there is none."""
     api: Api = Api()
     """The HTTP server."""
     security: Security = Security()
@@ -274,21 +275,23 @@ class AutomationConfig(BaseSettings):
         """Read `path` (YAML; `${VAR}` is replaced from the environment) below environment and keywords.
 
         Without a path, `AUTOMATION_CONFIG` or `automation.yaml` in the working directory is read if it is there.
+        The folder `automation.d` beside it, or in the working directory, is that of the definitions if none is named.
         Raises ConfigurationError with every problem and its full path.
         """
         file = config_file(path)
-        if file is None:
-            return cls(**overrides)
-        values = _read_yaml(file)
+        values = {} if file is None else _read_yaml(file)
         for key in set(values) & DEFINITION_KEYS:
             del values[key]
-        if "definitions" not in values and (file.parent / "automation.d").is_dir():
-            values["definitions"] = str(file.parent / "automation.d")
+        folder = (Path() if file is None else file.parent) / "automation.d"
+        if "definitions" not in values and folder.is_dir():
+            values["definitions"] = str(folder)
         environment = _Environment(cls)()
         merged = _merge(_merge(values, environment), overrides)
         try:
             return cls(**merged)
         except ConfigurationError as error:
+            if file is None:
+                raise
             raise ConfigurationError(f"{file}: {error.message}", problems=error.details.get("problems", ())) from None
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from automation.catalogue import Catalogue
 from automation.config import config_file
 from automation.definitions import Definitions, definition_files, read_files
-from automation.errors import DefinitionError, Problem
+from automation.errors import ConfigurationError, DefinitionError, Problem
 
 if TYPE_CHECKING:
     from automation.config import AutomationConfig
@@ -24,6 +24,7 @@ class Files:
     main: Path | None = None
     """The configuration file, in which definitions may stand as well."""
     extra: tuple[Path, ...] = ()
+    """Further files, and folders of files."""
 
     @classmethod
     def of(cls, config: AutomationConfig, file: Path | None, extra: Iterable[Path] = ()) -> Files:
@@ -32,8 +33,10 @@ class Files:
 
     def paths(self) -> tuple[Path, ...]:
         """All files, in the order in which they are read; raises ConfigurationError."""
-        found = definition_files(self.folder, self.main)
-        return found + tuple(path for path in self.extra if path not in found)
+        found = dict.fromkeys(definition_files(self.folder, self.main))
+        for path in self.extra:
+            found |= dict.fromkeys(_files_at(path))
+        return tuple(found)
 
     def read(self, catalogue: Catalogue) -> tuple[Definitions, list[Problem]]:
         """What is right in them, and all problems, with those that only all of them together show."""
@@ -46,3 +49,12 @@ class Files:
         if wrong:
             raise DefinitionError(wrong, what="the set of definition files")
         return definitions, problems
+
+
+def _files_at(path: Path) -> tuple[Path, ...]:
+    """The file itself, or the files of a folder."""
+    if not path.is_dir():
+        return (path,)
+    if found := definition_files(path):
+        return found
+    raise ConfigurationError(f"{path}: there is no definition file in this folder: none ends in .yaml, .yml or .json")

@@ -113,7 +113,7 @@ async def test_from_an_event_to_a_healed_service(site: Site) -> None:
     watching = asyncio.ensure_future(watch())
     await asyncio.sleep(0.1)
     published = await client.post("/api/v1/events", json={"type": "service_down", "subject": "playback-api"})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await watching
 
     execution_id = published.json()["receipts"][0]["executions"][0]
@@ -176,11 +176,11 @@ async def test_stopping_waits_for_nobody(site: Site) -> None:
 
     watching = asyncio.ensure_future(watch())
     waiting = asyncio.ensure_future(client.post("/api/v1/workflows/slow/executions?wait=60"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not (await site.engine.queries.executions()).items:
             await asyncio.sleep(0.01)
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await site.server.stop()
         stream, answer = await watching, await waiting
 

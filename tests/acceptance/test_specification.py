@@ -18,6 +18,7 @@ from automation import (
     Event,
     ExecutionContext,
     Priority,
+    VirtualClock,
     WorkflowDefinition,
     WorkflowStatus,
     action,
@@ -146,15 +147,17 @@ async def test_a_later_engine_takes_up_what_is_left(config: AutomationConfig) ->
     workflow = WorkflowDefinition(
         name="long",
         actions=[
-            ActionDefinition(name="wait", action_type="flow", parameters={"seconds": 1.5}),
+            ActionDefinition(name="wait", action_type="flow", parameters={"seconds": 3600}),
             ActionDefinition(name="greet", action_type="demo", parameters={"who": "${who}"}),
         ],
     )
-    async with AutomationEngine(config) as first:
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as first:
         await first.register_workflow(workflow)
         execution_id = await first.start_workflow("long", ExecutionContext(variables={"who": "you"}))
 
-    async with AutomationEngine(config) as second:
+    async with AutomationEngine(config, clock=clock) as second:
+        await clock.advance(3600)
         result = await second.wait_for(execution_id)
 
     assert result.status is WorkflowStatus.SUCCEEDED

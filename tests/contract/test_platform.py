@@ -56,7 +56,7 @@ def new_platform(kind: str, home: Path) -> Platform:
     return registry.get("platform", kind).function(home=home, clock=RealClock())
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not await condition():
         assert time.monotonic() < deadline, "it did not come true in time"

@@ -185,9 +185,9 @@ def test_a_rollback_that_was_interrupted_in_an_undo_is_finished(engines: Driver,
 
 
 def test_a_rollback_whose_time_ran_out_while_nobody_was_there_says_what_is_left(engines: Driver, folder: Path) -> None:
-    workflow = _rolling_back(1.0, die_undone=True)
+    workflow = _rolling_back(4.0, die_undone=True)
     engines.start("run_one", folder, workflow=workflow).until_killed()
-    time.sleep(1.2)
+    time.sleep(4.2)
 
     (_, status) = engines.do("run_one", folder, workflow=workflow).said[-3:-1]
 

@@ -82,7 +82,7 @@ async def test_an_execution_is_cancelled_by_way_of_another_engine(
     await _begun()
     await other.cancel(execution_id, "enough")
 
-    result = await asyncio.wait_for(one.wait_for(execution_id), 5)
+    result = await asyncio.wait_for(one.wait_for(execution_id), 30)
 
     assert result.status is WorkflowStatus.CANCELLED
 

@@ -98,15 +98,15 @@ class Pause(BaseModel):
 
 @action("test.pause")
 async def pause(params: Pause, context: ActionContext) -> dict[str, Any]:
-    """Take long; when stubborn, ignore being cancelled for a while."""
+    """Take long by the engine's clock; when stubborn, ignore being cancelled for a while."""
     calls.append((context.action, "begin"))
     try:
-        await asyncio.sleep(params.seconds)
+        await context.clock.sleep(params.seconds)
     except asyncio.CancelledError:
         if not params.stubborn:
             calls.append((context.action, "cancelled"))
             raise
-        await asyncio.sleep(params.seconds)
+        await context.clock.sleep(params.seconds)
     return {}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from automation import AutomationEngine, ExecutionResult, VirtualClock
 
 
-async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
     """Return when something has become true, on a clock that stands still."""
     async with asyncio.timeout(seconds):
         while not await holds():

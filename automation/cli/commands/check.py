@@ -19,7 +19,9 @@ def add_to(app: typer.Typer) -> None:
         session: Session,
         files: Annotated[
             list[Path] | None,
-            typer.Argument(help="Definition files; by default those of the configuration.", show_default=False),
+            typer.Argument(
+                help="Definition files, or folders of them; by default those of the configuration.", show_default=False
+            ),
         ] = None,
     ) -> int:
         """Say all that is wrong with definition files.
@@ -28,10 +30,17 @@ def add_to(app: typer.Typer) -> None:
         """
         from automation.cli.definitions import Files
         from automation.engine import AutomationEngine
+        from automation.errors import ConfigurationError
 
         config = session.config()
         engine = AutomationEngine(config)
         source = Files(extra=tuple(files)) if files else Files.of(config, session.config_file)
+        if not source.paths():
+            where = config.definitions or "automation.d"
+            raise ConfigurationError(
+                f"there is nothing to check: no automation.yaml here, and no definition file in a folder {where}; "
+                "name the files to check, or the configuration with --config"
+            )
         definitions, problems = source.read(engine.catalogue)
         errors = sum(problem.severity == "error" for problem in problems)
         counts = {kind: len(getattr(definitions, kind)) for kind in definitions.places}

@@ -96,7 +96,7 @@ def alive(pid: int) -> bool:
 
 
 async def written(file: Path, lines: int) -> list[int]:
-    for _ in range(500):
+    for _ in range(2000):
         if file.exists() and len(file.read_text().split()) == lines:
             return [int(word) for word in file.read_text().split()]
         await asyncio.sleep(0.01)
@@ -105,7 +105,7 @@ async def written(file: Path, lines: int) -> list[int]:
 
 @pytest.mark.parametrize("stubborn", [False, True])
 async def test_a_timeout_ends_the_whole_group(tmp_path: Path, stubborn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GRACE_SECONDS", 0.3 if stubborn else 5.0)
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.3 if stubborn else 60.0)
     file = tmp_path / "pids"
     trap = "trap '' TERM; " if stubborn else ""
     script = f"{trap}echo $$ >> {file}; (echo $(exec sh -c 'echo $PPID') >> {file}; exec sleep 600) & wait"
@@ -118,7 +118,7 @@ async def test_a_timeout_ends_the_whole_group(tmp_path: Path, stubborn: bool, mo
             await task
 
     assert not any(alive(pid) for pid in pids)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     # Ended and reaped: it is no child of ours any more.
     with pytest.raises(ChildProcessError):
         os.waitpid(pids[0], os.WNOHANG)  # noqa: ASYNC222 - WNOHANG does not wait

@@ -124,7 +124,7 @@ async def test_readiness(config: AutomationConfig) -> None:
         assert before.json()["reasons"] == ["the engine is not started"]
         assert (await client.post("/webhooks/test")).status_code == 503
         async with engine:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while await ready() != 200:
                     await asyncio.sleep(0.01)
         assert await ready() == 503
@@ -141,7 +141,7 @@ async def test_metrics_are_prometheus_text(face: Face, admin: Any) -> None:
 async def read(stream: Any, count: int) -> list[tuple[str, dict[str, str]]]:
     """So many changes from a stream of server-sent events."""
     found: list[tuple[str, dict[str, str]]] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for part in stream:
             for block in part.decode().split("\n\n"):
                 lines = dict(line.split(": ", 1) for line in block.splitlines() if line and not line.startswith(":"))
@@ -181,6 +181,6 @@ async def test_a_quiet_stream_beats_and_ends_with_the_server(monkeypatch: pytest
     assert await anext(stream) == b": ping\n\n"
     monkeypatch.setattr(changes_route, "HEARTBEAT_SECONDS", 60.0)
     asyncio.get_running_loop().call_later(0.02, closing.set)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         assert [part async for part in stream] == []
     assert not changes

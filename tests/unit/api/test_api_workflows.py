@@ -19,7 +19,7 @@ APPROVAL = {"name": "danger", "action_type": "test.critical"}
 
 
 async def until(face: Face, execution_id: str, status: WorkflowStatus) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while await face.engine.get_workflow_status(execution_id) is not status:
             await asyncio.sleep(0.01)
 

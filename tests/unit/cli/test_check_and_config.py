@@ -81,7 +81,28 @@ class TestCheck:
         assert answer.out.startswith("nosuch.yaml: cannot be read: No such file or directory")
 
     def test_without_anything_to_check(self, tmp_path: Path, invoke: Invoke) -> None:
-        assert invoke("check").out == "0 files, no definitions: 0 errors, 0 warnings\n"
+        answer = invoke("check")
+        assert (answer.code, answer.out) == (2, "")
+        assert "nothing to check: no automation.yaml here, and no definition file in a folder" in answer.err
+
+        (tmp_path / "empty").mkdir()
+        answer = invoke("check", "empty")
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.startswith("error: empty: there is no definition file in this folder")
+
+    def test_a_folder_without_a_configuration_is_read_as_serve_reads_it(self, tmp_path: Path, invoke: Invoke) -> None:
+        (tmp_path / "automation.d").mkdir()
+        (tmp_path / "automation.d" / "a.yaml").write_text(
+            "workflows: [{name: w, actions: [{name: x, action_type: nosuch.thing}]}]", encoding="utf-8"
+        )
+        assert AutomationConfig.load().definitions == Path("automation.d")
+        for arguments in ((), ("automation.d",), ("automation.d", "automation.d/a.yaml")):
+            answer = invoke("check", *arguments)
+            assert answer.code == 2
+            assert answer.out.startswith(
+                "automation.d/a.yaml:1: workflows[0].actions[0].action_type: there is no action"
+            )
+            assert answer.out.endswith("1 files, 1 workflows: 1 errors, 0 warnings\n")
 
 
 class TestConfig:

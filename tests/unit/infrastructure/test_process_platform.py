@@ -54,7 +54,7 @@ def endpoints(home: Path) -> list[str]:
     return json.loads((home / "api" / "endpoints.json").read_text())["addresses"]
 
 
-async def until(condition: Callable[[], Awaitable[bool] | bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool] | bool], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while True:
         found = condition()

@@ -55,7 +55,7 @@ async def start(services: Services, definition: ServiceDefinition, count: int = 
     return await services.platform(definition).scale(definition, count)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not await condition():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -304,9 +304,9 @@ async def test_a_killed_replica_is_reported_and_its_replacement_ends_the_report(
     await monitor.start()
     try:
         os.kill(replica.pid, signal.SIGKILL)
-        failed = await asyncio.wait_for(events.get(), 5)
+        failed = await asyncio.wait_for(events.get(), 20)
         await services.platform(definition).scale(definition, 1)
-        recovered = await asyncio.wait_for(events.get(), 5)
+        recovered = await asyncio.wait_for(events.get(), 20)
     finally:
         await monitor.stop()
 

@@ -35,6 +35,7 @@ Make = Callable[..., AbstractAsyncContextManager[AutomationEngine]]
 def _fresh() -> None:
     handlers.calls.clear()
     handlers.broken.clear()
+    handlers.gates.clear()
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def workflow(*actions: ActionDefinition, name: str = "w", **further: Any) -> Wor
 
 
 async def until(engine: AutomationEngine, execution_id: str, status: WorkflowStatus) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await engine.get_workflow_status(execution_id) is not status:
             await asyncio.sleep(0.005)
 
@@ -88,7 +89,7 @@ async def later(clock: VirtualClock, seconds: float) -> None:
 
 
 async def calls(count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(handlers.calls) < count:
             await asyncio.sleep(0.01)
 
@@ -175,7 +176,7 @@ class TestAsking:
             )
             await engine.register_workflow(asks)
             await asking(engine, workflow())
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await engine.approvals.pending_count() < 2:
                     await asyncio.sleep(0.01)
 
@@ -202,7 +203,7 @@ class TestAsking:
             await until(engine, execution, WorkflowStatus.WAITING)
 
             await engine.decide(execution, "right", True)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while handlers.calls != [("right", None)]:
                     await asyncio.sleep(0.01)
             await engine.decide(execution, "left", True)
@@ -609,19 +610,20 @@ async def test_an_answer_by_way_of_another_node_reaches_an_execution_that_is_bus
     pair: tuple[AutomationEngine, AutomationEngine],
 ) -> None:
     one, other = pair
-    slow = ActionDefinition(name="slow", action_type="test.pause", parameters={"seconds": 4}, depends_on=[])
+    slow = ActionDefinition(name="slow", action_type="test.gate", depends_on=[])
     asks = ActionDefinition(name="asks", action_type="test.critical", depends_on=[])
     for each in pair:
         await each.register_workflow(workflow(slow, asks))
     execution = await one.start_workflow("w")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await one.approvals.of(execution):
             await asyncio.sleep(0.01)
 
     await other.decide(execution, "asks", True, actor="ann")
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         while ("asks", None) not in handlers.calls:
             await asyncio.sleep(0.01)
+    handlers.open_gate(None)
     assert (await one.wait_for(execution)).status is WorkflowStatus.SUCCEEDED
     assert one.config.level is AutomationLevel.INTELLIGENT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from tests.support import handlers
 def _fresh() -> None:
     handlers.calls.clear()
     handlers.broken.clear()
+    handlers.gates.clear()
 
 
 def act(name: str, operation: str = "test.record", **further: Any) -> ActionDefinition:
@@ -40,13 +40,13 @@ def workflow(*actions: ActionDefinition, name: str = "w", **further: Any) -> Wor
 
 
 async def until(engine: AutomationEngine, execution_id: str, status: WorkflowStatus) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await engine.get_workflow_status(execution_id) is not status:
             await asyncio.sleep(0.01)
 
 
 async def called(*names: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not {name for name, _ in handlers.calls} >= set(names):
             await asyncio.sleep(0.01)
 
@@ -66,12 +66,13 @@ async def audited(engine: AutomationEngine, act: str) -> list[tuple[str, str, An
 
 class TestPause:
     async def test_what_runs_may_end_and_nothing_further_begins(self, engine: AutomationEngine) -> None:
-        await engine.register_workflow(workflow(act("a", "test.pause", parameters={"seconds": 0.2}), act("b")))
+        await engine.register_workflow(workflow(act("a", "test.gate", parameters={"value": 1}), act("b")))
         execution = await engine.start_workflow("w")
         await called("a")
 
         await engine.executions.pause(execution, "wait for the other team", actor="ann")
         wish = (await engine.queries.execution(execution)).wish
+        handlers.open_gate(1)
         await until(engine, execution, WorkflowStatus.PAUSED)
 
         assert wish is not None
@@ -94,13 +95,14 @@ class TestPause:
         assert await audited(engine, "resume") == [(execution, "bob", "go")]
 
     async def test_parallel_actions_all_end_first(self, engine: AutomationEngine) -> None:
-        slow = [act(name, "test.pause", parameters={"seconds": 0.2}, depends_on=[]) for name in ("a", "b")]
+        slow = [act(name, "test.gate", parameters={"value": 1}, depends_on=[]) for name in ("a", "b")]
         later = act("later", "test.wait", parameters={"seconds": 0.05}, depends_on=[])
         await engine.register_workflow(workflow(*slow, later, act("end", depends_on=["a", "b", "later"])))
         execution = await engine.start_workflow("w")
         await called("a", "b")
 
         await engine.executions.pause(execution)
+        handlers.open_gate(1)
         await until(engine, execution, WorkflowStatus.PAUSED)
 
         found = await statuses(engine, execution)
@@ -152,8 +154,8 @@ class TestPause:
     async def test_items_that_have_not_begun_wait_and_go_on(self, engine: AutomationEngine) -> None:
         each = act(
             "each",
-            "test.pause",
-            parameters={"seconds": 0.1},
+            "test.gate",
+            parameters={"value": "${item}"},
             for_each={"items": [1, 2, 3, 4], "concurrency": 1},
         )
         await engine.register_workflow(workflow(each, act("b")))
@@ -161,11 +163,14 @@ class TestPause:
         await called("each[0]")
 
         await engine.executions.pause(execution)
+        handlers.open_gate(1)
         await until(engine, execution, WorkflowStatus.PAUSED)
         assert [name for name, _ in handlers.calls] == ["each[0]"]
         assert (await statuses(engine, execution))["each"] == "waiting"
 
         await engine.executions.resume(execution)
+        for item in (2, 3, 4):
+            handlers.open_gate(item)
         result = await engine.wait_for(execution)
         assert result.status is WorkflowStatus.SUCCEEDED
         assert result.outputs["each"]["succeeded"] == 4
@@ -194,12 +199,13 @@ class TestPause:
         assert sorted(attempt for _, attempt in handlers.calls) == [1, 1, 2, 2]
 
     async def test_a_pause_that_is_taken_back_before_it_comes_changes_nothing(self, engine: AutomationEngine) -> None:
-        await engine.register_workflow(workflow(act("a", "test.pause", parameters={"seconds": 0.3}), act("b")))
+        await engine.register_workflow(workflow(act("a", "test.gate", parameters={"value": 1}), act("b")))
         execution = await engine.start_workflow("w")
         await called("a")
 
         await engine.executions.pause(execution)
         await engine.executions.resume(execution)
+        handlers.open_gate(1)
 
         assert (await engine.wait_for(execution)).status is WorkflowStatus.SUCCEEDED
         assert await kinds(engine, execution) == ["started", "finished"]
@@ -218,25 +224,27 @@ class TestPause:
         assert await engine.get_workflow_status(execution) is WorkflowStatus.PAUSED
 
     async def test_a_paused_execution_stays_paused_over_a_restart(self, config: AutomationConfig) -> None:
-        definition = workflow(act("a", "test.wait", parameters={"seconds": 1.2}), act("b"))
-        async with AutomationEngine(config) as first:
+        definition = workflow(act("a", "test.wait", parameters={"seconds": 3600}), act("b"))
+        clock = VirtualClock()
+        async with AutomationEngine(config, clock=clock) as first:
             await first.register_workflow(definition)
             execution = await first.start_workflow("w")
             await until(first, execution, WorkflowStatus.WAITING)
             await first.executions.pause(execution)
             await until(first, execution, WorkflowStatus.PAUSED)
-        async with AutomationEngine(config) as second:
-            await asyncio.sleep(1.5)
+        async with AutomationEngine(config, clock=clock) as second:
+            await clock.advance(7200)
             assert await second.get_workflow_status(execution) is WorkflowStatus.PAUSED
             await second.executions.resume(execution)
-            assert (await second.wait_for(execution)).status is WorkflowStatus.SUCCEEDED
+            await until(second, execution, WorkflowStatus.SUCCEEDED)
 
     async def test_a_paused_execution_can_be_cancelled_and_cleans_up(self, engine: AutomationEngine) -> None:
-        actions = (act("a", "test.pause", parameters={"seconds": 0.1}), act("b"), act("tidy", always=True))
+        actions = (act("a", "test.gate", parameters={"value": 1}), act("b"), act("tidy", always=True))
         await engine.register_workflow(workflow(*actions))
         execution = await engine.start_workflow("w")
         await called("a")
         await engine.executions.pause(execution)
+        handlers.open_gate(1)
         await until(engine, execution, WorkflowStatus.PAUSED)
 
         await engine.cancel(execution, "not any more")
@@ -264,29 +272,22 @@ class TestPause:
                 await ask("nothing")
 
 
-@pytest.fixture
-async def pair(config: AutomationConfig) -> AsyncIterator[tuple[AutomationEngine, AutomationEngine]]:
-    async with AutomationEngine(config) as one, AutomationEngine(config) as other:
+async def test_an_execution_is_paused_and_resumed_by_way_of_another_node(config: AutomationConfig) -> None:
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as one, AutomationEngine(config, clock=clock) as other:
         for each in (one, other):
-            slow = act("a", "test.pause", parameters={"seconds": 1.6})
-            await each.register_workflow(workflow(slow, act("b"), act("c", "test.wait", parameters={"seconds": 3})))
-        yield one, other
+            slow = act("a", "test.pause", parameters={"seconds": 60})
+            await each.register_workflow(workflow(slow, act("b"), act("c", "test.wait", parameters={"seconds": 3600})))
+        execution = await one.start_workflow("w")
+        await called("a")
 
+        await other.executions.pause(execution, actor="ann")
+        await _until_virtually(one, clock, execution, WorkflowStatus.PAUSED)
+        assert [name for name, _ in handlers.calls] == ["a"]
 
-async def test_an_execution_is_paused_and_resumed_by_way_of_another_node(
-    pair: tuple[AutomationEngine, AutomationEngine],
-) -> None:
-    one, other = pair
-    execution = await one.start_workflow("w")
-    await called("a")
-
-    await other.executions.pause(execution, actor="ann")
-    await until(one, execution, WorkflowStatus.PAUSED)
-    assert [name for name, _ in handlers.calls] == ["a"]
-
-    await other.executions.resume(execution, actor="ann")
-    await until(one, execution, WorkflowStatus.WAITING)
-    assert [name for name, _ in handlers.calls] == ["a", "b"]
+        await other.executions.resume(execution, actor="ann")
+        await _until_virtually(one, clock, execution, WorkflowStatus.WAITING)
+        assert [name for name, _ in handlers.calls] == ["a", "b"]
 
 
 class TestRetry:
@@ -358,37 +359,45 @@ class TestRetry:
         assert [name for name, _ in handlers.calls] == ["each[0]", "each[1]", "each[1]", "each[2]"]
         assert result.outputs["each"]["succeeded"] == 3
 
-    async def test_a_cancelled_one_and_one_that_timed_out_go_on(self, engine: AutomationEngine) -> None:
-        await engine.register_workflow(
-            workflow(act("a"), act("b", "test.pause", parameters={"seconds": 0.3}), timeout_seconds=0.2)
-        )
-        await engine.register_workflow(workflow(act("a", "test.wait", parameters={"seconds": 1.2}), name="long"))
-        late = await engine.execute_workflow("w")
-        assert late.status is WorkflowStatus.TIMED_OUT
-        execution = await engine.start_workflow("long")
-        await until(engine, execution, WorkflowStatus.WAITING)
-        await engine.cancel(execution)
-        await engine.wait_for(execution)
+    async def test_a_cancelled_one_and_one_that_timed_out_go_on(self, config: AutomationConfig) -> None:
+        wait = act("wait", "test.wait", parameters={"seconds": 3600})
+        clock = VirtualClock()
+        async with AutomationEngine(config, clock=clock) as engine:
+            await engine.register_workflow(workflow(act("a"), wait, timeout_seconds=600))
+            await engine.register_workflow(workflow(act("b"), wait, name="long"))
+            late, cancelled = await engine.start_workflow("w"), await engine.start_workflow("long")
+            for execution in (late, cancelled):
+                await until(engine, execution, WorkflowStatus.WAITING)
+            await engine.cancel(cancelled)
+            await until(engine, cancelled, WorkflowStatus.CANCELLED)
+            await clock.advance(600)
+            await until(engine, late, WorkflowStatus.TIMED_OUT)
 
-        await engine.executions.retry(execution)
-        assert (await engine.wait_for(execution)).status is WorkflowStatus.SUCCEEDED
-        # Its limit counts anew, and is as short as before.
-        await engine.executions.retry(late.execution_id)
-        again = await engine.wait_for(late.execution_id)
-        assert again.status is WorkflowStatus.TIMED_OUT
-        assert [name for name, _ in handlers.calls].count("a") == 2
+            for execution in (late, cancelled):
+                await engine.executions.retry(execution)
+                await until(engine, execution, WorkflowStatus.WAITING)
+            # Its limit counts anew, and is as short as before.
+            await clock.advance(599)
+            assert await engine.get_workflow_status(late) is WorkflowStatus.WAITING
+            await clock.advance(1)
+            await until(engine, late, WorkflowStatus.TIMED_OUT)
+            await clock.advance(3600)
+            await until(engine, cancelled, WorkflowStatus.SUCCEEDED)
+        assert handlers.calls == [("a", None), ("b", None), ("wait", "waited")]
 
     async def test_a_retry_survives_a_restart(self, config: AutomationConfig) -> None:
         handlers.broken.add("a")
-        slow = act("slow", "test.wait", parameters={"seconds": 1.2})
-        async with AutomationEngine(config) as first:
+        slow = act("slow", "test.wait", parameters={"seconds": 3600})
+        clock = VirtualClock()
+        async with AutomationEngine(config, clock=clock) as first:
             await first.register_workflow(workflow(act("a", "test.mend"), slow))
             failed = await first.execute_workflow("w")
             handlers.broken.clear()
             await first.executions.retry(failed.execution_id)
             await until(first, failed.execution_id, WorkflowStatus.WAITING)
-        async with AutomationEngine(config) as second:
-            assert (await second.wait_for(failed.execution_id)).status is WorkflowStatus.SUCCEEDED
+        async with AutomationEngine(config, clock=clock) as second:
+            await clock.advance(3600)
+            await until(second, failed.execution_id, WorkflowStatus.SUCCEEDED)
 
     async def test_what_cannot_be_retried_is_refused(self, engine: AutomationEngine) -> None:
         await engine.register_workflow(workflow(act("a")))
@@ -534,15 +543,20 @@ class TestFork:
         assert [name for name, _ in handlers.calls] == ["b", "c", "b.undo"]
 
     async def test_a_fork_survives_a_restart(self, config: AutomationConfig) -> None:
-        actions = (act("a"), act("b"), act("slow", "test.wait", parameters={"seconds": 1.2}))
-        async with AutomationEngine(config) as one:
+        actions = (act("a"), act("b"), act("slow", "test.wait", parameters={"seconds": 3600}))
+        clock = VirtualClock()
+        async with AutomationEngine(config, clock=clock) as one:
             await one.register_workflow(workflow(*actions))
-            first = await one.execute_workflow("w")
+            first = await one.start_workflow("w")
+            await until(one, first, WorkflowStatus.WAITING)
+            await clock.advance(3600)
+            await until(one, first, WorkflowStatus.SUCCEEDED)
             handlers.calls.clear()
-            fork = await one.executions.fork(first.execution_id, "b")
+            fork = await one.executions.fork(first, "b")
             await until(one, fork, WorkflowStatus.WAITING)
-        async with AutomationEngine(config) as other:
-            assert (await other.wait_for(fork)).status is WorkflowStatus.SUCCEEDED
+        async with AutomationEngine(config, clock=clock) as other:
+            await clock.advance(3600)
+            await until(other, fork, WorkflowStatus.SUCCEEDED)
         assert [name for name, _ in handlers.calls] == ["b", "slow"]
 
     async def test_what_cannot_be_forked_is_refused(self, engine: AutomationEngine) -> None:
@@ -567,6 +581,6 @@ async def _advance(clock: VirtualClock, seconds: float) -> None:
 async def _until_virtually(
     engine: AutomationEngine, clock: VirtualClock, execution_id: str, status: WorkflowStatus
 ) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await engine.get_workflow_status(execution_id) is not status:
             await clock.advance(5)

@@ -63,14 +63,14 @@ class Stage:
         return execution_id
 
     async def until(self, execution_id: str, status: WorkflowStatus) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while await self.engine.get_workflow_status(execution_id) is not status:
                 await self.clock.advance(0.01)
                 await asyncio.sleep(0.002)
 
     async def end(self, execution_id: str, seconds: float = 0.0) -> ExecutionResult:
         await self.clock.advance(seconds)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not (await self.engine.get_workflow_status(execution_id)).finished:
                 await self.clock.advance(0.01)
                 await asyncio.sleep(0.002)
@@ -78,7 +78,7 @@ class Stage:
 
     async def held(self, number: int) -> None:
         """Wait until so many actions are held."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len((await self.engine.guardrails.status()).held) != number:
                 await asyncio.sleep(0.01)
 
@@ -541,7 +541,7 @@ async def test_another_node_hears_of_a_stop_within_a_second(stage: Make) -> None
 
     await one.engine.guardrails.stop("everywhere")
     await one.clock.advance(1.0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while other.engine.guardrails.stopped is None:
             await asyncio.sleep(0.005)
     execution_id = await other.engine.start_workflow("w")
@@ -589,7 +589,7 @@ async def test_acts_are_not_kept_for_ever(stage: Make, monkeypatch: pytest.Monke
     await here.run()
     assert (len(here.engine.guardrails.acts), await acts_stored(here)) == (1, 1)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while here.engine.guardrails.acts or await acts_stored(here):
             await here.clock.advance(5)
     assert here.clock.now() >= VirtualClock().now() + 100

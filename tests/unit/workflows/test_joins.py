@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from automation.errors import DefinitionError
 from automation.model.execution import ExecutionResult
 from automation.workflows.compiler import compile_workflow
 from tests.support import handlers
+from tests.support.virtual import ended
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +34,22 @@ def broken(name: str) -> ActionDefinition:
     return act(name, "test.fail", depends_on=[], on_failure="continue")
 
 
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+async def engine(config: AutomationConfig, clock: VirtualClock) -> AsyncIterator[AutomationEngine]:
+    """A running engine in virtual time: which branch is slower does not depend on the machine."""
+    async with AutomationEngine(config, clock=clock) as running:
+        yield running
+
+
 async def run(engine: AutomationEngine, *actions: ActionDefinition) -> ExecutionResult:
     await engine.register_workflow(WorkflowDefinition(name="w", actions=actions))
-    return await engine.execute_workflow("w")
+    assert isinstance(engine.clock, VirtualClock)
+    return await ended(engine, engine.clock, await engine.start_workflow("w"))
 
 
 def statuses(result: ExecutionResult) -> dict[str, str]:
@@ -83,18 +98,17 @@ async def test_cleanup_runs_also_when_its_join_cannot_be_reached(engine: Automat
     assert statuses(result) == {"x": "failed", "tidy": "succeeded"}
 
 
-async def test_a_join_of_some_survives_a_restart(config: AutomationConfig) -> None:
+async def test_a_join_of_some_survives_a_restart(config: AutomationConfig, clock: VirtualClock) -> None:
     actions = [
         act("quick", depends_on=[]),
         act("wait", "flow.wait", parameters={"seconds": 3600}, depends_on=[]),
         act("early", depends_on=["quick", "wait"], join="any"),
         act("late", depends_on=["quick", "wait"], join=2),
     ]
-    clock = VirtualClock()
     async with AutomationEngine(config, clock=clock) as first:
         await first.register_workflow(WorkflowDefinition(name="w", actions=actions))
         execution_id = await first.start_workflow("w")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while await first.get_workflow_status(execution_id) is not WorkflowStatus.WAITING:
                 await asyncio.sleep(0.005)
     assert [name for name, _ in handlers.calls] == ["quick", "early"]

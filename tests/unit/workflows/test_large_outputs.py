@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from automation import AutomationConfig, AutomationEngine, Event, ExecutionContext, WorkflowDefinition, WorkflowStatus
+from automation.clock import VirtualClock
 from automation.maintenance import Database
 from automation.model.large import LargeValue
 from tests.support import handlers
@@ -25,7 +27,7 @@ USE = {
     "conditions": ["log CONTAINS 'line of a log' AND status == 200"],
     "parameters": {"value": "${actions.fetch.log}"},
 }
-WAIT = {"name": "wait", "action_type": "flow.wait", "parameters": {"seconds": 2}}
+WAIT = {"name": "wait", "action_type": "flow.wait", "parameters": {"seconds": 3600}}
 
 
 def workflow(name: str, *actions: dict[str, Any], **further: Any) -> WorkflowDefinition:
@@ -79,12 +81,14 @@ async def test_a_small_one_costs_no_row(config: AutomationConfig, path: Path) ->
 
 
 async def test_another_engine_goes_on_with_it(config: AutomationConfig) -> None:
-    async with AutomationEngine(config) as engine:
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as engine:
         await engine.register_workflow(workflow("w", KEEP, WAIT, USE))
         execution_id = await engine.start_workflow("w", ExecutionContext({"log": TEXT}))
         while await engine.get_workflow_status(execution_id) is not WorkflowStatus.WAITING:
-            await engine.clock.sleep(0.01)
-    async with AutomationEngine(config) as engine:
+            await asyncio.sleep(0.01)
+    async with AutomationEngine(config, clock=clock) as engine:
+        await clock.advance(3600)
         result = await engine.wait_for(execution_id)
 
     assert result.status is WorkflowStatus.SUCCEEDED

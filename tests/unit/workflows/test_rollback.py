@@ -159,7 +159,7 @@ async def test_its_time_is_bounded(engine: AutomationEngine) -> None:
 
 
 async def test_one_that_was_begun_is_finished_by_the_next_engine(config: AutomationConfig) -> None:
-    slow = {"action_type": "test.pause", "parameters": {"seconds": 0.4}}
+    slow = {"action_type": "test.pause", "parameters": {"seconds": 2}}
     async with AutomationEngine(config) as first:
         await first.register_workflow(workflow(act("a"), act("b", rollback=slow), act("c", "test.fail")))
         execution_id = await first.start_workflow("w")

@@ -18,6 +18,7 @@ from automation import (
     NotFound,
     Priority,
     TryLater,
+    VirtualClock,
     WorkflowDefinition,
     WorkflowStatus,
     testing,
@@ -79,17 +80,23 @@ async def test_an_unmet_condition_skips_and_what_depends_on_it_still_runs(engine
 
 
 async def test_independent_actions_run_at_the_same_time(engine: AutomationEngine) -> None:
+    handlers.gates.clear()
     definition = workflow(
-        act("slow", "test.pause", parameters={"seconds": 0.2}, depends_on=[]),
+        act("slow", "test.gate", depends_on=[]),
         act("quick", depends_on=[]),
         act("join", depends_on=["slow", "quick"]),
     )
+    await engine.register_workflow(definition)
 
-    result = await run(engine, definition)
+    execution_id = await engine.start_workflow("w")
+    async with asyncio.timeout(30):
+        while len(handlers.calls) < 2:
+            await asyncio.sleep(0.01)
+    handlers.open_gate(None)
+    result = await engine.wait_for(execution_id)
 
     assert result.status is WorkflowStatus.SUCCEEDED
     assert [name for name, _ in handlers.calls] == ["slow", "quick", "join"]
-    assert result.duration_seconds < 5
 
 
 async def test_a_failed_action_fails_the_workflow_but_cleanup_runs(engine: AutomationEngine) -> None:
@@ -203,13 +210,13 @@ async def test_a_handler_that_ignores_its_cancellation_is_left_behind(
     engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("automation.actions.middleware.timeout.GRACE_SECONDS", 0.05)
-    stubborn = {"seconds": 0.5, "stubborn": True}
+    stubborn = {"seconds": 600, "stubborn": True}
     definition = workflow(act("a", "test.pause", parameters=stubborn, timeout_seconds=0.05, retry_attempts=1))
 
     result = await run(engine, definition)
 
     assert result.status is WorkflowStatus.FAILED
-    assert result.duration_seconds < 0.45
+    assert handlers.calls == [("a", "begin")]
 
 
 async def test_a_handler_that_exits_does_not_end_the_engine(engine: AutomationEngine) -> None:
@@ -334,12 +341,21 @@ async def test_a_workflow_has_a_time_limit(engine: AutomationEngine) -> None:
     assert result.error == "took longer than its limit of 0.1 s"
 
 
-async def test_a_durable_wait_resumes(engine: AutomationEngine) -> None:
-    result = await run(engine, workflow(act("a", "test.wait", parameters={"seconds": 1.2}), act("b")))
+async def test_a_durable_wait_resumes(config: AutomationConfig) -> None:
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as engine:
+        await engine.register_workflow(workflow(act("a", "test.wait", parameters={"seconds": 3600}), act("b")))
+        execution_id = await engine.start_workflow("w")
+        while await engine.get_workflow_status(execution_id) is not WorkflowStatus.WAITING:
+            await asyncio.sleep(0.01)
+        await clock.advance(3599)
+        assert await engine.get_workflow_status(execution_id) is WorkflowStatus.WAITING
+        await clock.advance(1)
+        result = await engine.wait_for(execution_id)
 
     assert result.status is WorkflowStatus.SUCCEEDED
     assert handlers.calls == [("a", "waited"), ("b", None)]
-    assert result.duration_seconds >= 1.2
+    assert result.duration_seconds == pytest.approx(3600)
     assert result.actions[0].attempt == 1
 
 
@@ -374,20 +390,26 @@ async def test_a_denied_action_fails(engine: AutomationEngine) -> None:
 
 
 async def test_priorities_decide_who_gets_a_slot(config: AutomationConfig) -> None:
+    handlers.gates.clear()
     config = config.model_copy(update={"max_concurrent_actions": 1})
     async with AutomationEngine(config) as engine:
-        for priority in (Priority.LOW, Priority.CRITICAL):
+        for priority in (Priority.LOW, Priority.HIGH, Priority.CRITICAL):
             await engine.register_workflow(workflow(act(priority.name), name=priority.name, priority=priority))
-        await engine.register_workflow(workflow(act("first", "test.pause", parameters={"seconds": 0.2})))
+        await engine.register_workflow(workflow(act("first", "test.gate")))
         await engine.start_workflow("w")
         while not handlers.calls:
             await asyncio.sleep(0.01)
         for _ in range(3):
             await engine.start_workflow("LOW")
+        await engine.start_workflow("HIGH")
         await engine.start_workflow("CRITICAL")
+        async with asyncio.timeout(30):
+            while engine._executor.slots.others.waiting < 4 or len(handlers.calls) < 2:
+                await asyncio.sleep(0.01)
+        handlers.open_gate(None)
         await engine.drain()
 
-    assert [name for name, _ in handlers.calls] == ["first", "CRITICAL", "LOW", "LOW", "LOW"]
+    assert [name for name, _ in handlers.calls] == ["first", "CRITICAL", "HIGH", "LOW", "LOW", "LOW"]
 
 
 async def test_the_journal_folds_to_the_summary_row(engine: AutomationEngine) -> None:

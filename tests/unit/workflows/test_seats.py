@@ -15,6 +15,7 @@ from automation import (
     Event,
     ExecutionContext,
     InputError,
+    VirtualClock,
     WorkflowDefinition,
     WorkflowStatus,
 )
@@ -44,7 +45,7 @@ async def start(engine: AutomationEngine, who: str, host: str = "a1", **further:
 
 
 async def until(holds: Callable[[], bool | Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             found = holds()
             if found if isinstance(found, bool) else await found:
@@ -168,17 +169,18 @@ class TestQueue:
                 await has(second, execution, WorkflowStatus.SUCCEEDED)
         assert begun() == ["a", "b", "c"]
 
-    async def test_a_time_limit_counts_from_its_turn(self, engine: AutomationEngine) -> None:
-        await engine.register_workflow(keyed(timeout_seconds=1.5))
-        first = await start(engine, "first")
-        second = await start(engine, "second")
-        await asyncio.sleep(1.0)
-        handlers.open_gate("first")
-        await has(engine, first, WorkflowStatus.SUCCEEDED)
-        await asyncio.sleep(0.8)
-        handlers.open_gate("second")
-        await has(engine, second, WorkflowStatus.SUCCEEDED)
-        assert begun() == ["first", "second"]
+    async def test_a_time_limit_counts_from_its_turn(self, config: AutomationConfig) -> None:
+        slow = {"name": "slow", "action_type": "test.pause", "parameters": {"seconds": 100}}
+        clock = VirtualClock()
+        async with AutomationEngine(config, clock=clock) as engine:
+            await engine.register_workflow(workflow(slow, concurrency={}, timeout_seconds=150))
+            first, second = await engine.start_workflow("w"), await engine.start_workflow("w")
+            await until(lambda: begun() == ["begin"])
+            await clock.advance(100)
+            await has(engine, first, WorkflowStatus.SUCCEEDED)
+            await until(lambda: begun() == ["begin", "begin"])
+            await clock.advance(100)
+            await has(engine, second, WorkflowStatus.SUCCEEDED)
 
     async def test_two_engines_share_the_seats(self, config: AutomationConfig) -> None:
         async with AutomationEngine(config) as one, AutomationEngine(config) as other:
@@ -337,7 +339,7 @@ class TestReplace:
         await engine.drain()
 
     async def test_one_that_waits_is_replaced_without_having_begun(self, engine: AutomationEngine) -> None:
-        stubborn = {"name": "hold", "action_type": "test.pause", "parameters": {"seconds": 0.5, "stubborn": True}}
+        stubborn = {"name": "hold", "action_type": "test.pause", "parameters": {"seconds": 2, "stubborn": True}}
         await engine.register_workflow(workflow(stubborn, concurrency={"on_conflict": "replace"}))
         first = await engine.start_workflow("w")
         await until(lambda: begun() == ["begin"])

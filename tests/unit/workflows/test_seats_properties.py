@@ -167,7 +167,7 @@ class Nodes(RuleBasedStateMachine):
     async def _finish(self) -> None:
         """Whatever is under way is told to end, until nothing is left."""
         queries = self.engines[0].queries
-        async with asyncio.timeout(25):
+        async with asyncio.timeout(30):
             while [each for each in self.started if not (await queries.execution(each)).status.finished]:
                 for event in ends.values():
                     event.set()

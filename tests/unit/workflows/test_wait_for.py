@@ -29,6 +29,7 @@ from tests.support.virtual import ended, until
 @pytest.fixture(autouse=True)
 def _fresh() -> None:
     handlers.calls.clear()
+    handlers.gates.clear()
 
 
 def act(name: str, operation: str = "test.record", **further: Any) -> ActionDefinition:
@@ -180,13 +181,18 @@ async def test_a_duplicate_event_wakes_nobody(engine: AutomationEngine) -> None:
 
 
 async def test_an_event_during_other_work_is_not_overlooked(engine: AutomationEngine) -> None:
-    execution_id = await start(
-        engine, wait(depends_on=[]), act("busy", "test.pause", parameters={"seconds": 0.3}, depends_on=[])
-    )
+    execution_id = await start(engine, wait(depends_on=[]), act("busy", "test.gate", depends_on=[]))
     while not await waits.for_events(engine.store):
         await asyncio.sleep(0.005)
 
     assert (await publish(engine)).woken == (execution_id,)
+
+    async def come() -> bool:
+        return (await action(engine, execution_id, "paid")).status.finished
+
+    await until(come)
+    assert await engine.get_workflow_status(execution_id) is WorkflowStatus.RUNNING
+    handlers.open_gate(None)
     result = await engine.wait_for(execution_id)
 
     ends = {run.name: run.finished_at or 0.0 for run in result.actions}
@@ -208,7 +214,7 @@ async def test_no_moment_is_too_early(engine: AutomationEngine) -> None:
         await until(waits_or_has_ended)
         # The first may have come before the wait began.
         await publish(engine)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await engine.wait_for(execution_id)).status is WorkflowStatus.SUCCEEDED
 
 
@@ -228,13 +234,13 @@ async def test_another_engine_takes_the_event_in(config: AutomationConfig) -> No
         busy = await start(
             waits_here,
             wait(depends_on=[]),
-            act("b", "test.pause", parameters={"seconds": 4}, depends_on=[]),
+            act("b", "test.gate", depends_on=[]),
             name="busy",
         )
         await waiting(waits_here, parked)
         # At once: the other engine may not know of the waits yet.
         await publish(publishes_here, n=1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert (await waits_here.wait_for(parked)).status is WorkflowStatus.SUCCEEDED
 
             async def come() -> bool:
@@ -242,6 +248,7 @@ async def test_another_engine_takes_the_event_in(config: AutomationConfig) -> No
 
             await until(come)
             assert await waits_here.get_workflow_status(busy) is WorkflowStatus.RUNNING
+            handlers.open_gate(None)
             assert (await waits_here.wait_for(busy)).outputs["paid"] == {"n": 1}
 
 
