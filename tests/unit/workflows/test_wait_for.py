@@ -238,6 +238,11 @@ async def test_another_engine_takes_the_event_in(config: AutomationConfig) -> No
             name="busy",
         )
         await waiting(waits_here, parked)
+
+        async def both_wait() -> bool:
+            return len(await waits.for_events(waits_here.store)) == 2
+
+        await until(both_wait)
         # At once: the other engine may not know of the waits yet.
         await publish(publishes_here, n=1)
         async with asyncio.timeout(30):
