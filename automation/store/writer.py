@@ -27,6 +27,9 @@ log = logging.getLogger("automation.store")
 
 DOUBT_SECONDS = 0.2
 """How long to wait before asking again what became of a batch; real seconds, as for a full disk."""
+MOST_WRITES = 20_000
+"""After how many single writes a transaction takes no further unit, however many units it may have: what comes
+meanwhile waits for it."""
 EAGER = 32
 """How many units are not made to wait for further ones of the same turn of the event loop."""
 
@@ -198,7 +201,12 @@ class Writer:
         if self._batch is not None or not self._pending:
             return
         pending = self._pending
-        units = [pending.popleft() for _ in range(min(len(pending), self._max_batch))]
+        units: list[Unit] = []
+        writes = 0
+        while pending and len(units) < self._max_batch and writes < MOST_WRITES:
+            unit = pending.popleft()
+            units.append(unit)
+            writes += len(unit.ops)
         if len(pending) < self._max_pending:
             self._room.set()
         self._batch = asyncio.ensure_future(self._backend.write(units))
