@@ -142,7 +142,7 @@ class AutomationEngine:
             self.store, clock, self._dispatcher.index, self.alerts, self.services, self._defaults
         )
         self.watching = Watching(
-            self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
+            self.store, clock, self.services, self._dispatcher, self._observe, config.monitoring_interval
         )
         self.watching.confide(self.secrets.get, self.secrets.redactor.redact)
         self.watching.sources.tell = lambda state: self.changes.tell("source", state.name, state.status)

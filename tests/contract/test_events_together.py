@@ -62,7 +62,7 @@ async def stored(engine: AutomationEngine) -> list[str]:
     return [item.event.id for item in reversed(found.items)]
 
 
-async def decided(engine: AutomationEngine, outcome: str) -> list[str | None]:
+async def decided(engine: AutomationEngine, outcome: str) -> list[str]:
     found = (await engine.queries.decisions(limit=1000)).items
     return sorted(str(decision.event_id) for decision in found if decision.outcome == outcome)
 
