@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,26 @@ async def test_an_event_that_a_trigger_makes_may_be_there_already(database: Data
         (True, 0),
         (False, 1),
     ]
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_the_last_of_those_that_take_the_place_of_one_another_stays(
+    engine: AutomationEngine, at_once: bool
+) -> None:
+    concurrency = {"key": "${event.subject}", "on_conflict": "replace"}
+    await define(engine, "w", {"type": "event", "event": "reading"}, concurrency=concurrency, actions=[WAITING])
+
+    if at_once:
+        receipts = await asyncio.gather(*map(engine.publish, numbered(1, 2, 3)))
+    else:
+        receipts = await engine.publish_many(numbered(1, 2, 3))
+    started = [receipt.executions[0] for receipt in receipts]
+
+    async def settled() -> bool:
+        found = [await engine.get_workflow_status(each) for each in started]
+        return [status.finished for status in found] == [True, True, False] and len(engine._awaited._types) == 1
+
+    await until(settled)
+    await engine.publish_many(numbered(4, type="go"))
+    results = [await engine.wait_for(each) for each in started]
+    assert [result.status.value for result in results] == ["cancelled", "cancelled", "succeeded"]
