@@ -108,12 +108,13 @@ class Events(Section):
     """What is kept of events."""
 
     retain: Literal["all", "matched", "none"] = "all"
-    """Which events are kept for explaining: all, those that started something, or none.
+    """Which events are kept for explaining: all; those that started something or were held back from it; or none. The
+    others are counted.
 
     What the engine needs to recognise duplicates is kept for the events that started something in any case."""
     max_waiting: Annotated[int, Field(ge=1)] = 10_000
-    """How many writes may wait for the disk before senders over HTTP are answered with 429, to come again a second
-    later."""
+    """How many events, or other writes, may wait for the disk before senders over HTTP are answered with 429, to come
+    again a second later."""
 
 
 class Slack(Section):

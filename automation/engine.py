@@ -47,7 +47,6 @@ from automation.watching import Watching
 from automation.workflows.approvals import Approvals
 from automation.workflows.consent import Consent
 from automation.workflows.control import Executions
-from automation.workflows.dryrun import Judge
 from automation.workflows.family import Family
 from automation.workflows.gate import Gate
 from automation.workflows.guards import Guards
@@ -141,7 +140,7 @@ class AutomationEngine:
             self.store, clock, self._dispatcher.index, self.alerts, self.services, self._defaults
         )
         self.watching = Watching(
-            self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
+            self.store, clock, self.services, self._dispatcher, self._observe, config.monitoring_interval
         )
         self.watching.confide(self.secrets.get, self.secrets.redactor.redact)
         self.watching.sources.tell = lambda state: self.changes.tell("source", state.name, state.status)
@@ -166,11 +165,6 @@ class AutomationEngine:
     def workflow_manager(self) -> WorkflowManager:
         """The registered workflows."""
         return self.catalogue.workflows
-
-    @property
-    def judge(self) -> Judge:
-        """Says what would hold a step back now, for a dry run."""
-        return self._judge
 
     async def start(self, *, watch: bool = True) -> None:
         """Open the database, take up what an earlier engine left, begin to watch. Raises StoreError.
@@ -296,6 +290,11 @@ class AutomationEngine:
         await self._save()
         return await self._dispatcher.publish(event)
 
+    async def publish_many(self, events: Sequence[Event]) -> list[EventReceipt]:
+        """The same for many at once, in their order; raises InputError, before any is taken in, that says which."""
+        await self._save()
+        return await self._dispatcher.publish_many(events)
+
     def explain(self, event: Event) -> list[tuple[Rule, str | None]]:
         """Every rule that would be considered for the event now, with why it does not start its workflow, or None."""
         return [(rule, reason) for rule, reason, _ in self.triggers.explain(event)]
@@ -383,7 +382,8 @@ class AutomationEngine:
     def _plan(self, name: str) -> Plan:
         return self.catalogue.workflows.plan(name)
 
-    def _judge(self, plan: Plan, step: Step, parameters: Any) -> str | None:
+    def judge(self, plan: Plan, step: Step, parameters: Any) -> str | None:
+        """What would hold a step back now, for a dry run; None if nothing would."""
         refusal = self._gate.foresee(plan, step, parameters)
         if refusal is not None:
             return str(refusal)

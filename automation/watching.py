@@ -8,12 +8,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Protocol
 
 from automation.clock import Clock
 from automation.errors import AutomationError
 from automation.infrastructure.services import Services
-from automation.model.event import Event, EventReceipt
 from automation.model.execution import WorkflowStatus
 from automation.model.metric import Sample
 from automation.model.schedule import MonitorDefinition, ScheduleDefinition, SourceDefinition
@@ -22,18 +20,11 @@ from automation.monitoring.collector import EngineFigures
 from automation.monitoring.monitor import Monitor, Outlets, Watch
 from automation.plugins import no_secret
 from automation.schedules.scheduler import Scheduler
-from automation.sources.supervisor import SourceSupervisor
+from automation.sources.supervisor import Publisher, SourceSupervisor
 from automation.store import executions, records, statements
-from automation.store.statement import Op
 from automation.store.store import Store
 
 log = logging.getLogger("automation.watching")
-
-
-class Publish(Protocol):
-    """Takes one event in; `also` is committed with it."""
-
-    def __call__(self, event: Event, *, also: Sequence[Op] = ()) -> Awaitable[EventReceipt]: ...
 
 
 class StoredChecks:
@@ -67,14 +58,14 @@ class Watching:
         store: Store,
         clock: Clock,
         services: Services,
-        publish: Publish,
+        publisher: Publisher,
         observe: Callable[[Sample], Awaitable[object]],
         interval: float,
     ) -> None:
         self._store = store
         self._clock = clock
         self._services = services
-        self._publish = publish
+        self._publish = publisher.publish
         self._observe = observe
         self._interval = interval
         self._monitors: tuple[MonitorDefinition, ...] = ()
@@ -84,8 +75,8 @@ class Watching:
         self._redact: Callable[[str], str] = str
         self.monitor = self._new_monitor()
         positions = partial(records.all_positions, store)
-        self.sources = SourceSupervisor(clock, publish, positions, store.commit_patiently)
-        self.scheduler = Scheduler(clock, publish, positions, store.commit_patiently)
+        self.sources = SourceSupervisor(clock, publisher, positions, store.commit_patiently)
+        self.scheduler = Scheduler(clock, publisher.publish, positions, store.commit_patiently)
 
     def confide(self, secret: Callable[[str], str], redact: Callable[[str], str]) -> None:
         """Use `secret` for what stands for `${secret:NAME}` in settings of sources and monitors, and `redact` to hide

@@ -15,9 +15,11 @@ from benchmarks import (
     foreach,
     history,
     imports,
+    ingest,
     listing,
     machine,
     openloop,
+    publish,
     recovery,
     rules,
     running,
@@ -44,6 +46,9 @@ BENCHMARKS: dict[str, Callable[[Setting], Outcome]] = {
     "peers": comparison.run,
     "conditions": conditions.run,
     "rules": rules.run,
+    "publish": publish.run,
+    "ingest": ingest.run,
+    "overload": ingest.overload,
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ from automation.engine import AutomationEngine
 from automation.errors import InputError, TooManyRequests
 from automation.model.event import Event, EventReceipt
 from automation.sources import payload
-from automation.triggers.dispatcher import check
 
 MOST_EVENTS = 1000
 """How many events one request may hold."""
@@ -35,20 +33,21 @@ class Receipts(msgspec.Struct, frozen=True, kw_only=True):
 async def publish_all(engine: AutomationEngine, events: Sequence[Event], truncated: int = 0) -> Response:
     """Publish events, none if one of them is refused; raises InputError that says which.
 
-    Raises TooManyRequests while so much waits for the disk that more would only fill the memory.
+    Raises TooManyRequests while so many wait for the disk that more would only fill the memory.
     """
-    if engine.store.pending >= engine.config.events.max_waiting:
-        raise TooManyRequests(retry_after=1.0)
-    receipts: tuple[EventReceipt, ...]
+    refuse_overload(engine)
     if len(events) == 1:
-        receipts = (await engine.publish(events[0]),)
+        receipts = [await engine.publish(events[0])]
     else:
-        for index, event in enumerate(events):
-            _check(event, index)
-        # Together: they share one transaction. All are awaited, also when one fails, so that none is half done.
-        found = await asyncio.gather(*map(engine.publish, events), return_exceptions=True)
-        receipts = tuple(_receipt(outcome) for outcome in found)
-    return Response(_encode(Receipts(receipts=receipts, truncated=truncated)), 202, _HEADERS, JSON)
+        receipts = await engine.publish_many(events)
+    return Response(_encode(Receipts(receipts=tuple(receipts), truncated=truncated)), 202, _HEADERS, JSON)
+
+
+def refuse_overload(engine: AutomationEngine) -> None:
+    """Raise TooManyRequests while enough waits for the disk: before a request is read, that costs nearly nothing."""
+    most = engine.config.events.max_waiting
+    if engine.triggers.dispatcher.waiting >= most or engine.store.pending >= most:
+        raise TooManyRequests(retry_after=1.0)
 
 
 def read_events(body: bytes, max_depth: int) -> list[Event]:
@@ -78,16 +77,3 @@ def _event(value: Any, path: str) -> Event:
         message, _, place = str(error).partition(" - at `$")
         where = path + place.rstrip("`")
         raise payload.wrong(where.removeprefix("."), message.replace("`", "")) from None
-
-
-def _check(event: Event, index: int) -> None:
-    try:
-        check(event)
-    except InputError as error:
-        raise InputError(f"[{index}]: {error.message}", path=f"[{index}]") from None
-
-
-def _receipt(outcome: EventReceipt | BaseException) -> EventReceipt:
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome

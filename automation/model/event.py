@@ -40,7 +40,8 @@ def as_mapping(event: Event) -> dict[str, Any]:
     }
 
 
-class EventReceipt(msgspec.Struct, frozen=True, kw_only=True):
+# Without the garbage collector, which has nothing to find in texts, and would look at each of a hundred thousand.
+class EventReceipt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What publishing an event led to, once that is durable."""
 
     event_id: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from automation.clock import Clock
@@ -59,6 +60,7 @@ class FailedAttempts:
         return True
 
 
+@lru_cache(1_000)
 def network(address: str) -> str:
     """What counts as one address: an IPv6 network of 64 bits, since one machine has as many addresses as it wants."""
     try:

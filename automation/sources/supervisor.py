@@ -39,12 +39,16 @@ _RAW_KEPT = 10_000
 Status = Literal["starting", "running", "failed", "stopped"]
 
 
-class Publish(Protocol):
-    """Publishes events."""
+class Publisher(Protocol):
+    """Takes events in."""
 
-    def __call__(self, event: Event, *, also: Sequence[Op] = ()) -> Awaitable[EventReceipt]:
+    def publish(self, event: Event, *, also: Sequence[Op] = ()) -> Awaitable[EventReceipt]:
         """Return when the event's effects and the writes in `also` are on disk, together; of a duplicate, neither.
         Raises InputError for an event that cannot be accepted."""
+        ...
+
+    def publish_many(self, events: Sequence[Event], /) -> Awaitable[Sequence[EventReceipt]]:
+        """Return when all their effects are on disk. Raises InputError, and takes none, if one cannot be accepted."""
         ...
 
 
@@ -112,9 +116,9 @@ def check_source(definition: SourceDefinition) -> tuple[Plugin, BaseModel, Norma
 class SourceSupervisor:
     """Runs sources as tasks, and publishes what they give."""
 
-    def __init__(self, clock: Clock, publish: Publish, positions: Positions, commit: Commit) -> None:
+    def __init__(self, clock: Clock, publisher: Publisher, positions: Positions, commit: Commit) -> None:
         self._clock = clock
-        self._publish = publish
+        self._publisher = publisher
         self._positions = positions
         self._commit = commit
         self._sources: dict[str, _Running] = {}
@@ -241,18 +245,41 @@ class SourceSupervisor:
         # The position goes with the last one, when all others are on disk.
         *others, last = events
         for start in range(0, len(others), MOST_AT_ONCE):
-            some = others[start : start + MOST_AT_ONCE]
-            found = await asyncio.gather(*(self._pass_on(running, one, None) for one in some), return_exceptions=True)
+            await self._pass_all_on(running, others[start : start + MOST_AT_ONCE])
+        await self._pass_on(running, last, position)
+
+    async def _pass_all_on(self, running: _Running, events: Sequence[Event]) -> None:
+        receipts: Sequence[EventReceipt] = ()
+
+        async def write() -> None:
+            nonlocal receipts
+            receipts = await self._publisher.publish_many(fit)
+
+        try:
+            fit = [running.normalise(event) for event in events]
+            await self._patiently(running, write)
+        except InputError:
+            # One of them is not acceptable, and costs only itself.
+            found = await asyncio.gather(
+                *(self._pass_on(running, event, None) for event in events), return_exceptions=True
+            )
             for failure in found:
                 if failure is not None:
-                    raise failure
-        await self._pass_on(running, last, position)
+                    raise failure from None
+            return
+        duplicates = sum(receipt.duplicate for receipt in receipts)
+        state = running.state
+        running.note(
+            events=state.events + len(receipts),
+            duplicates=state.duplicates + duplicates,
+            last_event_at=self._clock.now(),
+        )
 
     async def _pass_on(self, running: _Running, event: Event, position: Op | None) -> None:
         also = () if position is None else (position,)
 
         async def write() -> None:
-            receipt = await self._publish(running.normalise(event), also=also)
+            receipt = await self._publisher.publish(running.normalise(event), also=also)
             if receipt.duplicate:
                 if also:
                     await self._commit(also)

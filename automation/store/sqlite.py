@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -20,7 +21,7 @@ from automation.errors import StoreError, StoreUnavailable
 from automation.store import statements
 from automation.store.audit import Chain
 from automation.store.sqlite_rows import Rows, portions
-from automation.store.statement import Statement, Unexpected, key_places
+from automation.store.statement import Op, Statement, Unexpected, key_places
 from automation.store.writer import Unit
 
 T = TypeVar("T")
@@ -255,55 +256,61 @@ class Sqlite:
     def _write_trusting(self, connection: sqlite3.Connection, units: list[Unit]) -> bool:
         """Units that may be refused, most of which are not. False if one was in its middle: then roll back.
 
-        What is refused in its first statement has written nothing that would have to be undone.
+        A statement that is refused undoes itself; if it was the first of its unit, nothing else has to be undone.
         """
-        for unit in units:
-            for place, (statement, values) in enumerate(unit.ops):
-                sql, order = self._sql(statement)
-                changed: int | None = None
-                try:
-                    changed = connection.execute(sql, values if order is None else _reorder(values, order)).rowcount
-                except sqlite3.IntegrityError:
-                    # The database has undone this one statement by itself.
-                    pass
-                except _REFUSALS:
+        for is_row, some in groupby(units, _is_row):
+            # What many callers bring at once is most often an event each, and nothing refuses it.
+            alike = list(some)
+            if is_row and len(alike) > 1 and self._write_together(connection, alike):
+                continue
+            for unit in alike:
+                before = connection.total_changes
+                unit.error = self._write_unit(connection, unit)
+                if unit.error is not None and connection.total_changes != before:
                     return False
-                if changed is not None and statement.expect in (None, changed):
-                    continue
-                if place or changed or statement.expect is None:
-                    return False
-                unit.error = Unexpected(statement.name)
-                break
         return True
 
-    def _write_alone(self, connection: sqlite3.Connection, unit: Unit) -> None:
-        connection.execute("SAVEPOINT alone")
+    def _write_together(self, connection: sqlite3.Connection, units: list[Unit]) -> bool:
+        """A new row for each unit, all in as few statements as possible; False, and none written, if one is refused."""
+        connection.execute("SAVEPOINT together")
+        try:
+            for statement, some in groupby([unit.ops[0] for unit in units], _statement):
+                self._write_rows(connection, statement, [values for _, values in some])
+        except _REFUSALS:
+            connection.execute("ROLLBACK TO together")
+            return False
+        finally:
+            connection.execute("RELEASE together")
+        return True
+
+    def _write_unit(self, connection: sqlite3.Connection, unit: Unit) -> BaseException | None:
+        """Write it; returns why it is refused, or None. What comes before the refusal is written then."""
         statement = None
         try:
-            for statement, values in unit.ops:
+            for statement, ops in groupby(unit.ops, _statement):
+                rows = [values for _, values in ops]
+                if len(rows) > 1 and (statement.expect is None or statement.makes):
+                    self._write_rows(connection, statement, rows)
+                    continue
                 sql, order = self._sql(statement)
-                cursor = connection.execute(sql, values if order is None else _reorder(values, order))
-                if statement.expect is not None and cursor.rowcount != statement.expect:
-                    raise Unexpected(statement.name)
-        except Unexpected as error:
-            unit.error = error
+                for values in rows:
+                    changed = connection.execute(sql, values if order is None else _reorder(values, order)).rowcount
+                    if statement.expect not in (None, changed):
+                        return Unexpected(statement.name)
         except sqlite3.IntegrityError as error:
             guarded = [known.name for known, _ in unit.ops if known.expect is not None]
             if statement is not None and statement.name in guarded:
-                guarded = [statement.name]
-            unit.error = Unexpected(guarded[0]) if guarded else StoreError(f"the database refused: {error}")
-        except (
-            sqlite3.DataError,
-            sqlite3.InterfaceError,
-            sqlite3.ProgrammingError,
-            OverflowError,
-            UnicodeError,
-        ) as error:
-            unit.error = StoreError(f"the database refused: {error}")
-        else:
-            connection.execute("RELEASE alone")
-            return
-        connection.execute("ROLLBACK TO alone")
+                return Unexpected(statement.name)
+            return Unexpected(guarded[0]) if guarded else StoreError(f"the database refused: {error}")
+        except _REFUSALS as error:
+            return StoreError(f"the database refused: {error}")
+        return None
+
+    def _write_alone(self, connection: sqlite3.Connection, unit: Unit) -> None:
+        connection.execute("SAVEPOINT alone")
+        unit.error = self._write_unit(connection, unit)
+        if unit.error is not None:
+            connection.execute("ROLLBACK TO alone")
         connection.execute("RELEASE alone")
 
     def _write_audit(self, connection: sqlite3.Connection, units: list[Unit]) -> None:
@@ -316,6 +323,15 @@ class Sqlite:
         self._write_rows(connection, statements.AUDIT, self._chain.seal(facts))
         statement, values = self._chain.head()
         connection.execute(self._sql(statement)[0], values)
+
+
+def _is_row(unit: Unit) -> bool:
+    """Whether it is one new row and nothing else."""
+    return len(unit.ops) == 1 and unit.ops[0][0].makes
+
+
+def _statement(op: Op) -> Statement:
+    return op[0]
 
 
 def _order(statement: Statement) -> int:

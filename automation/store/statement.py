@@ -27,6 +27,8 @@ class Statement:
     order: int
     expect: int | None = None
     """How many rows it must change; otherwise the whole list it came in is undone and `Unexpected` raised."""
+    makes: bool = False
+    """Whether it makes one new row, or is refused by a key."""
 
     def __call__(self, **values: Any) -> Op:
         """The write with these values; a missing or unknown key raises."""
@@ -60,7 +62,8 @@ class Unexpected(Exception):
 def insertion(name: str, table: Any, order: int, *, expect: int | None = None, omit: tuple[str, ...] = ()) -> Statement:
     """A new row. Without the columns of `omit`, which the database fills in."""
     keys = tuple(column.name for column in table.columns if column.name not in omit)
-    return Statement(name, insert(table).values({key: bindparam(key) for key in keys}), keys, order, expect)
+    query = insert(table).values({key: bindparam(key) for key in keys})
+    return Statement(name, query, keys, order, expect, makes=True)
 
 
 def upsert(name: str, table: Any, order: int, *key: str, only: tuple[str, ...] = ()) -> Statement:

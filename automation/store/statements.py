@@ -9,10 +9,12 @@ from sqlalchemy import (
     String,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal_column,
     null,
+    or_,
     select,
     text,
     union_all,
@@ -238,7 +240,8 @@ EXECUTION_ADMIT = Statement(
 
 
 def _others() -> Update:
-    """All of a key but the newest so many, and but this one: those of which a new execution takes the place."""
+    """All of a key but the newest so many, and but this one: those of which a new execution takes the place, unless it
+    is cancelled by now. Of two that start at the same moment only the later one does: no newer one has a seat yet."""
 
     def under_way(table: Any) -> list[Any]:
         return [
@@ -250,10 +253,13 @@ def _others() -> Update:
             table.c.status != literal_column("'proposed'"),
         ]
 
-    found, newer = tables.executions, tables.executions.alias("newer")
+    found, newer, this = tables.executions, tables.executions.alias("newer"), tables.executions.alias("this")
     count = select(func.count()).where(*under_way(newer), newer.c.id > found.c.id).scalar_subquery()
-    kept = bindparam("where_kept", type_=Integer)
-    return update(found).values(cancel_reason=bindparam("cancel_reason")).where(*under_way(found), count >= kept)
+    seated = exists().where(tables.seats.c.execution_id == found.c.id)
+    before = or_(found.c.id < bindparam("where_id"), seated)
+    wanted = exists().where(this.c.id == bindparam("where_id"), this.c.cancel_reason.is_(None))
+    replaced = (*under_way(found), count >= bindparam("where_kept", type_=Integer), before, wanted)
+    return update(found).values(cancel_reason=bindparam("cancel_reason")).where(*replaced)
 
 
 EXECUTIONS_REPLACE = Statement(

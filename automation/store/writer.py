@@ -27,6 +27,9 @@ log = logging.getLogger("automation.store")
 
 DOUBT_SECONDS = 0.2
 """How long to wait before asking again what became of a batch; real seconds, as for a full disk."""
+MOST_WRITES = 20_000
+"""After how many single writes a transaction takes no further unit, however many units it may have: what comes
+meanwhile waits for it."""
 EAGER = 32
 """How many units are not made to wait for further ones of the same turn of the event loop."""
 
@@ -34,12 +37,13 @@ EAGER = 32
 class Unit:
     """Writes that are committed together or not at all, and who waits for them."""
 
-    __slots__ = ("error", "facts", "future", "guarded", "ops")
+    __slots__ = ("error", "facts", "future", "guarded", "ops", "writes")
 
     def __init__(self, ops: Sequence[Op], facts: Sequence[Fact], future: asyncio.Future[None]) -> None:
         self.ops = ops
         self.facts = facts
         self.future = future
+        self.writes = len(ops) or 1
         self.guarded = False
         for statement, _ in ops:
             if statement.expect is not None:
@@ -112,6 +116,8 @@ class Writer:
         self._max_pending = max_pending
         self._max_batch = max_batch
         self._pending: deque[Unit] = deque()
+        self._writes = 0
+        """How many single writes these are: a unit may be a list of a thousand events."""
         self._batch: asyncio.Future[None] | None = None
         """The transaction that is under way."""
         self._scheduled = False
@@ -169,8 +175,10 @@ class Writer:
         future: asyncio.Future[None] = self._loop.create_future()
         pending = self._pending
         self._idle.clear()
-        pending.append(Unit(ops, facts, future))
-        if len(pending) >= self._max_pending:
+        unit = Unit(ops, facts, future)
+        pending.append(unit)
+        self._writes += unit.writes
+        if self._writes >= self._max_pending:
             self._room.clear()
         if self._batch is None:
             if len(pending) >= EAGER:
@@ -198,8 +206,14 @@ class Writer:
         if self._batch is not None or not self._pending:
             return
         pending = self._pending
-        units = [pending.popleft() for _ in range(min(len(pending), self._max_batch))]
-        if len(pending) < self._max_pending:
+        units: list[Unit] = []
+        writes = 0
+        while pending and len(units) < self._max_batch and writes < MOST_WRITES:
+            unit = pending.popleft()
+            units.append(unit)
+            writes += unit.writes
+        self._writes -= writes
+        if self._writes < self._max_pending:
             self._room.set()
         self._batch = asyncio.ensure_future(self._backend.write(units))
         self._batch.add_done_callback(partial(self._ended, units))
@@ -257,6 +271,7 @@ class Writer:
 
     def _refuse(self, error: AutomationError) -> None:
         """Tell all who wait that theirs is not written."""
+        self._writes = 0
         self._room.set()
         while self._pending:
             unit = self._pending.popleft()

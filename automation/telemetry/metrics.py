@@ -88,9 +88,7 @@ class Metrics:
             "Share of the finished executions that succeeded, since the engine started.",
             registry=registry,
         )
-        self.events_received = Counter(
-            "automation_events_received_total", "Events published.", ["source"], registry=registry
-        )
+        self.events_received = Tally("automation_events_received_total", "Events published.", ["source"], registry)
         self.events_not_started = Counter(
             "automation_events_suppressed_total",
             "Starts that did not happen, by why: duplicate, cooldown, disabled, throttled, refused, as decisions say.",

@@ -121,6 +121,8 @@ class Decider(Generic[P]):
         self._clock = clock
         self._workflows = workflows
         self._switches = switches
+        self.nothing: Verdict[P] = Verdict()
+        """What an event leads to that no rule fits, as nearly all do; nobody changes it."""
         self._warned: set[str] = set()
         """Triggers of which it was said that they have too many keys: once is enough for the log."""
 
@@ -128,20 +130,18 @@ class Decider(Generic[P]):
         self, event: Event, draft: Draft, hold: Mapping[str, str], taken: Taken, *, made: bool = False
     ) -> Verdict[P]:
         """What an event leads to. One that was made by a trigger is no part of patterns: it could be one of its own."""
-        verdict: Verdict[P] = Verdict()
         mapping = as_mapping(event)
         scope = EventScope(mapping)
-        candidates = self._index.candidates(event, scope)
-        if not candidates:
-            return verdict
+        fitting = [rule for rule in self._index.candidates(event, scope) if rule.fits(event, scope)]
+        if not fitting:
+            return self.nothing
+        verdict: Verdict[P] = Verdict()
         seen = _Seen(event, mapping, scope, draft, hold, taken)
         fed: dict[Compiled, list[int]] = {}
         started: set[str] = set()
         stopper: Rule | None = None
-        for rule in candidates:
+        for rule in fitting:
             if (rule.part is None and rule.workflow in started) or (made and rule.part is not None):
-                continue
-            if rule.refuses(event, scope) is not None:
                 continue
             if rule.part is not None and rule.trigger is not None:
                 fed.setdefault(rule.trigger, []).append(rule.part)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from automation.clock import Clock
-from automation.errors import Conflict, InputError
+from automation.errors import Conflict
 from automation.model.event import Event, EventReceipt, as_mapping
 from automation.store import events
 from automation.store.audit import Fact
 from automation.store.events import Decision
 from automation.store.statement import Op, Unexpected
-from automation.store.store import Store, encode
+from automation.store.store import Store
 from automation.store.trigger_states import STATEMENT
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
+from automation.triggers.checking import check
 from automation.triggers.deciding import Decider, P, Prepares, Taken, Verdict
 from automation.triggers.index import Index
 from automation.triggers.states import Draft, States
@@ -24,6 +26,8 @@ from automation.triggers.switches import Switches
 
 T = TypeVar("T")
 
+PORTION = 1000
+"""How many events that are published together share a transaction, at most."""
 KEYED = "execution_keyed"
 """The statement that is refused where an idempotency key is known."""
 
@@ -70,6 +74,8 @@ class _Intake(Generic[P]):
     """Claims for which there is no seat."""
     draft: Draft
     """What triggers are to remember."""
+    head: list[Op] = field(default_factory=list)
+    """What is written first: what was given, then the rows of events. One that is there already has done no harm."""
     ops: list[Op] = field(default_factory=list)
     starts: list[P] = field(default_factory=list)
     met: list[tuple[Sequence[Any], Event]] = field(default_factory=list)
@@ -77,6 +83,25 @@ class _Intake(Generic[P]):
     """Those of the events, to be counted once they are on disk."""
     outcomes: list[str] = field(default_factory=list)
     """Those of the decisions, likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Led(Generic[P]):
+    """What an event has led to."""
+
+    event: Event
+    verdict: Verdict[P]
+    met: slice
+    """Which of the waits that are over it has ended."""
+
+    def receipt(self, woken: Sequence[tuple[str, ...]]) -> EventReceipt:
+        """The answer to who has published it."""
+        return EventReceipt(
+            event_id=self.event.id,
+            executions=tuple([prepared.id for prepared in self.verdict.starts]),
+            skipped=tuple([f"{decision.subject}: {decision.reason}" for decision in self.verdict.decisions]),
+            woken=tuple(chain.from_iterable(woken[self.met])),
+        )
 
 
 class Dispatcher(Generic[P]):
@@ -97,6 +122,8 @@ class Dispatcher(Generic[P]):
         self.companions: list[Companion] = []
         self.awaited: Awaited | None = None
         self.retain: Retain = "all"
+        self.waiting = 0
+        """How many published events are not acknowledged yet."""
 
     async def publish(
         self, event: Event, *, also: Sequence[Op] = (), hold: Mapping[str, str] | None = None
@@ -106,19 +133,80 @@ class Dispatcher(Generic[P]):
         `also` is committed with it; `hold` names workflows that must not start now, with the reason.
         """
         check(event)
+        self.waiting += 1
         try:
             verdict, woken = await self._write(lambda intake: self._take_in(event, intake, hold or {}, also))
         except Unexpected as error:
             if error.statement != "event":
                 raise
             return await self._duplicate(event)
+        finally:
+            self.waiting -= 1
         self._changes.tell("event", event.id)
-        return EventReceipt(
-            event_id=event.id,
-            executions=tuple(prepared.id for prepared in verdict.starts),
-            skipped=tuple(f"{decision.subject}: {decision.reason}" for decision in verdict.decisions),
-            woken=woken,
-        )
+        return _Led(event, verdict, slice(None)).receipt(woken)
+
+    async def publish_many(self, events: Sequence[Event]) -> list[EventReceipt]:
+        """Take events in, in their order; returns the receipt of each when all, and what they start, are on disk.
+
+        One that is wrong refuses all, before anything is written. Some hundreds share a transaction: when one cannot
+        be written, those before it are, and are duplicates when all are given again.
+        """
+        for place, event in enumerate(events):
+            check(event, f"[{place}]")
+        receipts: list[EventReceipt] = []
+        self.waiting += len(events)
+        try:
+            while (done := len(receipts)) < len(events):
+                receipts += await self._together(events[done : done + PORTION])
+        finally:
+            self.waiting -= len(events)
+        return receipts
+
+    async def _together(self, given: Sequence[Event]) -> list[EventReceipt]:
+        """Take in the first of these events, in one transaction; at least one, and all where that is possible."""
+        repeated: set[tuple[str, str]] = set()
+        while True:
+            try:
+                found, woken = await self._write(lambda intake: self._take_many(given, repeated, intake))
+                break
+            except Unexpected as error:
+                if error.statement != "event":
+                    raise
+            known = await events.known(self._store, [(event.source, event.id) for event in given])
+            if known <= repeated:
+                # It is not one of these that is there already, but one that a trigger makes of them.
+                return [await self.publish(event) for event in given]
+            repeated.update(known)
+        receipts = [each if isinstance(each, EventReceipt) else each.receipt(woken) for each in found]
+        if self._changes:
+            for receipt in receipts:
+                if not receipt.duplicate:
+                    self._changes.tell("event", receipt.event_id)
+        return receipts
+
+    def _take_many(
+        self, given: Sequence[Event], repeated: Set[tuple[str, str]], intake: _Intake[P]
+    ) -> list[EventReceipt | _Led[P]]:
+        """What each of the first of these events leads to: its receipt already, where that is nothing."""
+        found: list[EventReceipt | _Led[P]] = []
+        seen = set(repeated)
+        for event in given:
+            name = (event.source, event.id)
+            if name in seen:
+                self._note([self._repetition(event)], intake)
+                found.append(EventReceipt(event_id=event.id, duplicate=True))
+                continue
+            seen.add(name)
+            starts, met = len(intake.starts), len(intake.met)
+            verdict = self._take_in(event, intake)
+            if verdict is self.decider.nothing and len(intake.met) == met:
+                found.append(EventReceipt(event_id=event.id))
+                continue
+            found.append(_Led(event, verdict, slice(met, len(intake.met))))
+            if any(prepared.exclusive for prepared in intake.starts[starts:]):
+                # Whether there is a seat for another one is known when this one is written.
+                break
+        return found
 
     async def announce(
         self, events: Sequence[Event], ops: Sequence[Op], facts: Sequence[Fact], *, patiently: bool = False
@@ -129,7 +217,7 @@ class Dispatcher(Generic[P]):
         """
 
         def take(intake: _Intake[P]) -> None:
-            intake.ops += ops
+            intake.head += ops
             for event in events:
                 self._take_in(event, intake)
 
@@ -157,7 +245,7 @@ class Dispatcher(Generic[P]):
 
     async def _write(
         self, take: Callable[[_Intake[P]], T], facts: Sequence[Fact] = (), *, patiently: bool = False
-    ) -> tuple[T, tuple[str, ...]]:
+    ) -> tuple[T, list[tuple[str, ...]]]:
         """Decide and commit, again and again while what it was decided on is no longer so."""
         taken: Taken = {}
         while True:
@@ -195,20 +283,24 @@ class Dispatcher(Generic[P]):
     ) -> Verdict[P]:
         """What an event leads to; all that is to be written for it, and all that starts, is added to `intake`."""
         intake.sources.append(event.source)
+        looks = intake.draft.looks
         verdict = self.decider.decide(event, intake.draft, hold or {}, intake.taken, made=made)
-        ops = intake.ops
         met = self.awaited.match(event) if self.awaited is not None else ()
+        if met and intake.met:
+            over = {id(wait) for waits, _ in intake.met for wait in waits}
+            met = [wait for wait in met if id(wait) not in over]
         if met:
             intake.met.append((met, event))
         matched = bool(verdict.starts or met or verdict.made)
-        # What a trigger remembers of it must not be counted twice either; what was refused can be replayed.
-        refused = any(decision.outcome == "refused" for decision in verdict.decisions)
-        known = matched or bool(intake.draft.touched) or made or refused
-        if known or self.retain == "all" or (verdict.decisions and self.retain == "matched"):
-            ops.append(events.insert(event, self._clock.now(), matched))
-        ops += also
+        # What a trigger remembers of it must not be counted twice either.
+        known = matched or made or intake.draft.looks > looks
+        if known or self.retain == "all" or (verdict.decisions and self._keeps(verdict.decisions)):
+            intake.head.append(events.insert(event, self._clock.now(), matched))
+        intake.ops += also
         for companion in self.companions:
-            ops += companion(event)
+            intake.ops += companion(event)
+        if verdict is self.decider.nothing:
+            return verdict
         self._note(verdict.decisions, intake)
         for prepared in verdict.starts:
             self._add(prepared, intake)
@@ -217,6 +309,10 @@ class Dispatcher(Generic[P]):
             verdict.starts += further.starts
             verdict.decisions += further.decisions
         return verdict
+
+    def _keeps(self, decisions: Sequence[Decision]) -> bool:
+        """Whether an event of which only these were made is kept; what was refused can be replayed."""
+        return self.retain == "matched" or any(decision.outcome == "refused" for decision in decisions)
 
     @staticmethod
     def _note(decisions: Iterable[Decision], intake: _Intake[P]) -> None:
@@ -253,8 +349,10 @@ class Dispatcher(Generic[P]):
                 raise
             return None
 
-    async def _commit(self, intake: _Intake[P], facts: Sequence[Fact], patiently: bool = False) -> tuple[str, ...]:
-        """Write what was taken in and let go of it; returns the executions that had waited for an event of it."""
+    async def _commit(
+        self, intake: _Intake[P], facts: Sequence[Fact], patiently: bool = False
+    ) -> list[tuple[str, ...]]:
+        """Write what was taken in and let go of it; returns for each of `met` the executions that had waited."""
         all_facts = list(facts)
         for prepared in intake.starts:
             all_facts += prepared.facts
@@ -262,63 +360,27 @@ class Dispatcher(Generic[P]):
         for met, event in intake.met:
             assert self.awaited is not None
             intake.ops += await self.awaited.writes(met, event)
-        intake.ops += intake.draft.ops(self._clock.now())
-        if intake.ops:
-            await (self._store.commit_patiently if patiently else self._store.commit)(intake.ops, all_facts)
+        ops = [*intake.head, *intake.ops, *intake.draft.ops(self._clock.now())]
+        if ops:
+            await (self._store.commit_patiently if patiently else self._store.commit)(ops, all_facts)
         for source in intake.sources:
-            self._metrics.events_received.labels(source).inc()
+            self._metrics.events_received.add(source)
         for outcome in intake.outcomes:
             self._metrics.events_not_started.labels(outcome).inc()
         for prepared in intake.starts:
             self._workflows.launch(prepared)
-        woken: list[str] = []
+        woken = []
         for met, event in intake.met:
             assert self.awaited is not None
-            woken += self.awaited.tell(met, event)
-        return tuple(woken)
+            woken.append(self.awaited.tell(met, event))
+        return woken
 
     async def _duplicate(self, event: Event) -> EventReceipt:
-        reason = f"({event.source}, {event.id}) was published before"
-        self._metrics.events_not_started.labels("duplicate").inc()
-        decision = Decision(self._clock.now(), "event", event.type, "duplicate", reason, event.source, event.id)
+        decision = self._repetition(event)
+        self._metrics.events_not_started.labels(decision.outcome).inc()
         await self._store.commit([decision.op()])
         return EventReceipt(event_id=event.id, duplicate=True)
 
-
-def check(event: Event) -> None:
-    """Refuse an event that could not be stored; raises InputError."""
-    for name, value, limit in (
-        ("type", event.type, 200),
-        ("source", event.source, 200),
-        ("id", event.id, 500),
-        ("subject", event.subject, 500),
-    ):
-        if not isinstance(value, str) or len(value) > limit:
-            raise InputError(f"event.{name}: must be text of at most {limit} characters")
-        _check_text(name, value)
-    if not event.type or not event.source or not event.id:
-        raise InputError("event: type, source and id must not be empty")
-    if not isinstance(event.data, dict):
-        raise InputError(f"event.data: must be a mapping, not {type(event.data).__name__}")
-    try:
-        encode(event.data)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"event.data: cannot be stored as JSON: {error}") from None
-    if event.severity is not None:
-        _check_text("severity", event.severity)
-    if event.labels:
-        try:
-            encode(event.labels)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"event.labels: cannot be stored as JSON: {error}") from None
-
-
-def _check_text(name: str, value: str) -> None:
-    # No database takes these. Refused only there, one would fail whoever sends it again and again.
-    if "\0" in value:
-        raise InputError(f"event.{name}: must not contain NUL")
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InputError(f"event.{name}: must not contain half of a surrogate pair") from None
+    def _repetition(self, event: Event) -> Decision:
+        reason = f"({event.source}, {event.id}) was published before"
+        return Decision(self._clock.now(), "event", event.type, "duplicate", reason, event.source, event.id)

@@ -61,16 +61,17 @@ class _Bucket:
             for slot in slots.values():
                 yield from slot
 
-    def find(self, scope: EventScope) -> Iterator[Rule]:
-        """The rules that no constant excludes."""
-        yield from self._others
+    def find(self, scope: EventScope) -> list[Rule]:
+        """The rules that no constant excludes, each once."""
+        found = list(self._others)
         for parts, slots in self._by_value.items():
             value = look_up(scope, parts)
             if type(value) in _EXACT:
-                yield from slots.get(value, ())
+                found += slots.get(value, ())
             elif isinstance(value, str | int | float):
                 # An enumeration, for one: it may be equal to a constant and have another hash.
-                yield from (rule for slot in slots.values() for rule in slot)
+                found += dict.fromkeys(rule for slot in slots.values() for rule in slot)
+        return found
 
     def _crowd(self, rule: Rule, parts: _Parts) -> int:
         slots = self._by_value.get(parts)
@@ -122,25 +123,25 @@ class Index:
 
     def candidates(self, event: Event, scope: EventScope | None = None) -> list[Rule]:
         """The rules that name something which the event carries, each once, those of higher priority first."""
-        found: dict[Rule, None] = {}
-        for bucket in self._buckets(event):
-            scope = scope or EventScope(as_mapping(event))
-            found |= dict.fromkeys(bucket.find(scope))
-        return _in_order(found)
+        buckets = self._buckets(event)
+        if not buckets:
+            return []
+        scope = scope or EventScope(as_mapping(event))
+        if len(buckets) == 1:
+            return _in_order(buckets[0].find(scope))
+        return _in_order(dict.fromkeys(rule for bucket in buckets for rule in bucket.find(scope)))
 
     def related(self, event: Event) -> list[Rule]:
         """The same, and those that want another constant than the event has: for whoever asks why they do not fit."""
         return _in_order(dict.fromkeys(rule for bucket in self._buckets(event) for rule in bucket.all()))
 
-    def _buckets(self, event: Event) -> Iterator[_Bucket]:
-        if (found := self._by_type.get(event.type)) is not None:
-            yield found
+    def _buckets(self, event: Event) -> list[_Bucket]:
+        found = [self._by_type[event.type]] if event.type in self._by_type else []
         if self._by_name:
-            for name in (event.type, *event.data):
-                if (found := self._by_name.get(name)) is not None:
-                    yield found
+            found += [self._by_name[name] for name in (event.type, *event.data) if name in self._by_name]
         if self._always:
-            yield self._always
+            found.append(self._always)
+        return found
 
     def thresholds(self, metric: str, subject: str) -> Iterator[Compiled]:
         """The triggers that a sample of this metric and subject could fulfil."""
@@ -177,8 +178,8 @@ class Index:
 
 
 def _in_order(found: Iterable[Rule]) -> list[Rule]:
-    rules = list(found)
-    if any(rule.trigger is not None and rule.trigger.priority for rule in rules):
+    rules = found if isinstance(found, list) else list(found)
+    if len(rules) > 1 and any(rule.trigger is not None and rule.trigger.priority for rule in rules):
         rules.sort(key=_priority, reverse=True)
     return rules
 

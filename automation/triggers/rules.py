@@ -94,6 +94,21 @@ class Rule:
         object.__setattr__(self, "equals", equals)
         object.__setattr__(self, "names", min(needed, key=len, default=None))
 
+    def fits(self, event: Event, scope: EventScope) -> bool:
+        """Whether the event starts the workflow: as `refuses`, which most are asked for nothing but that."""
+        if self.types is not None and event.type not in self.types:
+            return False
+        if self.subject is not None and event.subject != self.subject:
+            return False
+        if self.alert is not None and event.data.get("alert") != self.alert:
+            return False
+        if self.made_by is not None and event.data.get("trigger") != self.made_by:
+            return False
+        for condition in self.conditions:  # noqa: SIM110 - half the time of all()
+            if not condition(scope):
+                return False
+        return True
+
     def refuses(self, event: Event, scope: EventScope) -> str | None:
         """Why the event does not start the workflow, or None if it does."""
         if self.types is not None and event.type not in self.types:

@@ -31,6 +31,8 @@ class Draft:
         self._states = states
         self._before: dict[Place, str | None] = {}
         self._changed: set[Place] = set()
+        self.looks = 0
+        """How often something remembered was asked for."""
 
     def get(self, place: Place, digest: str) -> dict[str, Any] | None:
         """What is remembered there, by the same definition of the trigger."""
@@ -64,6 +66,7 @@ class Draft:
         return ops
 
     def _look(self, place: Place) -> TriggerState | None:
+        self.looks += 1
         known = self._states.get(place)
         self._before.setdefault(place, known.revision if known is not None else None)
         return known

@@ -86,6 +86,16 @@ async def test_many_callers_share_few_transactions(store: Store) -> None:
     assert await records.verify_audit(store) == (500, [])
 
 
+async def test_long_lists_do_not_all_share_one_transaction(store: Store) -> None:
+    def arrives(number: int) -> Any:
+        return store.commit([entry(f"e-{number}", seq) for seq in range(10_000)])
+
+    await asyncio.gather(*map(arrives, range(5)))
+
+    assert store.writer.batches == 3
+    assert await count(store, "journal") == 50_000
+
+
 async def test_one_that_is_refused_does_not_harm_the_others(store: Store) -> None:
     await store.commit([entry("e", 1)])
 
@@ -118,6 +128,43 @@ async def test_a_guarded_write_undoes_all_that_belongs_to_it(store: Store) -> No
     assert caught.value.statement == "event"
     assert await count(store, "journal") == 1
     assert await records.audit_count(store) == 1
+
+
+async def test_a_long_list_with_one_event_that_is_there_writes_nothing_and_harms_no_other(store: Store) -> None:
+    def row(number: int) -> Op:
+        return events.insert(Event(type="x", id=f"{number}", source="s"), 1.0, True)
+
+    await store.commit([row(3)])
+    await store.commit([row(400)])
+
+    found = await outcomes(
+        store.commit([row(1), entry("e", 1)], [FACT]),
+        store.commit([*map(row, range(200, 500)), entry("e", 2)], [FACT]),
+        store.commit([*map(row, range(2, 100)), entry("e", 3)], [FACT]),
+        store.commit([*map(row, range(600, 900)), entry("e", 4)], [FACT]),
+    )
+
+    assert found == [type(None), Unexpected, Unexpected, type(None)]
+    assert await count(store, "events") == 2 + 1 + 300
+    rows = await store.fetch(select(tables.journal.c.seq).order_by(tables.journal.c.seq))
+    assert [row.seq for row in rows] == [1, 4]
+    assert await records.verify_audit(store) == (2, [])
+
+
+async def test_one_event_each_of_many_callers_is_refused_alone(store: Store) -> None:
+    def arrives(number: int) -> Any:
+        return store.commit([events.insert(Event(type="x", id=f"{number}", source="s"), 1.0, False)])
+
+    await arrives(40)
+
+    found = await outcomes(*(arrives(number % 150) for number in range(300)))
+
+    assert [number for number, outcome in enumerate(found) if outcome is type(None)] == [
+        number for number in range(150) if number != 40
+    ]
+    assert set(found) == {type(None), Unexpected}
+    rows = await store.fetch(select(tables.events.c.id).order_by(tables.events.c.seq))
+    assert [row.id for row in rows] == ["40", *(str(number) for number in range(150) if number != 40)]
 
 
 async def test_the_first_of_equal_events_wins_also_within_a_batch(store: Store) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from automation import AutomationEngine, Event
 from automation.errors import StoreUnavailable
+from automation.store import statements
 from automation.store.writer import Unit, Writer
 
 
@@ -54,3 +55,27 @@ async def test_writers_that_waited_for_room_go_on_after_a_fault() -> None:
         assert writer.failure is None
     finally:
         await writer.stop()
+
+
+async def test_so_many_writes_wait_however_they_are_divided() -> None:
+    begun, go = [], asyncio.Event()
+
+    class Slow:
+        async def write(self, units: list[Unit]) -> None:
+            begun.append(len(units))
+            await go.wait()
+
+    writer = Writer(Slow(), max_pending=6)
+    writer.start()
+    write = statements.POSITION_DELETE(where_name="x")
+    waiting = [asyncio.ensure_future(writer.commit([write] * 4)) for _ in range(5)]
+    while not begun:
+        await asyncio.sleep(0)
+    # Two are being written, which were more than six together. Two wait; the last one is held back.
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (begun, writer.pending) == ([2], 2)
+    go.set()
+    await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    await writer.stop()
+    assert sum(begun) == 5

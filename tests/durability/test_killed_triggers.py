@@ -25,5 +25,20 @@ def test_whenever_it_is_killed_each_event_counts_once(engines: Driver, folder: P
     assert len([event for event in events(folder) if event["source"] == "test"]) == len(EVENTS)
 
 
-def test_without_a_death_it_is_the_same(engines: Driver, folder: Path) -> None:
-    assert engines.do("triggers", folder, now=BEGIN).all("starts") == [STARTS]
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("number", [1, 2, 3, 5])
+def test_so_does_each_of_a_list(engines: Driver, folder: Path, number: int, when: str) -> None:
+    """Given again in other lists: those that were there, and those that were not, stand side by side."""
+    engines.start("triggers", folder, now=BEGIN, together=4, die=(number, when)).until_killed()
+
+    again = engines.do("triggers", folder, now=BEGIN + 60, together=7)
+
+    assert again.all("starts") == [STARTS]
+    assert [event["id"] for event in events(folder) if event["source"] == "test"] == [
+        f"e-{number}" for number in range(len(EVENTS))
+    ]
+
+
+@pytest.mark.parametrize("together", [None, 5, 100])
+def test_without_a_death_it_is_the_same(engines: Driver, folder: Path, together: int | None) -> None:
+    assert engines.do("triggers", folder, now=BEGIN, together=together).all("starts") == [STARTS]

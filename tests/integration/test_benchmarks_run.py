@@ -55,7 +55,7 @@ def check(found: dict[str, Any], printed: str, names: list[str]) -> None:
 
 @pytest.mark.slow
 def test_each_gives_its_figures(tmp_path: Path) -> None:
-    names = ["one", "many", "events", "conditions"]
+    names = ["one", "many", "events", "conditions", "publish"]
 
     found, printed = run(tmp_path, *names)
 
@@ -66,7 +66,9 @@ def test_each_gives_its_figures(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("names", [["openloop", "foreach"], ["waiting", "recovery"], ["history", "listing"]])
+@pytest.mark.parametrize(
+    "names", [["openloop", "foreach"], ["waiting", "recovery"], ["history", "listing"], ["ingest", "overload"]]
+)
 def test_those_of_load_and_of_much_that_is_stored_give_theirs(tmp_path: Path, names: list[str]) -> None:
     found, printed = run(tmp_path, *names, "--rows", "2000", timeout=170)
 

@@ -322,7 +322,7 @@ async def compact(folder: str, days: float, die: tuple[int, str] | None = None) 
     say(deleted=made.deleted)
 
 
-async def triggers(folder: str, now: float, die: tuple[int, str] | None = None) -> None:
+async def triggers(folder: str, now: float, die: tuple[int, str] | None = None, together: int | None = None) -> None:
     """Publish events for triggers that remember, let a quarter of a virtual hour pass, tell what has started."""
     clock = VirtualClock(now)
     async with new_engine(folder, clock) as engine:
@@ -330,7 +330,7 @@ async def triggers(folder: str, now: float, die: tuple[int, str] | None = None) 
             await engine.register_workflow(trigger_driver.workflow(name))
         if die is not None:
             die_at_write(engine, *die)
-        await trigger_driver.publish_all(engine)
+        await trigger_driver.publish_all(engine, together)
         for _ in range(15):
             await clock.advance(60)
         say(starts=await trigger_driver.starts(engine))

@@ -25,10 +25,18 @@ def workflow(name: str) -> WorkflowDefinition:
     return WorkflowDefinition.model_validate({"name": name, "actions": [action], "triggers": [TRIGGERS[name]]})
 
 
-async def publish_all(engine: AutomationEngine) -> None:
-    """Publish all events, one after the other, each by its number."""
-    for number, (kind, pair) in enumerate(EVENTS):
-        await engine.publish(Event(type=kind, id=f"e-{number}", source="test", data={"pair": pair}))
+async def publish_all(engine: AutomationEngine, together: int | None = None) -> None:
+    """Publish all events, each by its number: one after the other, or so many in each list."""
+    found = [
+        Event(type=kind, id=f"e-{number}", source="test", data={"pair": pair})
+        for number, (kind, pair) in enumerate(EVENTS)
+    ]
+    if together is None:
+        for event in found:
+            await engine.publish(event)
+        return
+    for first in range(0, len(found), together):
+        await engine.publish_many(found[first : first + together])
 
 
 async def starts(engine: AutomationEngine) -> dict[str, int]:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from automation.api.access import admit, engine_of, needs
 from automation.api.operations import Operation, RawRoute, gives, takes
-from automation.api.publishing import Receipts, publish_all, read_events
+from automation.api.publishing import Receipts, publish_all, read_events, refuse_overload
 from automation.api.render import Json
 from automation.api.schemas import promised
 from automation.conditions import Explanation, shown
@@ -73,6 +73,7 @@ async def publish_events(request: Request) -> Response:
     """
     await admit(request, "events:publish")
     engine = engine_of(request)
+    refuse_overload(engine)
     return await publish_all(engine, read_events(await request.body(), engine.config.api.max_body_depth))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -222,13 +223,33 @@ async def test_while_too_much_waits_for_the_disk_senders_are_told_to_come_again(
     face: Face, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = face.engine.config.events.max_waiting
+    writes: Any = property(lambda store: limit)
     for path, body in (("/api/v1/events", {"type": "x"}), ("/webhooks/deploy", {"service": "shop"})):
-        with monkeypatch.context() as busy:
-            busy.setattr(type(face.engine.store), "pending", property(lambda store: limit))
-            answer = await admin.post(path, json=body)
-            assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
-        assert (await admin.post(path, json=body)).status_code == 202
-    assert face.refused("too-many-requests") == 2
+        for what, name, value in (
+            (type(face.engine.store), "pending", writes),
+            (face.engine.triggers.dispatcher, "waiting", limit),
+        ):
+            with monkeypatch.context() as busy:
+                busy.setattr(what, name, value)
+                answer = await admin.post(path, json=body)
+                assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
+            assert (await admin.post(path, json=body)).status_code == 202
+    assert face.refused("too-many-requests") == 4
+
+
+async def test_events_that_wait_for_the_disk_are_counted_until_they_are_on_it(face: Face, admin: Any) -> None:
+    dispatcher = face.engine.triggers.dispatcher
+    publishing = asyncio.gather(
+        face.engine.publish(Event(type="x")),
+        face.engine.publish_many([Event(type="x") for _ in range(7)]),
+        face.engine.publish_many([Event(type="x"), Event(type="")]),
+        return_exceptions=True,
+    )
+    while not dispatcher.waiting:
+        await asyncio.sleep(0)
+    assert dispatcher.waiting == 8
+    await publishing
+    assert dispatcher.waiting == 0
 
 
 async def test_grafana(face: Face, admin: Any) -> None:

@@ -72,6 +72,7 @@ def test_the_index_finds_every_rule_that_holds(
     candidates = index_of(*rules).candidates(event)
 
     holding = {each.workflow for each in rules if each.refuses(event, scope) is None}
+    assert holding == {each.workflow for each in rules if each.fits(event, scope)}
     assert holding <= {each.workflow for each in candidates}
     assert len(candidates) == len(set(candidates))
 
