@@ -108,7 +108,9 @@ async def _foretell(session: Session, client: Client, order: Order) -> None:
         out.line(f"It starts if {_conditions(foreseen['conditions'])}.")
     seat = foreseen["concurrency"]
     told = f"{seat['limit']} at a time of the key {seat['key']!r}, else {seat['on_conflict']}" if seat else None
-    out.facts({"variables": foreseen["variables"], "concurrency": told})
+    out.facts(
+        {"variables": foreseen["variables"], "concurrency": told, "retries": "; ".join(foreseen["retry_budgets"])}
+    )
     out.line()
     columns = ("step", "action", "operation", "effect", "runs", "if", "how", "parameters")
     rows = [

@@ -127,8 +127,19 @@ class TestRun:
         assert answer.code == 0
         assert '{"values": {"text": "hello you"}}' in answer.out
         assert "nothing was touched" in answer.out
+        assert "retries" not in answer.out
         assert invoke("run", "careful", "--dry-run", "--json").document["steps"][0]["needs_approval"] is True
         assert (tmp_path / "automation-data" / "automation.db").read_bytes() == before
+
+    def test_a_dry_run_tells_of_heartbeats_and_retry_budgets(self, invoke: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "slow.yaml").write_text(
+            "workflows: [{name: copy, retry_budget: {share: 0.1}, actions: "
+            "[{name: a, action_type: shell.run, heartbeat_timeout_seconds: 30, parameters: {command: [cp]}}]}]",
+            encoding="utf-8",
+        )
+        out = invoke("run", "copy", "--file", "slow.yaml", "--dry-run").out
+        assert "retries  this workflow: 10% of the first attempts and 1 a second beside, within 10 s" in out
+        assert "a heartbeat at least every 30 s" in out
 
     def test_wrong_definitions_are_all_said(self, invoke: Invoke, tmp_path: Path) -> None:
         (tmp_path / "automation.d" / "bad.yaml").write_text("workflows: [{name: x}]\nbogus: 1\n", encoding="utf-8")
