@@ -187,7 +187,7 @@ class _Compiler:
             if name.partition(".")[0] != "event":
                 self._problem(
                     f"{path}.wait_for.condition",
-                    f"{name} is the execution's own value, as ${{{name}}} is, so that any event would fit: "
+                    f"{name} is the execution's own value where it has one, as ${{{name}}} is; any event would fit: "
                     f"write event.data.{name} for what the event carries",
                 )
         return EventWait(given.event, bound, self._duration(given.timeout, f"{path}.wait_for.timeout"))
