@@ -5,7 +5,7 @@
     ├── DefinitionError           a definition is refused, all problems at once
     │   └── ConditionError        a condition does not parse
     ├── InputError                inputs of one start or request do not fit
-    │   └── DuplicateKey          an idempotency key was used with other inputs
+    │   └── DuplicateKey          an idempotency key was used for another start
     ├── NotFound                  nothing has that name or id
     ├── Conflict                  the thing is not in a state that allows this
     ├── AccessError
@@ -116,7 +116,7 @@ class InputError(AutomationError):
 
 
 class DuplicateKey(InputError):
-    """idempotency key {key!r} was used before with other inputs, by execution {execution_id}"""
+    """idempotency key {key!r} was used before {where}, by execution {execution_id}"""
 
 
 class NotFound(AutomationError):

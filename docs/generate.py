@@ -6,32 +6,26 @@ behind it. All else on a page is written by hand. `python docs/generate.py --che
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
-import json
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+
+from making.modules import module
+from making.schemas import Schema, default_of, meaning_of, paragraphs, reference_of, table, title_of, values_of
 
 from automation import errors
 from automation.actions.target import PARAMETERS
 from automation.config import PREFIX, AutomationConfig
 from automation.definitions import KINDS
 from automation.model.metric import CATALOGUE
-from automation.model.workflow import Priority
 from automation.plugins import Plugin, registry
 from automation.telemetry.metrics import Metrics
 
 DOCS = Path(__file__).parent
 _PART = re.compile(r"<!-- made: ([a-z]+)(?: (\S+))? -->\n.*?<!-- end made -->", re.DOTALL)
-
-Schema = Mapping[str, Any]
 
 
 def filled(text: str) -> str:
@@ -72,17 +66,17 @@ def settings() -> str:
 def _section(schema: Schema, known: Schema, prefix: str, parts: list[str]) -> None:
     rows, below = [], []
     for name, field in schema["properties"].items():
-        reference = _reference(field)
+        reference = reference_of(field)
         if reference and "properties" in known[reference]:
             below.append((name, field, known[reference]))
             continue
         key = f"{prefix}{name}"
         variable = PREFIX + key.replace(".", "__").upper()
-        rows.append([f"`{key}`", f"`{variable}`", _type(field, known), _default(field), _help(field)])
+        rows.append([f"`{key}`", f"`{variable}`", values_of(field, known), default_of(field), meaning_of(field)])
     if prefix:
         parts.append(f"### `{prefix.removesuffix('.')}`\n\n{schema['description']}")
     if rows:
-        parts.append(_table(["setting", "environment", "value", "default", "meaning"], rows))
+        parts.append(table(["setting", "environment", "value", "default", "meaning"], rows))
     for name, _, section in below:
         _section(section, known, f"{prefix}{name}.", parts)
 
@@ -99,7 +93,7 @@ def _operation(plugin: Plugin) -> str:
     effect, idempotent = plugin.options["effect"], plugin.options["idempotent"] or plugin.options["effect"] == "read"
     head = f"effect: `{effect}`; idempotent: {'yes' if idempotent else 'no'}; target: {_target(plugin)}"
     schema = plugin.settings.model_json_schema()
-    text = _paragraphs(inspect.getdoc(plugin.function) or "")
+    text = paragraphs(inspect.getdoc(plugin.function) or "")
     return f"## `{plugin.name}`\n\n{text}\n\n{head}\n\n{_keys(schema, schema.get('$defs', {}), 'parameter')}"
 
 
@@ -132,21 +126,21 @@ def definitions() -> str:
         for name, nested in known.items():
             if "properties" in nested and name not in done:
                 done.add(name)
-                parts += [f"### {_title(name)}", _model(nested, known)]
+                parts += [f"### {title_of(name)}", _model(nested, known)]
     return "\n\n".join(parts)
 
 
 def _model(schema: Schema, known: Schema) -> str:
-    return f"{_paragraphs(schema.get('description', ''))}\n\n{_keys(schema, known, 'key')}"
+    return f"{paragraphs(schema.get('description', ''))}\n\n{_keys(schema, known, 'key')}"
 
 
 def _keys(schema: Schema, known: Schema, title: str) -> str:
     needed = schema.get("required", ())
     rows = []
     for name, field in schema.get("properties", {}).items():
-        default = "**needed**" if name in needed else _default(field)
-        rows.append([f"`{name}`", _type(field, known), default, _help(field)])
-    return _table([title, "value", "default", "meaning"], rows) if rows else "No parameters."
+        default = "**needed**" if name in needed else default_of(field)
+        rows.append([f"`{name}`", values_of(field, known), default, meaning_of(field)])
+    return table([title, "value", "default", "meaning"], rows) if rows else "No parameters."
 
 
 def model(place: str) -> str:
@@ -174,12 +168,7 @@ def catalogue() -> str:
         [f"`{name}`", info.unit, ", ".join(f"`{label}`" for label in info.labels), info.meaning]
         for name, info in sorted(CATALOGUE.items())
     ]
-    return _table(["metric", "unit", "labels", "meaning"], rows)
-
-
-def _title(name: str) -> str:
-    words = re.sub(r"(?<!^)(?=[A-Z])", " ", name.removesuffix("Definition")).lower()
-    return words[0].upper() + words[1:]
+    return table(["metric", "unit", "labels", "meaning"], rows)
 
 
 # -------------------------------------------------------------------------------------------------------- metrics
@@ -194,7 +183,7 @@ def metrics() -> str:
         labels = ", ".join(f"`{label}`" for label in getattr(collector, "_labelnames", ()))
         name = f"{family.name}_total" if family.type == "counter" else family.name
         rows.append([f"`{name}`", family.type, labels, family.documentation])
-    return _table(["metric", "type", "labels", "meaning"], rows)
+    return table(["metric", "type", "labels", "meaning"], rows)
 
 
 # --------------------------------------------------------------------------------------------------------- errors
@@ -219,7 +208,7 @@ def codes() -> str:
         errors.AutomationError.__init__(error, "")
         again = "yes" if kind.retryable else ""
         rows.append([f"`{kind.__name__}`", again, str(kind_of(error).status), str(failure_of(error).code)])
-    return _table(["error", "retryable", "HTTP status", "exit code"], rows)
+    return table(["error", "retryable", "HTTP status", "exit code"], rows)
 
 
 def error_classes() -> list[type[errors.AutomationError]]:
@@ -233,196 +222,6 @@ def error_classes() -> list[type[errors.AutomationError]]:
 
     return list(below(errors.AutomationError))
 
-
-# --------------------------------------------------------------------------------------------------------- modules
-
-
-def module(name: str) -> str:
-    """The public names of a module, functions first, from their source: signatures, docstrings, attributes."""
-    home = importlib.import_module(name)
-    things = {each: getattr(home, each) for each in sorted(home.__all__, key=str.lower)}
-    functions = [_function(each, thing) for each, thing in things.items() if inspect.isfunction(thing)]
-    classes = [_class(each, thing) for each, thing in things.items() if inspect.isclass(thing)]
-    others = {each for each, thing in things.items() if not callable(thing)}
-    told = {key: text for part in _parts_of(home) for key, text in _attributes(_tree(part)).items() if key in others}
-    constants = [f"## `{each}`\n\n{text}" for each, text in sorted(told.items())]
-    return "\n\n".join([*functions, *classes, *constants])
-
-
-def _parts_of(home: ModuleType) -> list[ModuleType]:
-    """The modules that a package's names come from."""
-    names = {thing.__module__ for thing in vars(home).values() if hasattr(thing, "__module__")}
-    return [importlib.import_module(name) for name in sorted(names) if name.startswith(home.__name__)]
-
-
-def _tree(thing: Any) -> Any:
-    tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
-    return tree if inspect.ismodule(thing) else tree.body[0]
-
-
-def _function(name: str, function: Any) -> str:
-    return f"## `{name}`\n\n{_signature(name, _tree(inspect.unwrap(function)))}\n\n{inspect.getdoc(function)}"
-
-
-def _class(name: str, kind: type) -> str:
-    tree = _tree(kind)
-    methods = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-    parts = [f"## `{name}`"]
-    if "__init__" in methods:
-        parts.append(_signature(name, methods["__init__"]))
-    parts.append(inspect.getdoc(kind) or "")
-    public = {key: node for key, node in methods.items() if not key.startswith("_")}
-    properties = {key for key in public if isinstance(vars(kind)[key], property)}
-    rows = [[f"`{key}`", text] for key, text in _attributes(tree).items() if not key.startswith("_")]
-    rows += [[f"`{key}`", _line(ast.get_docstring(public[key]))] for key in public if key in properties]
-    if rows:
-        parts.append(_table(["attribute", "meaning"], rows))
-    called = {_head(key, node): ast.get_docstring(node) for key, node in public.items() if key not in properties}
-    if called:
-        parts.append(
-            _table(["method", "meaning"], [[f"`{head}`", _line(text)] for head, text in sorted(called.items())])
-        )
-    return "\n\n".join(parts)
-
-
-def _attributes(tree: Any) -> dict[str, str]:
-    """What is said below each attribute, in the class's body or its `__init__`; empty where nothing is."""
-    found: dict[str, str] = {}
-    bodies = [tree.body, *(node.body for node in tree.body if getattr(node, "name", "") == "__init__")]
-    for body in bodies:
-        for node, following in zip(body, [*body[1:], None], strict=True):
-            if not isinstance(node, ast.Assign | ast.AnnAssign):
-                continue
-            target = ast.unparse(node.targets[0] if isinstance(node, ast.Assign) else node.target)
-            is_text = isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)
-            text = str(following.value.value) if is_text else ""
-            if text or (body is tree.body and isinstance(node, ast.AnnAssign)):
-                found[target.removeprefix("self.")] = _line(text)
-    return found
-
-
-def _head(name: str, node: Any) -> str:
-    given = node.args
-    if given.args[:1] and given.args[0].arg == "self":
-        given.args = given.args[1:]
-    managed = any("contextmanager" in ast.unparse(mark) for mark in node.decorator_list)
-    is_async = isinstance(node, ast.AsyncFunctionDef)
-    kind = ("async with " if is_async else "with ") if managed else "await " if is_async else ""
-    result = f" -> {ast.unparse(node.returns)}" if node.returns and name == node.name and not managed else ""
-    return f"{kind}{name}({_given(node)}){result}"
-
-
-def _given(node: Any) -> str:
-    """The parameters, with a space around the `=` of those that have a type."""
-    return re.sub(r"(?<=[\w\]])=(?=\S)", " = ", ast.unparse(node.args))
-
-
-def _signature(name: str, node: Any) -> str:
-    head = _head(name, node)
-    if len(head) > 100:
-        begin, _, rest = head.partition("(")
-        given = _given(node)
-        inner = re.split(r", (?=[a-z_]+: |\*)", given)
-        head = f"{begin}(\n    " + ",\n    ".join(inner) + f",\n){rest[len(given) + 1 :]}"
-    return f"```python\n{head}\n```"
-
-
-def _line(text: str | None) -> str:
-    return " ".join((text or "").split())
-
-
-# --------------------------------------------------------------------------------------------------------- common
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|").strip() for cell in line) + " |" for line in lines)
-
-
-def _help(field: Schema) -> str:
-    return " ".join(str(field.get("description", "")).split())
-
-
-def _paragraphs(text: str) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
-
-
-def _reference(field: Schema) -> str | None:
-    target = field.get("$ref")
-    return target.rpartition("/")[2] if target else None
-
-
-def _default(field: Schema) -> str:
-    value = field.get("default")
-    if value is None:
-        # What starts as an empty list or mapping has its default from a function, which a schema does not show.
-        return "none" if "default" in field or field.get("type") not in ("array", "object") else "empty"
-    if value in ("", [], {}):
-        return "empty"
-    if isinstance(value, int) and "normal" in field.get("enum", ()):
-        return f"`{Priority(value).name.lower()}`"
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
-
-
-def _type(field: Schema, known: Schema) -> str:
-    """The values that a field takes, in words."""
-    reference = _reference(field)
-    if reference:
-        nested = known[reference]
-        return _link(reference) if "properties" in nested else _type(nested, known)
-    if "anyOf" in field or "oneOf" in field:
-        choices = [item for item in field.get("anyOf", field.get("oneOf")) if item.get("type") != "null"]
-        return " or ".join(dict.fromkeys(_type(item, known) for item in choices))
-    if "const" in field:
-        return f"`{field['const']}`"
-    if "enum" in field:
-        return ", ".join(f"`{value}`" for value in field["enum"])
-    return _SIMPLE.get(field.get("type", ""), _any)(field, known)
-
-
-def _link(reference: str) -> str:
-    title = _title(reference)
-    return f"[{title.lower()}](#{title.lower().replace(' ', '-')})"
-
-
-def _any(field: Schema, known: Schema) -> str:
-    return "anything"
-
-
-def _number(kind: str, field: Schema, known: Schema) -> str:
-    least, most, above = field.get("minimum", field.get("ge")), field.get("maximum"), field.get("exclusiveMinimum")
-    if least is not None and most is not None:
-        return f"{kind}, {least:g} to {most:,}"
-    bounds = [f"{sign} {bound:,}" for sign, bound in (("≥", least), (">", above), ("≤", most)) if bound is not None]
-    return " ".join([kind, ", ".join(bounds)]).strip()
-
-
-def _string(field: Schema, known: Schema) -> str:
-    if field.get("format") == "password":
-        return "text, kept secret"
-    if field.get("format") == "path":
-        return "path"
-    return "name" if "pattern" in field else "text"
-
-
-def _list(field: Schema, known: Schema) -> str:
-    items = field.get("items") or {}
-    return f"list of {_type(items, known).replace('number', 'numbers')}" if items else "list"
-
-
-def _mapping(field: Schema, known: Schema) -> str:
-    values = field.get("additionalProperties")
-    return f"mapping to {_type(values, known)}" if isinstance(values, Mapping) and values else "mapping"
-
-
-_SIMPLE: Mapping[str, Callable[[Schema, Schema], str]] = {
-    "string": _string,
-    "integer": partial(_number, "whole number"),
-    "number": partial(_number, "number"),
-    "boolean": lambda field, known: "`true`, `false`",
-    "array": _list,
-    "object": _mapping,
-}
 
 MAKERS: Mapping[str, Callable[..., str]] = {
     maker.__name__: maker

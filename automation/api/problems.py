@@ -46,7 +46,7 @@ _KINDS: Mapping[type[Exception], Kind] = {
     errors.Forbidden: Kind(403, "forbidden", "Forbidden"),
     errors.NotFound: Kind(404, "not-found", "Not found"),
     errors.Conflict: Kind(409, "conflict", "Conflict"),
-    errors.DuplicateKey: Kind(409, "duplicate-key", "Idempotency key used with other inputs"),
+    errors.DuplicateKey: Kind(409, "duplicate-key", "Idempotency key used for another start"),
     errors.TooManyRequests: Kind(429, "too-many-requests", "Too many requests"),
     errors.StoreUnavailable: Kind(503, "unavailable", "Unavailable"),
     errors.EngineStopped: Kind(503, "unavailable", "Unavailable"),

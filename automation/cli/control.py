@@ -23,6 +23,8 @@ class Repetition:
     reason: str = ""
     action: str | None = None
     """For a fork: the first action that runs again."""
+    key: str | None = None
+    """An idempotency key."""
 
 
 class Control(Protocol):
@@ -51,7 +53,7 @@ class RemoteControl:
     def __init__(
         self,
         get: Callable[..., Awaitable[Document]],
-        post: Callable[[str, Mapping[str, Any]], Awaitable[Document]],
+        post: Callable[..., Awaitable[Document]],
     ) -> None:
         self._get = get
         self._post = post
@@ -63,10 +65,11 @@ class RemoteControl:
     async def repeat(self, execution_id: str, how: Repetition) -> Document:
         """Rerun it or, from an action on, fork it."""
         body: dict[str, Any] = {"variables": dict(how.variables), "newest": how.newest, "reason": how.reason}
+        headers = {"Idempotency-Key": how.key} if how.key is not None else None
         if how.action is None:
-            return await self._post(f"/executions/{quote(execution_id, safe='')}/rerun", body)
+            return await self._post(f"/executions/{quote(execution_id, safe='')}/rerun", body, headers=headers)
         body["action"] = how.action
-        return await self._post(f"/executions/{quote(execution_id, safe='')}/fork", body)
+        return await self._post(f"/executions/{quote(execution_id, safe='')}/fork", body, headers=headers)
 
     async def approvals(self, status: str | None, workflow: str | None, part: Slice) -> Document:
         """Approvals, newest first."""
@@ -103,7 +106,7 @@ class LocalControl:
         from automation.workflows.control import Again
 
         engine = await self._acting(f"{'rerun' if how.action is None else 'fork'} {execution_id}")
-        again = Again(how.variables, how.newest, how.reason)
+        again = Again(how.variables, how.newest, how.reason, idempotency_key=how.key)
         if how.action is None:
             return await self._settled(await engine.executions.rerun(execution_id, again))
         return await self._settled(await engine.executions.fork(execution_id, how.action, again))

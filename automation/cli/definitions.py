@@ -33,10 +33,14 @@ class Files:
 
     def paths(self) -> tuple[Path, ...]:
         """All files, in the order in which they are read; raises ConfigurationError."""
-        found = dict.fromkeys(definition_files(self.folder, self.main))
+        found = list(definition_files(self.folder, self.main))
         for path in self.extra:
-            found |= dict.fromkeys(_files_at(path))
-        return tuple(found)
+            found += _files_at(path)
+        # A file that is named twice, however it is written, is read once.
+        once: dict[Path, Path] = {}
+        for path in found:
+            once.setdefault(path.resolve(), path)
+        return tuple(once.values())
 
     def read(self, catalogue: Catalogue) -> tuple[Definitions, list[Problem]]:
         """What is right in them, and all problems, with those that only all of them together show."""

@@ -64,8 +64,16 @@ class LocalClient:
         from automation.workflows.dryrun import foresee
 
         plan = self._defined.workflow_manager.plan(order.workflow)
-        config, judge = self._config, self._engine.judge
-        return _document(foresee(plan, order.variables, level=config.level, approvals=config.approvals, judge=judge))
+        config = self._config
+        foreseen = foresee(
+            plan,
+            order.variables,
+            level=config.level,
+            approvals=config.approvals,
+            judge=self._engine.judge,
+            retry_budget=config.performance.retry_budget,
+        )
+        return _document(foreseen)
 
     async def executions(self, workflow: str | None, status: str | None, part: Slice) -> Document:
         """Executions, newest first."""

@@ -139,8 +139,8 @@ class RemoteClient:
     async def _get(self, path: str, **query: Any) -> Document:
         return await self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
 
-    async def _post(self, path: str, body: Mapping[str, Any] | None = None) -> Document:
-        return await self._ask("POST", path, json=body or {})
+    async def _post(self, path: str, body: Mapping[str, Any] | None = None, **more: Any) -> Document:
+        return await self._ask("POST", path, json=body or {}, **more)
 
     async def _ask(self, method: str, path: str, **more: Any) -> Document:
         try:

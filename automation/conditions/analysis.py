@@ -59,6 +59,25 @@ def paths_read(tree: Node) -> frozenset[tuple[str | int, ...]]:
     return frozenset(node.parts for node in walk(tree) if isinstance(node, Name))
 
 
+def compared(tree: Node) -> frozenset[frozenset[str]]:
+    """Pairs of paths that are compared with one another."""
+    pairs: set[frozenset[str]] = set()
+    for node in walk(tree):
+        match node:
+            case Comparison():
+                sides = [(one, other) for _, one, other in node.pairs]
+            case Relation(left=left, right=right):
+                sides = [(left, right)]
+            case _:
+                continue
+        pairs |= {
+            frozenset({path_text(one.parts), path_text(other.parts)})
+            for one, other in sides
+            if isinstance(one, Name) and isinstance(other, Name)
+        }
+    return frozenset(pairs)
+
+
 def windows_read(tree: Node) -> frozenset[Window]:
     """Every window that the tree reads."""
     return frozenset(window_of(node) for node in walk(tree) if isinstance(node, Call) and is_windowed(node))

@@ -57,6 +57,12 @@ class BoundCondition:
         """Every path that its expressions read."""
         return frozenset[str]().union(*(expression.paths for expression in self._given.values()))
 
+    @property
+    def same(self) -> frozenset[str]:
+        """Paths that are compared with `${...}` of the same path."""
+        own = {name: expression.text.strip() for name, expression in self._given.items()}
+        return frozenset(own[name] for name in own if frozenset({name, own[name]}) in self.condition.compared)
+
     def given(self, names: Names) -> dict[str, Any]:
         """The values of its expressions now. Raises InputError that lists all names without a value."""
         values = {name: expression(names) for name, expression in self._given.items()}

@@ -94,6 +94,11 @@ class Condition:
         return frozenset(str(parts[0]) for parts in analysis.paths_read(self._tree) - {DURATION.parts})
 
     @cached_property
+    def compared(self) -> frozenset[frozenset[str]]:
+        """Pairs of paths that are compared with one another."""
+        return analysis.compared(self._tree)
+
+    @cached_property
     def windows(self) -> frozenset[Window]:
         """The windows over metrics that are read, each by its text; the metrics are among the names too."""
         return analysis.windows_read(self._tree)

@@ -52,14 +52,10 @@ _ROWS = (
 FUNCTIONS = {row.name: row for row in _ROWS}
 
 
-def check_name(name: str, column: int) -> str:
-    """The name of a function as the table has it. Raises `Mistake` for one that does not exist."""
+def canonical(name: str) -> str:
+    """The name of a function as the table has it; one that it does not have is for `check_call`."""
     function = FUNCTIONS.get(name.lower())
-    if function is not None:
-        return function.name
-    close = difflib.get_close_matches(name.lower(), FUNCTIONS, n=1)
-    hint = f": did you mean {close[0]}?" if close else f"; there are {', '.join(FUNCTIONS)}"
-    raise Mistake(column, f"there is no function {name!r}{hint}")
+    return name if function is None else function.name
 
 
 def is_windowed(call: Call) -> bool:
@@ -70,9 +66,22 @@ def is_windowed(call: Call) -> bool:
 
 def check_call(call: Call, kept: float | None) -> None:
     """Refuses a call that cannot be computed where samples are kept for that many seconds, or not at all."""
+    if call.function not in FUNCTIONS:
+        raise Mistake(call.column, f"there is no function {call.function!r}{_meant(call.function, kept)}")
     if is_windowed(call):
         windows.check(call, kept)
     elif FUNCTIONS[call.function].apply is None:
         raise Mistake(call.column, f"{call.function}() is not available yet")
     elif len(call.arguments) != 1 or not isinstance(call.arguments[0], Name):
         raise Mistake(call.column, "absent() takes a name, as in absent(heartbeat)")
+
+
+def _meant(name: str, kept: float | None) -> str:
+    """What can be written in its place: only what would not be refused there."""
+    usable = [row.name for row in _ROWS if row.apply is not None or (row.windowed and kept is not None)]
+    close = difflib.get_close_matches(name.lower(), usable, n=1)
+    return f": did you mean {close[0]}?" if close else f"; here there {_listed(usable)}"
+
+
+def _listed(names: list[str]) -> str:
+    return f"is only {names[0]}" if len(names) == 1 else f"are {', '.join(names)}"

@@ -8,7 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from automation.conditions import mistakes
-from automation.conditions.functions import check_name
+from automation.conditions.functions import canonical
 from automation.conditions.syntax import (
     And,
     Arithmetic,
@@ -189,7 +189,7 @@ class _Builder:
     def call(self, parts: Sequence[Any]) -> _Built:
         name, arguments = parts[0], parts[1:]
         column = _place(name)
-        node = Call(check_name(str(name), column), tuple(part.node for part in arguments), column)
+        node = Call(canonical(str(name)), tuple(part.node for part in arguments), column)
         return _over(node, arguments)
 
     def list(self, parts: Sequence[Any]) -> _Built:

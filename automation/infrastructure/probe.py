@@ -24,6 +24,8 @@ class Answer:
     """What was answered, or what went wrong."""
     latency_seconds: float | None
     """None where nobody was asked: the process is known to be gone, or its life is all there is to know."""
+    late: bool = False
+    """Whether its time was over before anything was answered."""
 
 
 async def http_probe(transport: httpx2.AsyncBaseTransport, url: str, timeout: float, clock: Clock) -> Answer:
@@ -32,15 +34,15 @@ async def http_probe(transport: httpx2.AsyncBaseTransport, url: str, timeout: fl
 
     began = clock.monotonic()
 
-    def answer(ok: bool, detail: str) -> Answer:
-        return Answer(ok, detail, clock.monotonic() - began)
+    def answer(ok: bool, detail: str, late: bool = False) -> Answer:
+        return Answer(ok, detail, clock.monotonic() - began, late)
 
     try:
         request = httpx2.Request("GET", url, headers={"User-Agent": "automation", "Accept": "*/*"})
         async with asyncio.timeout(timeout), exchange(transport, request, timeout) as response:
             return answer(response.is_success, f"answered {response.status_code}")
     except (TimeoutError, httpx2.TimeoutException):
-        return answer(False, f"no answer within {timeout:g} s")
+        return answer(False, f"no answer within {timeout:g} s", late=True)
     except httpx2.ConnectError as error:
         return answer(False, f"cannot connect: {innermost(error)}")
     except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -56,7 +58,7 @@ async def tcp_probe(host: str, port: int, timeout: float, clock: Clock) -> Answe
             writer.close()
             await writer.wait_closed()
     except TimeoutError:
-        return Answer(False, f"no connection within {timeout:g} s", clock.monotonic() - began)
+        return Answer(False, f"no connection within {timeout:g} s", clock.monotonic() - began, late=True)
     except OSError as error:
         return Answer(False, f"cannot connect: {innermost(error)}", clock.monotonic() - began)
     return Answer(True, "accepts connections", clock.monotonic() - began)

@@ -20,7 +20,7 @@ from automation.store.audit import Chain, Fact
 from automation.store.postgres_reasons import FAILURES, UNWRITABLE, Kind, kind
 from automation.store.postgres_statements import MARK, Form, Piece, committing, counting, form_of, pieces, stages
 from automation.store.statement import Statement, Unexpected
-from automation.store.writer import InDoubt, Unit
+from automation.store.writer import InDoubt, Unit, grouped
 
 if TYPE_CHECKING:
     import asyncpg
@@ -126,7 +126,7 @@ class Session:
 
     async def _at_once(self, units: list[Unit]) -> bool:
         """In one command that commits itself. False, and nothing written, where that is not possible or was refused."""
-        plan = stages(pieces(_grouped(units)))
+        plan = stages(pieces(grouped(units)))
         if len(plan) > 1 or any(piece.form.many is None or piece.form.counted for stage in plan for piece in stage):
             return False
         chain = Chain(self.chain.name, self.chain.seq, self.chain.hash)
@@ -188,7 +188,7 @@ class Session:
         await execute("SAVEPOINT portion")
         try:
             await self._try_facts([fact for unit in units for fact in unit.facts])
-            for stage in stages(pieces(_grouped(units))):
+            for stage in stages(pieces(grouped(units))):
                 await self._run(stage)
         except _Refusal as refusal:
             await execute("ROLLBACK TO portion; RELEASE portion")
@@ -261,18 +261,6 @@ def _parts(stage: list[Piece]) -> list[list[Piece]]:
     ((form, rows, keys),) = stage
     middle = len(rows) // 2
     return [[Piece(form, rows[:middle], keys)], [Piece(form, rows[middle:], keys)]]
-
-
-def _grouped(units: Sequence[Unit]) -> dict[Statement, list[tuple[Any, ...]]]:
-    groups: dict[Statement, list[tuple[Any, ...]]] = {}
-    for unit in units:
-        for statement, values in unit.ops:
-            group = groups.get(statement)
-            if group is None:
-                groups[statement] = [values]
-            else:
-                group.append(values)
-    return groups
 
 
 _AUDIT_FORMS: tuple[Form, Form] = (form_of(statements.AUDIT), form_of(statements.AUDIT_HEAD))

@@ -22,7 +22,7 @@ from automation.store import statements
 from automation.store.audit import Chain
 from automation.store.sqlite_rows import Rows, portions
 from automation.store.statement import Op, Statement, Unexpected, key_places
-from automation.store.writer import Unit
+from automation.store.writer import Unit, grouped
 
 T = TypeVar("T")
 
@@ -226,14 +226,7 @@ class Sqlite:
         """All rows of all units, statement by statement. False if one of them was refused: then roll back."""
         if not units:
             return True
-        groups: dict[Statement, list[tuple[Any, ...]]] = {}
-        for unit in units:
-            for statement, values in unit.ops:
-                group = groups.get(statement)
-                if group is None:
-                    groups[statement] = [values]
-                else:
-                    group.append(values)
+        groups = grouped(units)
         try:
             for statement in sorted(groups, key=_order):
                 self._write_rows(connection, statement, groups[statement])

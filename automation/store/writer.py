@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, Row
 
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
 from automation.store.audit import Fact
-from automation.store.statement import Op
+from automation.store.statement import Op, Statement
 
 T = TypeVar("T")
 
@@ -49,6 +49,19 @@ class Unit:
             if statement.expect is not None:
                 self.guarded = True
         self.error: BaseException | None = None
+
+
+def grouped(units: Iterable[Unit]) -> dict[Statement, list[tuple[Any, ...]]]:
+    """The rows of all units by their statement, each in the order in which they came."""
+    groups: dict[Statement, list[tuple[Any, ...]]] = {}
+    for unit in units:
+        for statement, values in unit.ops:
+            group = groups.get(statement)
+            if group is None:
+                groups[statement] = [values]
+            else:
+                group.append(values)
+    return groups
 
 
 class InDoubt(Exception):

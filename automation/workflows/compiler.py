@@ -93,7 +93,7 @@ class _Compiler:
         self.problems += [Problem(self.path + path, message) for path, message in further]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
-        found = (*doubts.collisions(plan), *doubts.triggers(plan))
+        found = (*doubts.collisions(plan), *doubts.triggers(plan), *doubts.retried(plan))
         doubtful = tuple(Problem(path, message, severity="warning") for path, message in found)
         return replace(plan, warnings=doubtful)
 
@@ -183,6 +183,13 @@ class _Compiler:
             bound = None if given.condition is None else compile_bound(given.condition)
         except ConditionError as error:
             self._problem(f"{path}.wait_for.condition", error.message)
+        for name in sorted(bound.same if bound is not None else ()):
+            if name.partition(".")[0] != "event":
+                self._problem(
+                    f"{path}.wait_for.condition",
+                    f"{name} is the execution's own value where it has one, as ${{{name}}} is; any event would fit: "
+                    f"write event.data.{name} for what the event carries",
+                )
         return EventWait(given.event, bound, self._duration(given.timeout, f"{path}.wait_for.timeout"))
 
     def _verify(self, action: ActionDefinition, path: str) -> Check | None:

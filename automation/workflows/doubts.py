@@ -44,15 +44,46 @@ def collisions(plan: Plan) -> Iterator[Finding]:
 
 
 def triggers(plan: Plan) -> Iterator[Finding]:
-    """Triggers of a rollback that are nearly those of failures."""
+    """Triggers of a rollback that are nearly those of failures, or are of a family that no action has."""
     strategy = plan.definition.rollback_strategy
+    families = sorted(set().union(*(step.families for step in plan.steps)))
+    known = FAILURES.union(f"{family}_failure" for family in families)
     for index, trigger in enumerate(strategy.triggers if strategy else ()):
-        near = difflib.get_close_matches(trigger, sorted(FAILURES), n=1, cutoff=0.7)
-        if near and trigger not in FAILURES and not trigger.endswith("_failure"):
+        if trigger in known:
+            continue
+        place = f"rollback_strategy.triggers[{index}]"
+        near = difflib.get_close_matches(trigger, sorted(known), n=1, cutoff=0.7)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        if trigger.endswith("_failure"):
+            hint = hint or f"; there are actions of {', '.join(families)}"
+            yield place, f"no action is of the family {trigger.removesuffix('_failure')!r}{hint}"
+        elif near:
+            yield place, f"{trigger!r} is a condition, true when a value of this name is{hint}"
+
+
+def retried(plan: Plan) -> Iterator[Finding]:
+    """Names in `retry.on` that no error has."""
+    for step in plan.steps:
+        policy = step.definition.retry
+        if policy is None or not policy.on:
+            continue
+        known = _errors(Exception)
+        # As people write them: `timeouterror` is meant to be `TimeoutError`.
+        written = {name.lower(): name for name in sorted(known)}
+        for index, name in enumerate(policy.on):
+            if name in known:
+                continue
+            near = difflib.get_close_matches(name.lower(), written, n=1)
+            hint = f"; did you mean {written[near[0]]!r}?" if near else ""
             yield (
-                f"rollback_strategy.triggers[{index}]",
-                f"{trigger!r} is a condition, true when a value of this name is; did you mean {near[0]!r}?",
+                f"actions[{step.index}].retry.on[{index}]",
+                f"no error is named {name!r}, as far as is known here{hint}",
             )
+
+
+def _errors(root: type[Exception]) -> set[str]:
+    """The names of a class of errors and all below it, also those of operations that are no part of this program."""
+    return {root.__name__}.union(*(_errors(each) for each in root.__subclasses__()))
 
 
 def haste(plan: Plan, attempts: int, timeout: float, verify: float) -> Iterator[Finding]:

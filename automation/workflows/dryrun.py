@@ -13,11 +13,11 @@ from typing import Any, Literal
 from automation.conditions import Condition
 from automation.errors import InputError
 from automation.model.approval import Approvals
-from automation.model.workflow import AutomationLevel
+from automation.model.workflow import AutomationLevel, RetryBudget
 from automation.workflows.asking import level_of, needs_approval, terms_of
 from automation.workflows.plan import Plan, Step
 from automation.workflows.seats import key_of
-from automation.workflows.shape import care_of, shape_of
+from automation.workflows.shape import allowed, care_of, shape_of
 from automation.workflows.starts import checked_inputs
 from automation.workflows.state import Scope, State
 
@@ -84,6 +84,8 @@ class Foreseen:
     """What was given, with defaults filled in."""
     steps: tuple[ForeseenStep, ...]
     concurrency: ForeseenConcurrency | None = None
+    retry_budgets: tuple[str, ...] = ()
+    """How many retries there may be for all actions together, in words: of all workflows, and of this one."""
 
 
 def foresee(
@@ -93,8 +95,12 @@ def foresee(
     level: AutomationLevel = AutomationLevel.AUTONOMOUS,
     approvals: Approvals | None = None,
     judge: Judge | None = None,
+    retry_budget: RetryBudget | None = None,
 ) -> Foreseen:
-    """What starting the plan with these variables would do; raises InputError for inputs that a start would refuse."""
+    """What starting the plan with these variables would do; raises InputError for inputs that a start would refuse.
+
+    `retry_budget` is that of the configuration.
+    """
     given = checked_inputs(plan, variables, event)
     state = State(step.name for step in plan.steps)
     state.variables, state.event = given, dict(event) if event else None
@@ -111,7 +117,16 @@ def foresee(
         for layer, steps in enumerate(plan.layers())
         for step in steps
     )
-    return Foreseen(plan.name, _all(gates), gates, given, steps, _concurrency(plan, given, event))
+    budgets = {"all workflows": retry_budget, "this workflow": plan.definition.retry_budget}
+    return Foreseen(
+        workflow=plan.name,
+        starts=_all(gates),
+        conditions=gates,
+        variables=given,
+        steps=steps,
+        concurrency=_concurrency(plan, given, event),
+        retry_budgets=tuple(f"{whose}: {allowed(budget)}" for whose, budget in budgets.items() if budget is not None),
+    )
 
 
 def _concurrency(plan: Plan, given: Mapping[str, Any], event: Mapping[str, Any] | None) -> ForeseenConcurrency | None:

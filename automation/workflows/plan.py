@@ -95,6 +95,11 @@ class Step:
         """The action's name."""
         return self.definition.name
 
+    @property
+    def families(self) -> frozenset[str]:
+        """What its operation is one of, such as `deployment`: as it is registered, and as it was written."""
+        return frozenset({self.plugin.name.partition(".")[0], self.definition.action_type.partition(".")[0]})
+
     @cached_property
     def effect(self) -> str:
         """`read`, `standard` or `critical`: what the definition says or, if it says nothing, the operation."""

@@ -40,8 +40,7 @@ def trigger_of(run: Run, status: WorkflowStatus) -> str | None:
     elif status is WorkflowStatus.CANCELLED:
         facts.add("cancelled")
     elif run.failed is not None:
-        step = run.plan.by_name[run.failed]
-        families = {step.plugin.name.partition(".")[0], step.definition.action_type.partition(".")[0]}
+        families = run.plan.by_name[run.failed].families
         facts |= {"action_failure", *(f"{family}_failure" for family in families)}
     for trigger in strategy.triggers:
         if trigger in facts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automation.model.workflow import ActionDefinition, ForEach, WaitFor
+from automation.model.workflow import ActionDefinition, ForEach, RetryBudget, WaitFor
 
 
 def shape_of(action: ActionDefinition) -> tuple[str, ...]:
@@ -35,6 +35,8 @@ def care_of(action: ActionDefinition) -> tuple[str, ...]:
         found.append(f"tried at most {attempts} times" if attempts > 1 else "tried once")
     if action.timeout_seconds is not None:
         found.append(f"at most {spoken(action.timeout_seconds)} an attempt")
+    if action.heartbeat_timeout_seconds is not None:
+        found.append(f"a heartbeat at least every {spoken(action.heartbeat_timeout_seconds)}")
     if action.on_failure == "continue":
         found.append("may fail")
     if action.always:
@@ -44,6 +46,14 @@ def care_of(action: ActionDefinition) -> tuple[str, ...]:
     if action.on_interrupt is not None:
         found.append(f"if the engine dies in it: {action.on_interrupt}")
     return tuple(found)
+
+
+def allowed(budget: RetryBudget) -> str:
+    """How many retries a budget lets there be."""
+    return (
+        f"{budget.share:.0%} of the first attempts and {budget.least_per_second:g} a second beside, within "
+        f"{budget.window_seconds} s"
+    )
 
 
 def _for_each(each: ForEach) -> str:

@@ -200,8 +200,11 @@ class Starter:
             if found is None:
                 raise
             execution, digest = found
-            if execution.workflow != run.plan.name or digest != _hash(run.state.variables):
-                raise DuplicateKey(key=key, execution_id=execution.id) from None
+            if execution.workflow != run.plan.name:
+                where = f"for the workflow {execution.workflow!r}"
+                raise DuplicateKey(key=key, where=where, execution_id=execution.id) from None
+            if digest != _hash(run.state.variables):
+                raise DuplicateKey(key=key, where="with other inputs", execution_id=execution.id) from None
             return execution.id
         return None
 
@@ -312,6 +315,8 @@ def _declared(plan: Plan, given: dict[str, Any]) -> list[str]:
         if kind is not None and (
             not isinstance(value, kind) or (isinstance(value, bool) and declared.type != "boolean")
         ):
-            problems.append(f"{name}: must be a {declared.type}, not {type(value).__name__}")
+            article = "an" if declared.type == "integer" else "a"
+            hint = "; write it in quotes" if kind is str and isinstance(value, int | float) else ""
+            problems.append(f"{name}: must be {article} {declared.type}, not {type(value).__name__}{hint}")
     problems += [f"{name}: is not an input of this workflow" for name in given if name not in inputs]
     return problems

@@ -295,4 +295,7 @@ def _one_key(in_body: str | None, in_header: str | None) -> str | None:
 def _foresee(engine: AutomationEngine, name: str, variables: Mapping[str, Any]) -> Foreseen:
     config = engine.config
     plan = engine.workflow_manager.plan(name)
-    return foresee(plan, variables, level=config.level, approvals=config.approvals, judge=engine.judge)
+    budget = config.performance.retry_budget
+    return foresee(
+        plan, variables, level=config.level, approvals=config.approvals, judge=engine.judge, retry_budget=budget
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from automation.cli.command import Session, command
+from automation.cli.commands.run import Key
 
 if TYPE_CHECKING:
     from automation.cli.control import Ask, Repetition
@@ -15,7 +16,12 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.", sho
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the journal and the audit chain.")]
 Var = Annotated[
     list[str] | None,
-    typer.Option("--var", metavar="NAME=VALUE", help="A variable that is to be different.", show_default=False),
+    typer.Option(
+        "--var",
+        metavar="NAME=VALUE",
+        help="A variable that is to be different: JSON, else text; for an input that is a string always text.",
+        show_default=False,
+    ),
 ]
 Newest = Annotated[
     bool, typer.Option("--newest", help="By the version of the workflow in force now, not by the one it had.")
@@ -48,16 +54,21 @@ def add_to(executions: typer.Typer) -> None:
 
     @command(executions, "rerun")
     async def rerun(
-        session: Session, execution_id: Id, var: Var = None, newest: Newest = False, reason: Reason = ""
+        session: Session,
+        execution_id: Id,
+        var: Var = None,
+        newest: Newest = False,
+        reason: Reason = "",
+        key: Key = None,
     ) -> None:
         """Do an execution again from the beginning.
 
         A new execution does it, with the same event and variables but for those given.
         """
-        from automation.cli.commands.run import variables_of
         from automation.cli.control import Repetition
 
-        await _repeat(session, execution_id, Repetition(variables_of(var or [], []), newest, reason))
+        variables = await _variables(session, execution_id, var or [], newest)
+        await _repeat(session, execution_id, Repetition(variables, newest, reason, key=key))
 
     @command(executions, "fork")
     async def fork(
@@ -69,15 +80,16 @@ def add_to(executions: typer.Typer) -> None:
         var: Var = None,
         newest: Newest = False,
         reason: Reason = "",
+        key: Key = None,
     ) -> None:
         """Do an execution again from an action on.
 
         A new execution does it. What was completed before that action is taken over.
         """
-        from automation.cli.commands.run import variables_of
         from automation.cli.control import Repetition
 
-        await _repeat(session, execution_id, Repetition(variables_of(var or [], []), newest, reason, action))
+        variables = await _variables(session, execution_id, var or [], newest)
+        await _repeat(session, execution_id, Repetition(variables, newest, reason, action, key))
 
 
 _DONE = {"pause": "asked to pause", "resume": "resumed", "retry": "retried"}
@@ -89,6 +101,23 @@ async def _ask(session: Session, act: Ask, execution_id: str, reason: str) -> No
 
     async with connect(session) as client:
         print_answer(session, _DONE[act], await client.control.ask(act, execution_id, reason))
+
+
+async def _variables(session: Session, execution_id: str, pairs: list[str], newest: bool) -> dict[str, Any]:
+    """Variables for a new execution of the same workflow."""
+    from automation.cli.client import connect
+    from automation.cli.variables import Inputs, as_declared, variables_of
+
+    async def declared() -> Inputs | None:
+        # On a connection of its own: one that has read does not act any more.
+        async with connect(session) as client:
+            former = (await client.execution(execution_id))["execution"]
+            name, version = former["workflow"], former["definition_id"]
+            found = await (client.workflow(name) if newest else client.versions(name, version))
+            inputs: Inputs | None = found["definition"].get("inputs")
+            return inputs
+
+    return await as_declared(variables_of(pairs, []), pairs, declared)
 
 
 async def _repeat(session: Session, execution_id: str, how: Repetition) -> None:

@@ -44,7 +44,7 @@ def add_to(app: typer.Typer) -> None:
         Without a server, what it starts is run to its end in this process.
         """
         from automation.cli.client import connect
-        from automation.cli.commands.run import variables_of
+        from automation.cli.variables import variables_of
         from automation.model.event import Event
 
         given: dict[str, Any] = {"id": event_id} if event_id else {}

@@ -19,102 +19,107 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     guardrails = typer.Typer(help="What holds actions back: status, stop, release, freeze, thaw.", no_args_is_help=True)
     app.add_typer(guardrails, name="guardrails")
+    command(guardrails, "status")(status)
+    command(guardrails, "stop")(stop)
+    command(guardrails, "release")(release)
+    command(guardrails, "freeze")(freeze)
+    command(guardrails, "thaw")(thaw)
 
-    @command(guardrails, "status")
-    async def status(session: Session) -> None:
-        """Show what holds actions back, and which wait for it."""
-        from automation.cli.client import connect
 
-        async with connect(session) as client:
-            found = await client.guardrails.status()
-        _print(session, found)
+async def status(session: Session) -> None:
+    """Show what holds actions back, and which wait for it."""
+    from automation.cli.client import connect
 
-    @command(guardrails, "stop")
-    async def stop(session: Session, reason: Reason = "") -> None:
-        """Let nothing begin any more that changes anything.
+    async with connect(session) as client:
+        found = await client.guardrails.status()
+    _print(session, found)
 
-        What runs goes on to its end. Without a server it is written to the database, where a running engine sees it
-        within a second.
-        """
-        from automation.cli.client import connect
 
-        async with connect(session) as client:
-            found = await client.guardrails.stop(reason)
-        _print(session, found)
+async def stop(session: Session, reason: Reason = "") -> None:
+    """Let nothing begin any more that changes anything.
 
-    @command(guardrails, "release")
-    async def release(session: Session, reason: Reason = "") -> None:
-        """Lift the stop; what waited for that goes on."""
-        from automation.cli.client import connect
+    What runs goes on to its end. Without a server it is written to the database, where a running engine sees it
+    within a second.
+    """
+    from automation.cli.client import connect
 
-        async with connect(session) as client:
-            found = await client.guardrails.release(reason)
-        _print(session, found)
+    async with connect(session) as client:
+        found = await client.guardrails.stop(reason)
+    _print(session, found)
 
-    @command(guardrails, "freeze")
-    async def freeze(
-        session: Session,
-        name: Name,
-        starts_at: Annotated[
-            str | None, typer.Option("--from", help="Its begin, such as 2026-12-04T22:00:00Z; now by default.")
-        ] = None,
-        ends_at: Annotated[str | None, typer.Option("--until", help="Its end.", show_default=False)] = None,
-        cron: Annotated[
-            str | None, typer.Option(help="Instead: when it begins each time, five fields.", show_default=False)
-        ] = None,
-        timezone: Annotated[str, typer.Option(help="The time zone of --cron.")] = "UTC",
-        duration: Annotated[
-            float | None, typer.Option(help="With --cron: how many seconds it lasts.", show_default=False)
-        ] = None,
-        service: Annotated[
-            list[str] | None, typer.Option(help="Only for actions on this; * stands for any text.", show_default=False)
-        ] = None,
-        workflow: Annotated[
-            list[str] | None, typer.Option(help="Only for this workflow; * stands for any text.", show_default=False)
-        ] = None,
-        label: Annotated[
-            list[str] | None, typer.Option(help="Only where this label is: name=value.", show_default=False)
-        ] = None,
-        wait: Annotated[bool, typer.Option("--wait", help="Let actions wait for its end, and not be refused.")] = False,
-        spare_critical: Annotated[
-            bool, typer.Option("--spare-critical", help="Let workflows of critical priority go on.")
-        ] = False,
-        reason: Reason = "",
-    ) -> None:
-        """Put in force a time in which nothing is changed."""
-        from automation.cli.client import connect
-        from automation.model.guardrail import FreezeWindow
-        from automation.plugins import read_settings
 
-        begin = starts_at or (None if cron else _now())
-        given = {
-            "name": name,
-            "reason": reason,
-            "starts_at": begin,
-            "ends_at": ends_at,
-            "cron": cron,
-            "timezone": timezone,
-            "duration_seconds": duration,
-            "services": service or [],
-            "workflows": workflow or [],
-            "labels": _labels(label or []),
-            "on_freeze": "wait" if wait else "refuse",
-            "spares_critical": spare_critical,
-        }
-        window = read_settings(FreezeWindow, given)
-        assert isinstance(window, FreezeWindow)
-        async with connect(session) as client:
-            found = await client.guardrails.freeze(window)
-        _print(session, found)
+async def release(session: Session, reason: Reason = "") -> None:
+    """Lift the stop; what waited for that goes on."""
+    from automation.cli.client import connect
 
-    @command(guardrails, "thaw")
-    async def thaw(session: Session, name: Name) -> None:
-        """Take back a freeze window that was set by hand."""
-        from automation.cli.client import connect
+    async with connect(session) as client:
+        found = await client.guardrails.release(reason)
+    _print(session, found)
 
-        async with connect(session) as client:
-            found = await client.guardrails.thaw(name)
-        _print(session, found)
+
+async def freeze(
+    session: Session,
+    name: Name,
+    starts_at: Annotated[
+        str | None, typer.Option("--from", help="Its begin, such as 2026-12-04T22:00:00Z; now by default.")
+    ] = None,
+    ends_at: Annotated[str | None, typer.Option("--until", help="Its end.", show_default=False)] = None,
+    cron: Annotated[
+        str | None, typer.Option(help="Instead: when it begins each time, five fields.", show_default=False)
+    ] = None,
+    timezone: Annotated[str, typer.Option(help="The time zone of --cron.")] = "UTC",
+    duration: Annotated[
+        float | None, typer.Option(help="With --cron: how many seconds it lasts.", show_default=False)
+    ] = None,
+    service: Annotated[
+        list[str] | None, typer.Option(help="Only for actions on this; * stands for any text.", show_default=False)
+    ] = None,
+    workflow: Annotated[
+        list[str] | None, typer.Option(help="Only for this workflow; * stands for any text.", show_default=False)
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Only where this label is: name=value.", show_default=False)
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Let actions wait for its end, and not be refused.")] = False,
+    spare_critical: Annotated[
+        bool, typer.Option("--spare-critical", help="Let workflows of critical priority go on.")
+    ] = False,
+    reason: Reason = "",
+) -> None:
+    """Put in force a time in which nothing is changed."""
+    from automation.cli.client import connect
+    from automation.model.guardrail import FreezeWindow
+    from automation.plugins import read_settings
+
+    begin = starts_at or (None if cron else _now())
+    given = {
+        "name": name,
+        "reason": reason,
+        "starts_at": begin,
+        "ends_at": ends_at,
+        "cron": cron,
+        "timezone": timezone,
+        "duration_seconds": duration,
+        "services": service or [],
+        "workflows": workflow or [],
+        "labels": _labels(label or []),
+        "on_freeze": "wait" if wait else "refuse",
+        "spares_critical": spare_critical,
+    }
+    window = read_settings(FreezeWindow, given)
+    assert isinstance(window, FreezeWindow)
+    async with connect(session) as client:
+        found = await client.guardrails.freeze(window)
+    _print(session, found)
+
+
+async def thaw(session: Session, name: Name) -> None:
+    """Take back a freeze window that was set by hand."""
+    from automation.cli.client import connect
+
+    async with connect(session) as client:
+        found = await client.guardrails.thaw(name)
+    _print(session, found)
 
 
 def _now() -> str:

@@ -17,72 +17,75 @@ Source = Annotated[str | None, typer.Option(help="Only of this source.", show_de
 
 def add_to(events: typer.Typer) -> None:
     """Add the commands to those of `automation events`."""
+    command(events, "explain")(explain)
+    command(events, "dead")(dead)
+    command(events, "replay")(replay)
 
-    @command(events, "explain")
-    async def explain(
-        session: Session,
-        event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id.", show_default=False)],
-        source: Annotated[
-            str | None, typer.Option(help="Its source, where several use one id.", show_default=False)
-        ] = None,
-    ) -> None:
-        """Say what an event started, what not, and why.
 
-        And how the rules of now see it: of each that is about such events, or names something which this one carries,
-        the parts of its conditions with their values.
-        """
-        from automation.cli.client import connect
+async def explain(
+    session: Session,
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id.", show_default=False)],
+    source: Annotated[
+        str | None, typer.Option(help="Its source, where several use one id.", show_default=False)
+    ] = None,
+) -> None:
+    """Say what an event started, what not, and why.
 
-        async with connect(session) as client:
-            _print_explanation(session, await client.triggers.explain(event_id, source))
+    And how the rules of now see it: of each that is about such events, or names something which this one carries,
+    the parts of its conditions with their values.
+    """
+    from automation.cli.client import connect
 
-    @command(events, "dead")
-    async def dead(session: Session, source: Source = None, limit: Limit = 20, cursor: Cursor = None) -> None:
-        """List what could not be taken in, newest first."""
-        from automation.cli.client import Slice, connect
-        from automation.cli.output import moment
+    async with connect(session) as client:
+        _print_explanation(session, await client.triggers.explain(event_id, source))
 
-        async with connect(session) as client:
-            page = await client.triggers.dead(source, Slice(limit, cursor))
-        if session.out.as_json:
-            session.out.document(page)
-            return
-        rows = [
-            (moment(item["at"]), item["source"], item["error"], _short(item["body"]), bool(item["replayed_at"]))
-            for item in page["items"]
-        ]
-        session.out.table(("time", "source", "error", "body", "replayed"), rows, empty="there are no dead letters")
-        session.out.more(page)
 
-    @command(events, "replay")
-    async def replay(
-        session: Session,
-        since: Annotated[
-            str, typer.Option(help="From when on: how long ago (`2h`, `7d`) or a time (RFC 3339).", show_default=False)
-        ],
-        type_: Annotated[
-            str | None, typer.Option("--type", metavar="TYPE", help="Only of this type.", show_default=False)
-        ] = None,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be started.")] = False,
-    ) -> None:
-        """Start what stored events have not started.
+async def dead(session: Session, source: Source = None, limit: Limit = 20, cursor: Cursor = None) -> None:
+    """List what could not be taken in, newest first."""
+    from automation.cli.client import Slice, connect
+    from automation.cli.output import moment
 
-        That is what they would start now. What was held back on purpose (by a cooldown, a throttle, a stop) stays so.
-        An event starts a workflow once: a replay may be repeated. Dead letters that are events by now are taken in.
-        """
-        from automation.cli.client import connect
-        from automation.cli.triggers import Portion
+    async with connect(session) as client:
+        page = await client.triggers.dead(source, Slice(limit, cursor))
+    if session.out.as_json:
+        session.out.document(page)
+        return
+    rows = [
+        (moment(item["at"]), item["source"], item["error"], _short(item["body"]), bool(item["replayed_at"]))
+        for item in page["items"]
+    ]
+    session.out.table(("time", "source", "error", "body", "replayed"), rows, empty="there are no dead letters")
+    session.out.more(page)
 
-        begin, after, events, items = moment_of(since), 0, 0, []
-        async with connect(session) as client:
-            while True:
-                found = await client.triggers.replay(Portion(begin, type_, after, dry_run))
-                events += found["events"]
-                items += found["items"]
-                if found["after"] is None:
-                    break
-                after = found["after"]
-        _print_replay(session, {"events": events, "dry_run": dry_run, "items": items})
+
+async def replay(
+    session: Session,
+    since: Annotated[
+        str, typer.Option(help="From when on: how long ago (`2h`, `7d`) or a time (RFC 3339).", show_default=False)
+    ],
+    type_: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="Only of this type.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be started.")] = False,
+) -> None:
+    """Start what stored events have not started.
+
+    That is what they would start now. What was held back on purpose (by a cooldown, a throttle, a stop) stays so.
+    An event starts a workflow once: a replay may be repeated. Dead letters that are events by now are taken in.
+    """
+    from automation.cli.client import connect
+    from automation.cli.triggers import Portion
+
+    begin, after, events, items = moment_of(since), 0, 0, []
+    async with connect(session) as client:
+        while True:
+            found = await client.triggers.replay(Portion(begin, type_, after, dry_run))
+            events += found["events"]
+            items += found["items"]
+            if found["after"] is None:
+                break
+            after = found["after"]
+    _print_replay(session, {"events": events, "dry_run": dry_run, "items": items})
 
 
 def moment_of(text: str) -> float:

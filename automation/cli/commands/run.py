@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,110 +14,87 @@ if TYPE_CHECKING:
     from automation.cli.client import Client, Document, Order
 
 
+Var = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--var",
+        metavar="NAME=VALUE",
+        help="A variable: JSON, else text; for an input that is a string always text.",
+        show_default=False,
+    ),
+]
+VarFile = Annotated[
+    list[Path] | None,
+    typer.Option("--var-file", metavar="FILE", help="Variables of a YAML or JSON file.", show_default=False),
+]
+DefinitionFile = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--file", metavar="FILE", help="A definition file (or folder) beside the configured ones.", show_default=False
+    ),
+]
+Timeout = Annotated[
+    float | None, typer.Option(min=0, metavar="SECONDS", help="How long to wait for the end.", show_default=False)
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        "--idempotency-key",
+        metavar="KEY",
+        help="The same key again gives the same execution.",
+        show_default=False,
+    ),
+]
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
-
-    @command(app, "run")
-    async def run(
-        session: Session,
-        workflow: Annotated[str, typer.Argument(help="The workflow's name.", show_default=False)],
-        var: Annotated[
-            list[str] | None,
-            typer.Option("--var", metavar="NAME=VALUE", help="A variable: JSON, else text.", show_default=False),
-        ] = None,
-        var_file: Annotated[
-            list[Path] | None,
-            typer.Option("--var-file", metavar="FILE", help="Variables of a YAML or JSON file.", show_default=False),
-        ] = None,
-        file: Annotated[
-            list[Path] | None,
-            typer.Option(
-                "--file", metavar="FILE", help="A definition file beside the configured ones.", show_default=False
-            ),
-        ] = None,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-        timeout: Annotated[
-            float | None,
-            typer.Option(min=0, metavar="SECONDS", help="How long to wait for the end.", show_default=False),
-        ] = None,
-        idempotency_key: Annotated[
-            str | None,
-            typer.Option(
-                "--key",
-                "--idempotency-key",
-                metavar="KEY",
-                help="The same key again gives the same execution.",
-                show_default=False,
-            ),
-        ] = None,
-    ) -> int:
-        """Run a workflow and wait for its end.
-
-        Exit code 1 if it does not succeed. Interrupted (Ctrl-C) it is left unfinished, and goes on when an engine
-        starts on the database.
-        """
-        import asyncio
-
-        from automation.cli.client import Order, connect
-        from automation.cli.follow import finish, follow_to_end
-
-        order = Order(workflow, variables_of(var or [], var_file or []), idempotency_key)
-        async with connect(session, file or []) as client:
-            if dry_run:
-                await _foretell(session, client, order)
-                return 0
-            execution_id = await client.start(order)
-            if not session.out.as_json:
-                session.out.line(f"started {execution_id}")
-            try:
-                detail = await follow_to_end(session, client, execution_id, timeout)
-            except asyncio.CancelledError:
-                print(f"{execution_id} is left unfinished; an engine on its database goes on with it", file=sys.stderr)
-                raise
-            return finish(session, detail)
+    command(app, "run")(run)
 
 
-def variables_of(pairs: list[str], files: list[Path], option: str = "--var") -> dict[str, Any]:
-    """The variables of files, and those of `name=value` texts over them; raises InputError."""
-    from automation.errors import InputError
+async def run(
+    session: Session,
+    workflow: Annotated[str, typer.Argument(help="The workflow's name.", show_default=False)],
+    var: Var = None,
+    var_file: VarFile = None,
+    file: DefinitionFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    timeout: Timeout = None,
+    idempotency_key: Key = None,
+) -> int:
+    """Run a workflow and wait for its end.
 
-    variables: dict[str, Any] = {}
-    for file in files:
-        variables.update(_read(file))
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.strip():
-            raise InputError(f"{option}: {pair!r} is not NAME=VALUE")
+    Exit code 1 if it does not succeed. Interrupted (Ctrl-C) it is left unfinished, and goes on when an engine
+    starts on the database.
+    """
+    import asyncio
+
+    from automation.cli.client import Order, connect
+    from automation.cli.follow import finish, follow_to_end
+    from automation.cli.variables import Inputs, as_declared, variables_of
+
+    pairs = var or []
+    variables = variables_of(pairs, var_file or [])
+    async with connect(session, file or []) as client:
+
+        async def declared() -> Inputs | None:
+            inputs: Inputs | None = (await client.workflow(workflow))["definition"].get("inputs")
+            return inputs
+
+        order = Order(workflow, await as_declared(variables, pairs, declared), idempotency_key)
+        if dry_run:
+            await _foretell(session, client, order)
+            return 0
+        execution_id = await client.start(order)
+        if not session.out.as_json:
+            session.out.line(f"started {execution_id}")
         try:
-            variables[name.strip()] = json.loads(text, parse_constant=_no_constant)
-        except ValueError:
-            variables[name.strip()] = text
-    return variables
-
-
-def _no_constant(text: str) -> Any:
-    # NaN and Infinity are no JSON, though Python reads them.
-    raise ValueError(text)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    import yaml
-
-    from automation.errors import InputError
-
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"--var-file: cannot read {file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"--var-file: {file} is not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{file}:{mark.line + 1}" if mark else str(file)
-        raise InputError(f"--var-file: {place}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise InputError(f"--var-file: {file} must be a mapping of names to values")
-    return content
+            detail = await follow_to_end(session, client, execution_id, timeout)
+        except asyncio.CancelledError:
+            print(f"{execution_id} is left unfinished; an engine on its database goes on with it", file=sys.stderr)
+            raise
+        return finish(session, detail)
 
 
 async def _foretell(session: Session, client: Client, order: Order) -> None:
@@ -132,7 +108,9 @@ async def _foretell(session: Session, client: Client, order: Order) -> None:
         out.line(f"It starts if {_conditions(foreseen['conditions'])}.")
     seat = foreseen["concurrency"]
     told = f"{seat['limit']} at a time of the key {seat['key']!r}, else {seat['on_conflict']}" if seat else None
-    out.facts({"variables": foreseen["variables"], "concurrency": told})
+    out.facts(
+        {"variables": foreseen["variables"], "concurrency": told, "retries": "; ".join(foreseen["retry_budgets"])}
+    )
     out.line()
     columns = ("step", "action", "operation", "effect", "runs", "if", "how", "parameters")
     rows = [

@@ -217,11 +217,15 @@ class ProcessPlatform:
     async def _wait_healthy(self, service: ServiceDefinition, settings: ProcessSettings, record: ReplicaRecord) -> None:
         limit = settings.start_timeout_seconds
         deadline = self._clock.monotonic() + limit
+        patience = service.health.timeout_seconds if service.health else 2.0
         pause = 0.02
+        told: Answer | None = None
         async with self._health_check(service, record) as check:
             while True:
                 left = max(0.05, deadline - self._clock.monotonic())
-                answer = await check(min(left, service.health.timeout_seconds if service.health else 2.0))
+                answer = await check(min(left, patience))
+                # That the last one was cut short says nothing of the replica; what it answered before does.
+                told = answer if told is None or not (answer.late and left < patience) else told
                 alive, reason = await asyncio.to_thread(processes.is_alive, record.pid or 0, record.birth or "")
                 if not alive:
                     # Looked at after the answer: another program may have given it from the same port.
@@ -229,7 +233,7 @@ class ProcessPlatform:
                 if answer.ok:
                     return
                 if self._clock.monotonic() >= deadline:
-                    text = f"{record.id} was not healthy within {limit:g} s: {answer.detail}"
+                    text = f"{record.id} was not healthy within {limit:g} s: {told.detail}"
                     raise TryLater(await self._with_log(record, text))
                 await self._clock.sleep(pause)
                 pause = min(pause * 1.5, 0.25)

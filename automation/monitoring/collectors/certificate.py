@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from automation.clock import Clock
 from automation.errors import ActionError
 from automation.infrastructure.connect import Endpoint, connect, failure, trust, unreadable
 from automation.model.metric import Sample
-from automation.monitoring.collector import CheckResult, Observations, Probe, Thresholds
+from automation.monitoring.collector import CheckResult, Observations, Probe
+from automation.monitoring.connections import AT_ONCE, Connections
 from automation.plugins import collector
 
 if TYPE_CHECKING:
@@ -22,42 +23,21 @@ if TYPE_CHECKING:
 
 _DAY = 86_400.0
 _MAX_BYTES = 1_048_576
-AT_ONCE = 32
-"""How many connections are under way at the same time."""
 
 
-class CertificateProbe(BaseModel):
+class CertificateProbe(Connections):
     """Whose certificates are looked at."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     targets: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
     """Each `host:port`, or `[address]:port` for IPv6, where TLS is spoken."""
-    files: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
-    """PEM files; of several certificates in one, the one that expires first counts."""
     subject: str = ""
     """What they belong to; by default the host of each target, and the path of each file."""
-    minimum_days: Annotated[float, Field(ge=0)] = 14.0
-    """With fewer days left the check fails."""
     verify: bool = True
     """Whether the certificate of a target is verified as well. Off, only its dates count, and the detail says so."""
-    ca_file: str | None = None
-    """A PEM file of the authorities that are trusted, in the place of those known to this machine."""
-    server_name: str | None = None
-    """The name that is asked for in TLS and that the certificate must hold; by default the host."""
-    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 5.0
-    """The limit for one connection."""
-    failures: Annotated[int, Field(ge=1)] = 2
-    """After how many bad results in a row a check has failed."""
-    successes: Annotated[int, Field(ge=1)] = 1
-    """After how many good results in a row it has recovered."""
-
-    @field_validator("targets")
-    @classmethod
-    def _endpoints(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
-        for target in targets:
-            Endpoint.of(target)
-        return targets
+    files: Annotated[tuple[str, ...], Field(max_length=1000)] = ()
+    """PEM files; of several certificates in one, the one that expires first counts."""
+    minimum_days: Annotated[float, Field(ge=0)] = 14.0
+    """With fewer days left the check fails."""
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -66,8 +46,6 @@ class CertificateProbe(BaseModel):
             raise ValueError("give targets, files, or both")
         if len(set(everything)) < len(everything):
             raise ValueError("a target or file stands here twice")
-        if self.ca_file is not None and not self.verify:
-            raise ValueError("a ca_file says whom to trust, and verify is off: leave one of them out")
         return self
 
 
@@ -117,7 +95,7 @@ async def certificate(settings: CertificateProbe, probe: Probe) -> Observations:
                 time=now,
                 detail="; ".join(part for part in (one.complaint, _lifetime(days), one.note) if part),
                 address=target,
-                thresholds=Thresholds(settings.failures, settings.successes),
+                thresholds=settings.thresholds,
                 of_availability=False,
             )
         )

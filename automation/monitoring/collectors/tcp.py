@@ -5,57 +5,34 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from automation.errors import ActionError
 from automation.infrastructure.connect import Connected, Endpoint, connect, failure, trust, unreadable
 from automation.model.metric import Sample
-from automation.monitoring.collector import CheckResult, Observations, Probe, Thresholds
+from automation.monitoring.collector import CheckResult, Observations, Probe
+from automation.monitoring.connections import AT_ONCE, Connections
 from automation.plugins import collector
 
-AT_ONCE = 32
-"""How many connections are under way at the same time."""
 
-
-class TcpProbe(BaseModel):
+class TcpProbe(Connections):
     """Which ports are connected to."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     targets: Annotated[tuple[str, ...], Field(min_length=1, max_length=1000)]
     """Each `host:port`, or `[address]:port` for IPv6."""
-    subject: str = ""
-    """What the targets belong to; by default the host of each."""
-    tls: bool = False
-    """Whether TLS is spoken after connecting."""
     verify: bool = True
     """Whether the certificate is verified. Off, a probe says nothing of who has answered, and its detail says so."""
-    ca_file: str | None = None
-    """A PEM file of the authorities that are trusted, in the place of those known to this machine."""
-    server_name: str | None = None
-    """The name that is asked for in TLS and that the certificate must hold; by default the host."""
     timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 5.0
     """The limit for connecting and shaking hands together."""
-    failures: Annotated[int, Field(ge=1)] = 2
-    """After how many bad probes in a row a target has failed."""
-    successes: Annotated[int, Field(ge=1)] = 1
-    """After how many good probes in a row it has recovered."""
-
-    @field_validator("targets")
-    @classmethod
-    def _endpoints(cls, targets: tuple[str, ...]) -> tuple[str, ...]:
-        for target in targets:
-            Endpoint.of(target)
-        if len(set(targets)) < len(targets):
-            raise ValueError("a target stands here twice")
-        return targets
+    tls: bool = False
+    """Whether TLS is spoken after connecting."""
 
     @model_validator(mode="after")
     def _of_tls(self) -> Self:
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError("a target stands here twice")
         if not self.tls and (self.ca_file is not None or self.server_name is not None or not self.verify):
             raise ValueError("verify, ca_file and server_name are for TLS: set tls to true")
-        if self.ca_file is not None and not self.verify:
-            raise ValueError("a ca_file says whom to trust, and verify is off: leave one of them out")
         return self
 
 
@@ -89,7 +66,7 @@ async def tcp(settings: TcpProbe, probe: Probe) -> Observations:
                 ok, detail = False, failure(error)
             except ActionError as error:
                 ok, detail = False, error.message
-        thresholds = Thresholds(settings.failures, settings.successes)
+        thresholds = settings.thresholds
         return CheckResult(
             check="tcp_health",
             subject=subject,

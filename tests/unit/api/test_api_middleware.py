@@ -190,7 +190,7 @@ FAILURES: list[tuple[Exception, int, str]] = [
     (errors.Forbidden(permission="a:b"), 403, "forbidden"),
     (errors.NotFound(kind="x", name="y"), 404, "not-found"),
     (errors.Conflict(), 409, "conflict"),
-    (errors.DuplicateKey(key="k", execution_id="1"), 409, "duplicate-key"),
+    (errors.DuplicateKey(key="k", where="with other inputs", execution_id="1"), 409, "duplicate-key"),
     (errors.TooManyRequests(retry_after=12.3), 429, "too-many-requests"),
     (errors.StoreUnavailable("the disk is full"), 503, "unavailable"),
     (errors.EngineStopped(), 503, "unavailable"),

@@ -8,6 +8,7 @@ import pytest
 
 from automation import AutomationLevel, InputError, WorkflowDefinition
 from automation.model.approval import Approvals
+from automation.model.workflow import RetryBudget
 from automation.workflows.compiler import compile_workflow
 from automation.workflows.dryrun import Foreseen, ForeseenConcurrency, foresee
 from tests.support import handlers  # noqa: F401 - registers the operations
@@ -16,6 +17,17 @@ from tests.support import handlers  # noqa: F401 - registers the operations
 def plan_of(*actions: dict[str, Any], **more: Any) -> Any:
     steps = [{"action_type": "test.record", **action} for action in actions]
     return compile_workflow(WorkflowDefinition.model_validate({"name": "w", "actions": steps, **more}))
+
+
+def test_heartbeats_and_retry_budgets_are_told() -> None:
+    budget = {"share": 0.5, "least_per_second": 0}
+    found = foresee(plan_of({"name": "a", "heartbeat_timeout_seconds": 30}, retry_budget=budget), {})
+    assert found.steps[0].shape == ("a heartbeat at least every 30 s",)
+    own = "this workflow: 50% of the first attempts and 0 a second beside, within 10 s"
+    assert found.retry_budgets == (own,)
+    found = foresee(plan_of({"name": "a"}, retry_budget=budget), {}, retry_budget=RetryBudget())
+    assert found.retry_budgets == ("all workflows: 20% of the first attempts and 1 a second beside, within 10 s", own)
+    assert foresee(plan_of({"name": "a"}), {}).retry_budgets == ()
 
 
 def conditions(found: Foreseen, step: int = -1) -> list[str]:

@@ -96,7 +96,7 @@ class TestCheck:
             "workflows: [{name: w, actions: [{name: x, action_type: nosuch.thing}]}]", encoding="utf-8"
         )
         assert AutomationConfig.load().definitions == Path("automation.d")
-        for arguments in ((), ("automation.d",), ("automation.d", "automation.d/a.yaml")):
+        for arguments in ((), ("automation.d",), ("automation.d", str(tmp_path / "automation.d" / "a.yaml"))):
             answer = invoke("check", *arguments)
             assert answer.code == 2
             assert answer.out.startswith(

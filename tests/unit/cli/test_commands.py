@@ -52,7 +52,6 @@ class TestRun:
         [
             (["nosuch"], "there is no workflow 'nosuch'"),
             (["hello"], "who: is required"),
-            (["hello", "--var", "who=1"], "who: must be a string, not int"),
             (["hello", "--var", "who"], "--var: 'who' is not NAME=VALUE"),
             (["hello", "--var", "=x"], "--var: '=x' is not NAME=VALUE"),
             (["hello", "--var-file", "nosuch.yaml"], "--var-file: cannot read nosuch.yaml: No such file"),
@@ -79,6 +78,20 @@ class TestRun:
         assert answer.code == 0, answer.err
         assert answer.document["actions"][0]["outputs"] == {"got": 1, "n": {"a": [1, None]}}
 
+    @pytest.mark.parametrize(("text", "meant"), [("7", "7"), ("null", "null"), ('"7"', "7"), ("{}", "{}"), ("x", "x")])
+    def test_what_is_given_for_a_string_is_text(self, invoke: Invoke, text: str, meant: str) -> None:
+        answer = invoke("run", "hello", "--var", f"who={text}", "--json")
+        assert answer.document["actions"][0]["outputs"] == {"text": f"hello {meant}"}
+        first = answer.document["execution"]["id"]
+        again = invoke("executions", "rerun", first, "--var", "who=8", "--json").document["execution_id"]
+        assert invoke("executions", "show", again, "--json").document["variables"] == {"who": "8"}
+
+    def test_a_number_for_a_string_from_elsewhere_is_refused(self, invoke: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "vars.yaml").write_text("who: 7", encoding="utf-8")
+        answer = invoke("run", "hello", "--var-file", "vars.yaml")
+        assert answer.code == 2
+        assert answer.err.endswith("who: must be a string, not int; write it in quotes\n")
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [("[1]", "must be a mapping"), ("1: 2", "must be a mapping"), ("a: [", "bad.yaml:1: not valid YAML")],
@@ -104,6 +117,9 @@ class TestRun:
         other = invoke("run", "hello", "--var", "who=b", "--idempotency-key", "k")
         assert other.code == 2
         assert f"was used before with other inputs, by execution {first['execution']['id']}" in other.err
+        other = invoke("run", "hopeless", "--key", "k")
+        assert other.code == 2
+        assert f"was used before for the workflow 'hello', by execution {first['execution']['id']}" in other.err
 
     def test_a_dry_run_touches_nothing(self, invoke: Invoke, tmp_path: Path) -> None:
         before = (tmp_path / "automation-data" / "automation.db").read_bytes()
@@ -111,8 +127,19 @@ class TestRun:
         assert answer.code == 0
         assert '{"values": {"text": "hello you"}}' in answer.out
         assert "nothing was touched" in answer.out
+        assert "retries" not in answer.out
         assert invoke("run", "careful", "--dry-run", "--json").document["steps"][0]["needs_approval"] is True
         assert (tmp_path / "automation-data" / "automation.db").read_bytes() == before
+
+    def test_a_dry_run_tells_of_heartbeats_and_retry_budgets(self, invoke: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "slow.yaml").write_text(
+            "workflows: [{name: copy, retry_budget: {share: 0.1}, actions: "
+            "[{name: a, action_type: shell.run, heartbeat_timeout_seconds: 30, parameters: {command: [cp]}}]}]",
+            encoding="utf-8",
+        )
+        out = invoke("run", "copy", "--file", "slow.yaml", "--dry-run").out
+        assert "retries  this workflow: 10% of the first attempts and 1 a second beside, within 10 s" in out
+        assert "a heartbeat at least every 30 s" in out
 
     def test_wrong_definitions_are_all_said(self, invoke: Invoke, tmp_path: Path) -> None:
         (tmp_path / "automation.d" / "bad.yaml").write_text("workflows: [{name: x}]\nbogus: 1\n", encoding="utf-8")
@@ -251,6 +278,17 @@ class TestExecutions:
         assert "hello them" in shown
         assert f"rerun of      {first}" in shown
         assert f"rerun of {first}: for them" in shown
+        keyed = [
+            invoke("executions", *command, first, *further, "--key", key, "--json").document["execution_id"]
+            for command, further, key in (
+                (["rerun"], [], "again"),
+                (["rerun"], [], "again"),
+                (["fork"], ["--from", "nap"], "once more"),
+                (["fork"], ["--from", "nap"], "once more"),
+            )
+        ]
+        assert (keyed[0], keyed[2]) == (keyed[1], keyed[3])
+        assert keyed[0] != keyed[2]
         forked = invoke("executions", "fork", first, "--from", "nap")
         assert forked.code == 0
         assert forked.out.endswith("is succeeded now\n")

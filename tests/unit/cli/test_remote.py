@@ -133,6 +133,8 @@ class TestBothClients:
             again = await remote.control.repeat(first, how)
             execution = (await finished(remote, again["execution_id"]))["execution"]
             assert first in (execution["rerun_of"], execution["forked_from"])
+        once = [await remote.control.repeat(first, Repetition({"who": "b"}, key="once")) for _ in range(2)]
+        assert once[0]["execution_id"] == once[1]["execution_id"]
 
     async def test_refuse_alike(self, pair: Pair) -> None:
         remote, local = pair.remote, pair.local

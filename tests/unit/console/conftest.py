@@ -65,6 +65,7 @@ async def until(site: Site, execution_id: str, status: WorkflowStatus) -> None:
 async def site(engine: AutomationEngine) -> AsyncIterator[Site]:
     """The console of a running engine."""
     handlers.calls.clear()
+    handlers.gates.clear()
     async with AsyncExitStack() as stack:
         yield Site(engine, application(engine), stack)
 

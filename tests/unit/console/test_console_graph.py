@@ -124,9 +124,9 @@ def test_a_sequence_is_written_in_rows(size) -> None:
     ids=["fan", "band", "complete", "loose", "lattice"],
 )
 def test_large_graphs_are_whole_and_quick(needs, draw) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     drawing = draw(needs)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
     check(needs, drawing)
 
 

@@ -12,16 +12,18 @@ import textwrap
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
 import pytest
 
-from automation.clock import RealClock
+from automation.clock import Clock, RealClock
 from automation.errors import DefinitionError, Refused, TryLater
 from automation.infrastructure import processes
 from automation.infrastructure.platform import RestartOptions
 from automation.infrastructure.platforms.process import ProcessPlatform
+from automation.infrastructure.probe import Answer
 from automation.infrastructure.replica_records import KEPT_LOGS, ReplicaRecords
 from automation.infrastructure.services import Services
 from automation.model.service import HealthCheck, ServiceDefinition
@@ -107,6 +109,24 @@ async def test_without_a_health_check_a_port_must_accept_connections(platform: P
     silent = [*SLEEPER, "{port}"]
     with pytest.raises(TryLater, match=r"not healthy within 0\.3 s: cannot connect: Connection refused"):
         await platform.scale(service(command=silent, health=False, start_timeout_seconds=0.3), 2)
+
+
+async def test_what_was_answered_last_is_told_and_not_that_the_time_was_over(
+    platform: ProcessPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def probe(transport: Any, url: str, timeout: float, clock: Clock) -> Answer:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            return Answer(False, "answered 503", 0.0)
+        await clock.sleep(timeout)
+        return Answer(False, f"no answer within {timeout:g} s", timeout, late=True)
+
+    monkeypatch.setattr("automation.infrastructure.platforms.process.http_probe", probe)
+    with pytest.raises(TryLater, match=r"not healthy within 0\.3 s: answered 503"):
+        await platform.scale(service(start_timeout_seconds=0.3), 1)
 
 
 async def test_without_port_and_health_check_it_must_live_for_a_moment(platform: ProcessPlatform) -> None:

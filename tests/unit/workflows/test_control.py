@@ -320,13 +320,18 @@ class TestRetry:
         handlers.broken.add("left")
         definition = workflow(
             act("left", "test.mend", depends_on=[]),
-            act("right", "test.pause", parameters={"seconds": 0.1}, depends_on=[]),
+            act("right", "test.gate", depends_on=[]),
             act("after_right", depends_on=["right"]),
             act("soft", "test.fail", depends_on=[], on_failure="continue"),
             act("unwanted", depends_on=["soft"], conditions=["1 > 2"]),
         )
         await engine.register_workflow(definition)
-        failed = await engine.execute_workflow("w")
+        execution = await engine.start_workflow("w")
+        async with asyncio.timeout(30):
+            while (await statuses(engine, execution))["left"] != "failed":
+                await asyncio.sleep(0.01)
+        handlers.open_gate(None)
+        failed = await engine.wait_for(execution)
         assert (await statuses(engine, failed.execution_id))["after_right"] == "skipped"
         handlers.broken.clear()
         handlers.calls.clear()

@@ -20,7 +20,7 @@ from automation import (
 from automation.errors import Problem
 from automation.store.values import unstorable
 from automation.workflows.compiler import compile_workflow
-from automation.workflows.doubts import haste
+from automation.workflows.doubts import haste, retried
 from tests.support import handlers  # noqa: F401 - registers the operations
 
 
@@ -102,6 +102,30 @@ class TestHaste:
         checked = {"timeout_seconds": 10, "retry_attempts": 2, "retry": {"initial_seconds": 1}}
         [(_, message)] = self.found({**checked, "verify": "x < 1 within 60s"}, timeout_seconds=100)
         assert "up to 141 s" in message
+
+
+class Ours(Exception):
+    """An error of an operation that is no part of this program."""
+
+
+class TestRetried:
+    @pytest.mark.parametrize(
+        ("names", "told"),
+        [
+            (["TryLater", "ActionTimeout", "ConnectionError", "Ours"], []),
+            (["TryLatter"], ["no error is named 'TryLatter', as far as is known here; did you mean 'TryLater'?"]),
+            (
+                ["TimeOutError"],
+                ["no error is named 'TimeOutError', as far as is known here; did you mean 'TimeoutError'?"],
+            ),
+            (["Zzz"], ["no error is named 'Zzz', as far as is known here"]),
+        ],
+    )
+    def test_names_that_no_error_has(self, names: list[str], told: list[str]) -> None:
+        action = {"action_type": "test.record", "retry": {"on": names}}
+        found = list(retried(compile_workflow(definition(action))))
+        assert [message for _, message in found] == told
+        assert {path for path, _ in found} <= {"actions[0].retry.on[0]"}
 
 
 class TestCollisions:

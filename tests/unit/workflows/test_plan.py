@@ -160,6 +160,13 @@ def test_a_graph_is_refused_just_when_it_has_a_circle(edges: list[list[str]]) ->
                 "did you mean 'cancelled'?",
             ],
         ),
+        (
+            {"rollback_strategy": {"triggers": ["tset_failure", "deployment_failure"]}},
+            [
+                "rollback_strategy.triggers[0]: no action is of the family 'tset'; did you mean 'test_failure'?",
+                "rollback_strategy.triggers[1]: no action is of the family 'deployment'; there are actions of test",
+            ],
+        ),
     ],
 )
 def test_what_is_hardly_meant_is_a_warning(more: dict[str, Any], told: list[str]) -> None:

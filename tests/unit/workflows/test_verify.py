@@ -199,12 +199,12 @@ async def test_a_restart_goes_on_with_the_verification_till_the_same_moment(
     for value, status in ((60, WorkflowStatus.SUCCEEDED), (95, WorkflowStatus.FAILED)):
         handlers.calls.clear()
         async with AutomationEngine(config, clock=clock) as first:
-            execution_id = await start(first, act("cpu_usage < 70 within 10m"))
+            execution_id = await start(first, act("cpu_usage < 70 within 2m"))
             await verifying(first, execution_id)
-            await clock.advance(300)
+            await clock.advance(60)
         async with AutomationEngine(config, clock=clock) as second:
             await second.observe("cpu_usage", value, subject="api")
-            await clock.advance(290)
+            await clock.advance(50)
             if status is WorkflowStatus.FAILED:
                 assert await second.get_workflow_status(execution_id) is WorkflowStatus.RUNNING
                 await clock.advance(11)

@@ -390,5 +390,9 @@ def test_with_declared_inputs_what_a_value_is_taken_from_is_checked() -> None:
         compile_workflow(WorkflowDefinition.model_validate(definition))
 
     compiled("number == ${order} AND order == 'x'")
+    compiled("event.data.order == ${order} AND event.data.number == ${event.data.number}")
+    for trap in ("order == ${order}", "event.subject == 'x' AND ${ order } == order", "order IN ${order}"):
+        with pytest.raises(DefinitionError, match=r"wait_for\.condition: order is the .* write event\.data\.order for"):
+            compiled(trap)
     with pytest.raises(DefinitionError, match=r"actions\[0\].wait_for: 'ordre' is neither a declared input"):
         compiled("number == ${ordre}")

@@ -1,0 +1,1 @@
+"""What fills the made parts of the documentation."""
