@@ -19,6 +19,7 @@ from benchmarks import (
     machine,
     openloop,
     recovery,
+    rulebook,
     rules,
     running,
     serving,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Outcome]] = {
     "history": history.run,
     "listing": listing.run,
     "peers": comparison.run,
+    "rulebook": rulebook.run,
     "conditions": conditions.run,
     "rules": rules.run,
 }
