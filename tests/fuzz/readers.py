@@ -123,6 +123,12 @@ def written_unpacked(body: bytes) -> None:
     written(bytes(cramjam.snappy.compress_raw(body)))
 
 
+def written_second(body: bytes) -> None:
+    """The protobuf in a request of version 2."""
+    packed = bytes(cramjam.snappy.compress_raw(body))
+    _samples(remote_write.samples_of(packed, MOST_UNPACKED, NOW, remote_write.VERSION_2))
+
+
 def _samples(found: remote_write.Written) -> None:
     for sample in found.samples:
         assert sample.name
@@ -265,6 +271,9 @@ def _series() -> bytes:
 
 
 _SERIES = _series()
+_SECOND = b"".join(_part(4, symbol) for symbol in (b"", b"__name__", b"up", b"job", b"a")) + _part(
+    5, _part(1, b"\x01\x02\x03\x04") + _part(2, b"\x09" + struct.pack("<d", 1.0) + b"\x10\x80\xa0\x94\xa5\x8d\x06")
+)
 
 
 def _dump(value: object) -> bytes:
@@ -284,6 +293,7 @@ READERS: dict[str, tuple[Callable[[bytes], None], bytes]] = {
     ),
     "remote write": (written, bytes(cramjam.snappy.compress_raw(_SERIES))),
     "remote write, unpacked": (written_unpacked, _SERIES),
+    "remote write 2": (written_second, _SECOND),
     "log": (log_line, b"2026-11-23T09:00:00Z ERROR 12 the disk is full"),
     "mail": (mail, _MAIL_TEXT),
     "scrape": (scrape, b'# TYPE a counter\na_total{x="y"} 1.5 1700000000000\nb NaN\n'),

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import atheris  # type: ignore[import-not-found,unused-ignore]
+import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["automation"]):
     from tests.fuzz.readers import READERS, refused
