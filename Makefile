@@ -26,13 +26,17 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PORT ?= 8080
 # How many engines `make soak` kills, at least.
 KILLS ?= 200
+# Which reader `make fuzz` tries (of those in tests/fuzz/readers.py), and for how long.
+READER ?= webhook
+SECONDS ?= 60
 
-.PHONY: help demo test soak lint types contract check docs serve bench clean
+.PHONY: help demo test soak fuzz lint types contract check docs serve bench clean
 
 help:  ## Say what there is
 	@echo 'make demo      run the demonstration: a service breaks and is repaired (less than two minutes)'
 	@echo "make test      run every test; a part of them: make test ARGS='tests/unit -k alerts'"
 	@echo 'make soak      kill engines $(KILLS) times and more, and check that nothing is lost or done twice (KILLS=$(KILLS))'
+	@echo "make fuzz      try one reader of what others send under atheris (READER='$(READER)' SECONDS=$(SECONDS))"
 	@echo 'make lint      ruff: mistakes and format'
 	@echo 'make types     mypy --strict'
 	@echo 'make contract  which room of the code may import which'
@@ -53,6 +57,10 @@ test: .make/dev
 soak: .make/dev
 	@DURABILITY_KILLS=$(KILLS) DURABILITY_LIVES=$(KILLS) $(BIN)/python -m pytest \
 		tests/durability tests/unit/workflows/test_workflow_properties.py $(ARGS)
+
+fuzz: .make/dev
+	@$(BIN)/python -m pip install --quiet 'atheris>=3'
+	@$(BIN)/python -m tests.fuzz.with_atheris '$(READER)' $(SECONDS)
 
 lint: .make/dev
 	@echo 'ruff'

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +10,10 @@ from typing import Any
 
 from benchmarks.children import child
 from benchmarks.databases import POSTGRES, SQLITE
+from benchmarks.environments import PEERS, environment
 from benchmarks.figures import Figure, Outcome, median
 from benchmarks.setting import Setting
 
-PEERS = Path(__file__).parent / "peers"
 LEFT_OUT = {
     "Prefect": "3.9.1 runs from PyPI, but its own server on SQLite refused twenty flows at once (HTTP 503)",
     "Restate": "PyPI has its SDK only; its server is a program that has to come from elsewhere",
@@ -51,7 +49,7 @@ def run(setting: Setting) -> Outcome:
 
 async def _run(setting: Setting) -> Outcome:
     at_once, rounds = (20, 1) if setting.quick else (200, 3)
-    python, reason = _environment(setting.folder, PEERS / "dbos.txt")
+    python, reason = environment(setting.folder, PEERS / "dbos.txt")
     facts = {} if reason is None else {"DBOS Transact": f"left out: {reason}"}
     facts |= {kind: await setting.databases.about(kind) for kind in (SQLITE, POSTGRES)}
     figures = []
@@ -98,23 +96,3 @@ def _figures(kind: str, sides: list[Side]) -> list[Figure]:
         spread = f"of the rates, in turns; {min(ratios):.1f} to {max(ratios):.1f}"
         figures.append(Figure(f"{kind}: ratio to {side.name}", median(ratios), "", spread))
     return figures
-
-
-def _environment(folder: Path, requirements: Path) -> tuple[str, str | None]:
-    """The Python of a new virtual environment with these requirements, or why there is none."""
-    place = folder / requirements.stem
-    python = place / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    commands = ([sys.executable, "-m", "venv", str(place)], [*install, "--requirement", str(requirements)])
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    for command in commands:
-        try:
-            done = subprocess.run(
-                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return str(python), f"{' '.join(command[1:4])} took longer than ten minutes"
-        if done.returncode != 0:
-            last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-            return str(python), f"{' '.join(command[1:4])} failed: {''.join(last)}"
-    return str(python), None

@@ -8,17 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from automation.definitions import tree
 from automation.definitions.complaints import complaints
-from automation.definitions.tree import Entries, Finding, Items, Node, Scalar, Unreadable
-from automation.definitions.yaml_tree import read_yaml
-from automation.errors import DefinitionError, Problem
+from automation.definitions.foreign import ForeignFile, Note, to_yaml
+from automation.definitions.tree import Entries, Finding, Items, Node, Scalar
 from automation.model.alert import AlertSeverity
 
-MAX_BYTES = 5 * 1024 * 1024
 _DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
 _SECONDS = (31_536_000, 604_800, 86_400, 3600, 60, 1, 0.001)
 _LONGEST_NAME = 150
@@ -61,16 +58,6 @@ class _File(_Strict):
     groups: list[_Group]
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something that has no equivalent here, or came out otherwise than it was written."""
-
-    line: int
-    rule: str
-    """The name of the rule or of the group."""
-    message: str
-
-
 @dataclass(slots=True)
 class Imported:
     """What was made of a file of rules."""
@@ -81,24 +68,7 @@ class Imported:
 
     def yaml(self) -> str:
         """A definition file."""
-        return yaml.dump(
-            {"monitors": self.monitors, "alerts": self.alerts},
-            Dumper=_Dumper,
-            sort_keys=False,
-            allow_unicode=True,
-            width=110,
-        )
-
-
-class _Dumper(yaml.SafeDumper):
-    pass
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _text)
+        return to_yaml({"monitors": self.monitors, "alerts": self.alerts})
 
 
 def import_rules(path: Path, url: str) -> Imported:
@@ -106,38 +76,16 @@ def import_rules(path: Path, url: str) -> Imported:
 
     Raises DefinitionError with all that is wrong in the file, each with its line.
     """
-    try:
-        content = path.read_bytes()[: MAX_BYTES + 1]
-    except OSError as error:
-        raise _refused(path, None, f"cannot be read: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise _refused(path, None, f"is larger than {MAX_BYTES // 1024 // 1024} MiB")
-    root = _root(path, content)
-    rules = _read(path, root)
+    file = ForeignFile(path, "the file of rules")
+    root = file.root(Entries, "one mapping with the key 'groups', as Prometheus reads it")
+    rules = _read(file, root)
     importing = _Importing(url)
     for index, group in enumerate(rules.groups):
         importing.group(group, root, f"groups[{index}]")
     return importing.done
 
 
-def _refused(path: Path, line: int | None, message: str) -> DefinitionError:
-    return DefinitionError([Problem("", message, file=str(path), line=line)], what="the file of rules")
-
-
-def _root(path: Path, content: bytes) -> Node:
-    try:
-        roots = read_yaml(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise _refused(path, content.count(b"\n", 0, error.start) + 1, "is not UTF-8 text") from None
-    except Unreadable as error:
-        raise _refused(path, error.line, error.message) from None
-    if len(roots) != 1 or not isinstance(roots[0], Entries):
-        line = roots[-1].line if roots else 1
-        raise _refused(path, line, "must be one mapping with the key 'groups', as Prometheus reads it")
-    return roots[0]
-
-
-def _read(path: Path, root: Node) -> _File:
+def _read(file: ForeignFile, root: Node) -> _File:
     findings: list[Finding] = []
     tree.plain(root, "", findings)
     value = _as_text(root)
@@ -148,8 +96,7 @@ def _read(path: Path, root: Node) -> _File:
         except ValidationError as error:
             findings += complaints(error, _File, value, root)
     if findings:
-        problems = [Problem(each.path, each.message, file=str(path), line=each.line) for each in findings]
-        raise DefinitionError(problems, what="the file of rules")
+        raise file.wrong(findings)
     return found
 
 

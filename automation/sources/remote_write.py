@@ -1,9 +1,10 @@
-"""Samples out of Prometheus' remote-write requests, version 1: snappy around protobuf.
+"""Samples out of Prometheus' remote-write requests, versions 1 and 2: snappy around protobuf.
 
 https://prometheus.io/docs/specs/prw/remote_write_spec/
+https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/
 
-The one message that is sent, `WriteRequest`, is read by hand: it has four fields that matter, and a protobuf library
-would be larger than this and slower.
+The messages that are sent, `WriteRequest` and `Request`, are read by hand: they have few fields that matter, and a
+protobuf library would be larger than this and slower.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import importlib.util
 import math
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from automation.errors import InputError, MissingExtra
@@ -20,10 +21,14 @@ from automation.model.metric import Sample
 from automation.sources import payload
 from automation.sources.alertmanager import SUBJECT_LABELS
 
+VERSION_1 = "prometheus.WriteRequest"
 VERSION_2 = "io.prometheus.write.v2.Request"
+"""The messages, as a `Content-Type` names them."""
 STALE = 0x7FF0000000000002
 """The bits of the value that says: this series has ended."""
 _MAX_LABELS = 100
+_LONGEST_LABELS = 16_384
+"""Characters of all labels of a series. In version 2, a few bytes can name a long text again and again."""
 _AHEAD_SECONDS = 300.0
 
 Value = int | memoryview
@@ -40,16 +45,25 @@ class Written:
     samples: list[Sample] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def understood(self) -> int:
+        """How many samples were taken in, those among them that say that there is no value."""
+        return len(self.samples) + self.refused["stale"] + self.refused["not_finite"]
 
-def samples_of(body: bytes, max_bytes: int, now: float) -> Written:
+    @property
+    def lost(self) -> dict[str, int]:
+        """What was not taken in though it says something, by reason."""
+        return {reason: count for reason, count in self.refused.items() if reason not in ("stale", "not_finite")}
+
+
+def samples_of(body: bytes, max_bytes: int, now: float, message: str = VERSION_1) -> Written:
     """The samples of a request; raises InputError for what is none or is larger than `max_bytes`, MissingExtra."""
     written = Written(now + _AHEAD_SECONDS)
+    read = _read_second if message == VERSION_2 else _read_first
     try:
-        for number, value in _fields(memoryview(unpacked(body, max_bytes))):
-            if number == 1:
-                _read_series(_bytes(value), written)
+        read(memoryview(unpacked(body, max_bytes)), written)
     except (IndexError, struct.error, UnicodeDecodeError):
-        raise InputError("not a WriteRequest of Prometheus: the protobuf is not valid") from None
+        raise InputError(f"not a {message} of Prometheus: the protobuf is not valid") from None
     return written
 
 
@@ -71,26 +85,62 @@ def unpacked(body: bytes, max_bytes: int) -> bytes:
         raise InputError("the body is not snappy, in which remote write sends it") from None
 
 
-def _read_series(series: memoryview, written: Written) -> None:
-    labels: dict[str, str] = {}
-    points: list[tuple[float, int]] = []
-    histograms = 0
-    for number, value in _fields(series):
+def _read_first(message: memoryview, written: Written) -> None:
+    for number, value in _fields(message):
         if number == 1:
-            name, text = _label(_bytes(value))
-            labels[name] = text
-        elif number == 2:
-            points.append(_point(_bytes(value)))
-        elif number == 4:
-            histograms += 1
-    if histograms:
-        written.refused["native_histogram"] += histograms
+            labels: dict[str, str] = {}
+            points: list[memoryview] = []
+            for kind, content in _fields(_bytes(value)):
+                if kind == 1:
+                    name, text = _label(_bytes(content))
+                    labels[name] = text
+                elif kind == 2:
+                    points.append(_bytes(content))
+                elif kind == 4:
+                    written.refused["native_histogram"] += 1
+            _take(labels, points, written)
+
+
+def _read_second(message: memoryview, written: Written) -> None:
+    symbols: list[str] = []
+    series: list[memoryview] = []
+    for number, value in _fields(message):
+        if number == 4:
+            symbols.append(bytes(_bytes(value)).decode())
+        elif number == 5:
+            series.append(_bytes(value))
+    # Only when all symbols are known: protobuf promises no order.
+    for one in series:
+        references: list[int] = []
+        points: list[memoryview] = []
+        for number, value in _fields(one):
+            if number == 1:
+                references += _numbers(value)
+            elif number == 2:
+                points.append(_bytes(value))
+            elif number in (3, 4):
+                written.refused["native_histogram" if number == 3 else "exemplar"] += 1
+        _take(_named(references, symbols), points, written)
+
+
+def _named(references: Sequence[int], symbols: Sequence[str]) -> dict[str, str]:
+    if len(references) % 2:
+        raise IndexError
+    pairs = zip(references[::2], references[1::2], strict=True)
+    return {symbols[name]: symbols[text] for name, text in pairs}
+
+
+def _take(labels: dict[str, str], points: Sequence[memoryview], written: Written) -> None:
     name = labels.pop("__name__", "")
     if not name or len(labels) > _MAX_LABELS:
         written.refused["no_name" if not name else "too_many_labels"] += len(points)
         return
+    if sum(len(key) + len(text) for key, text in labels.items()) > _LONGEST_LABELS:
+        written.refused["labels_too_long"] += len(points)
+        return
     subject = next((labels[key] for key in SUBJECT_LABELS if labels.get(key)), "")
-    for measured, moment in points:
+    for point in points:
+        measured, moment = _point(point)
         if math.isnan(measured):
             stale = struct.unpack("<Q", struct.pack("<d", measured))[0] == STALE
             written.refused["stale" if stale else "not_finite"] += 1
@@ -159,6 +209,17 @@ def _varint(data: memoryview, place: int) -> tuple[int, int]:
         if byte < 0x80:
             return result & 0xFFFFFFFFFFFFFFFF, place
     raise IndexError
+
+
+def _numbers(value: Value) -> Iterator[int]:
+    """A repeated number: one by one, or packed."""
+    if isinstance(value, int):
+        yield value
+        return
+    place = 0
+    while place < len(value):
+        number, place = _varint(value, place)
+        yield number
 
 
 def _bytes(value: Value) -> memoryview:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import email
-import email.policy
-import email.utils
 import hmac
 import ssl
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
+from email.parser import BytesHeaderParser, BytesParser
+from email.policy import EmailPolicy
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -24,7 +23,12 @@ from automation.sources.source import Delivery, SourceContext
 
 _MOST_WAITING = 100
 _MOST_ATTACHMENTS = 100
+_MOST_PARTS = 1000
 _LONGEST = 500
+_LONGEST_HEADER = 2000
+"""Characters of a header field that are read: the time to read one grows with the square of its length."""
+# What the standard library raises for header fields that are none; RecursionError for many brackets.
+_UNREADABLE = (ValueError, IndexError, AttributeError, KeyError, TypeError, LookupError, RecursionError)
 
 
 class Smtp(BaseModel):
@@ -128,7 +132,12 @@ class _Desk:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         if self.come.full():
             return "451 4.3.2 too many mails wait to be stored; try again later"
-        event = _event(envelope.mail_from or "", envelope.rcpt_tos, envelope.content, self._settings, self._context)
+        # A mail of a megabyte may take a second.
+        event = await asyncio.to_thread(
+            _event, envelope.mail_from or "", envelope.rcpt_tos, envelope.content, self._settings, self._context
+        )
+        if self.come.full():
+            return "451 4.3.2 too many mails wait to be stored; try again later"
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.come.put_nowait((event, stored))
         await stored
@@ -156,8 +165,32 @@ def _tls(settings: Smtp) -> ssl.SSLContext | None:
     return context
 
 
+class _Policy(EmailPolicy):
+    """Reads only the beginning of a header field, and one that cannot be read as empty."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        try:
+            return super().header_fetch_parse(name, value[:_LONGEST_HEADER])
+        except _UNREADABLE:
+            return ""
+
+
+_POLICY = _Policy()
+
+
+def _read(content: bytes) -> EmailMessage:
+    whole, head = BytesParser(EmailMessage, policy=_POLICY), BytesHeaderParser(EmailMessage, policy=_POLICY)
+    # Many parts, or parts within parts within parts: what is behind the header is one text then.
+    if content.count(b"\n--") > _MOST_PARTS:
+        return cast(EmailMessage, head.parsebytes(content))
+    try:
+        return cast(EmailMessage, whole.parsebytes(content))
+    except RecursionError:
+        return cast(EmailMessage, head.parsebytes(content))
+
+
 def _event(sender: str, recipients: list[str], content: bytes, settings: Smtp, context: SourceContext) -> Event:
-    mail = email.message_from_bytes(content, _class=EmailMessage, policy=email.policy.default)
+    mail = _read(content)
     text, cut = _text(mail, settings.max_text)
     message_id = _header(mail, "Message-ID")
     return Event(
@@ -186,19 +219,23 @@ def _header(mail: EmailMessage, name: str) -> str:
     # Whoever sends mail may write anything, and reading it must not fail.
     try:
         return str(mail.get(name, "")).encode("utf-8", "replace").decode().replace("\0", "").strip()
-    except (ValueError, IndexError, AttributeError, KeyError, TypeError):
+    except _UNREADABLE:
         return ""
 
 
 def _text(mail: EmailMessage, most: int) -> tuple[str, bool]:
     try:
         body = mail.get_body(("plain", "html"))
-        text = str(body.get_content()) if body is not None else ""
-    except (LookupError, ValueError, AttributeError, KeyError, TypeError):
-        raw = mail.get_payload(decode=True)
-        text = raw.decode(errors="replace") if isinstance(raw, bytes) else ""
+        text = _raw(mail) if body is None else str(body.get_content())
+    except _UNREADABLE:
+        text = _raw(mail)
     text = text.encode("utf-8", "replace").decode().replace("\0", "").replace("\r\n", "\n")
     return text[:most], len(text) > most
+
+
+def _raw(mail: EmailMessage) -> str:
+    raw = mail.get_payload(decode=True)
+    return raw.decode(errors="replace") if isinstance(raw, bytes) else ""
 
 
 def _attachment(part: Any) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Other engines for durable workflows, each in a script that an environment of its own runs: the same three steps."""
+"""Other engines, each in a script that an environment of its own runs: durable workflows, and rules over events."""

@@ -76,6 +76,15 @@ def test_those_of_load_and_of_much_that_is_stored_give_theirs(tmp_path: Path, na
 
 
 @pytest.mark.slow
+def test_one_event_in_a_hundred_fulfils_an_imported_rule(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.peers.automation_hosts", str(tmp_path), "20", "500", "matched"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=55, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["events"], found["matched"]) == (500, 5)
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_they_run_on_postgresql_as_well() -> None:
     if not postgres.installed():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +14,13 @@ from automation.cli.command import Session, command
 from automation.cli.output import clean
 
 if TYPE_CHECKING:
-    from automation.definitions.prometheus_rules import Imported
+    from automation.definitions.foreign import Note
+
+_Output = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The definition file to write; else to stdout.", show_default=False),
+]
+_Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,18 +28,20 @@ def add_to(app: typer.Typer) -> None:
     importing = typer.Typer(name="import", help="Definitions out of files of other systems.", no_args_is_help=True)
     app.add_typer(importing)
 
+    _prometheus_rules(importing)
+    _ansible_rulebook(importing)
+
+
+def _prometheus_rules(importing: typer.Typer) -> None:
     @command(importing, "prometheus-rules")
     def prometheus_rules(
         session: Session,
         file: Annotated[
             Path, typer.Argument(metavar="FILE", help="A file of rules that Prometheus reads.", show_default=False)
         ],
-        output: Annotated[
-            Path | None,
-            typer.Option(metavar="FILE", help="The definition file to write; else to stdout.", show_default=False),
-        ] = None,
+        output: _Output = None,
         url: Annotated[str, typer.Option(help="The Prometheus that is asked.")] = "http://localhost:9090",
-        force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+        force: _Force = False,
     ) -> None:
         """Make monitors and alerts of Prometheus alerting rules.
 
@@ -42,10 +51,57 @@ def add_to(app: typer.Typer) -> None:
         from automation.definitions.prometheus_rules import import_rules
 
         found = import_rules(file, url)
-        text = f"# Made of {file.name} by 'automation import prometheus-rules'.\n{found.yaml()}"
-        if output is not None:
-            _write(output, text, over=force)
-        _report(session, file, output, found, text)
+        counts = f"{len(found.alerts)} alerts, {len(found.notes)} notes"
+        made = {"monitors": found.monitors, "alerts": found.alerts}
+        _give(session, file, output, Made("prometheus-rules", made, found.notes, found.yaml(), counts), over=force)
+
+
+def _ansible_rulebook(importing: typer.Typer) -> None:
+    @command(importing, "ansible-rulebook")
+    def ansible_rulebook(
+        session: Session,
+        file: Annotated[
+            Path, typer.Argument(metavar="FILE", help="A rulebook of ansible-rulebook.", show_default=False)
+        ],
+        output: _Output = None,
+        variables: Annotated[
+            Path | None,
+            typer.Option(
+                "--vars", metavar="FILE", help="The variables that the rulebook is run with.", show_default=False
+            ),
+        ] = None,
+        force: _Force = False,
+    ) -> None:
+        """Make workflows of the rules of a rulebook.
+
+        Conditions, patterns and throttles become triggers. What has no equivalent is reported, one line each:
+        `file:line: rule: what became of it`; the exit code is 0 all the same. A workflow with an action that is still
+        to be written is disabled. A file that is not valid is refused as a whole, with exit code 2.
+        """
+        from automation.definitions.rulebook.importing import import_rulebook
+
+        found = import_rulebook(file, variables)
+        counts = f"{len(found.workflows)} workflows, {found.left_out} rules left out, {len(found.notes)} notes"
+        made = {"sources": found.sources, "workflows": found.workflows}
+        _give(session, file, output, Made("ansible-rulebook", made, found.notes, found.yaml(), counts), over=force)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an import has made of a file."""
+
+    command: str
+    definitions: dict[str, Any]
+    notes: list[Note]
+    text: str
+    counts: str
+
+
+def _give(session: Session, file: Path, output: Path | None, made: Made, *, over: bool) -> None:
+    text = f"# Made of {file.name} by 'automation import {made.command}'.\n{made.text}"
+    if output is not None:
+        _write(output, text, over=over)
+    _report(session, file, output, made, text)
 
 
 def _write(output: Path, text: str, *, over: bool) -> None:
@@ -61,12 +117,12 @@ def _write(output: Path, text: str, *, over: bool) -> None:
         raise ConfigurationError(f"{output} cannot be written: {error.strerror}") from None
 
 
-def _report(session: Session, file: Path, output: Path | None, found: Imported, text: str) -> None:
+def _report(session: Session, file: Path, output: Path | None, made: Made, text: str) -> None:
     if session.out.as_json:
-        session.out.document({"monitors": found.monitors, "alerts": found.alerts, "notes": found.notes})
+        session.out.document({**made.definitions, "notes": made.notes})
         return
-    lines = [f"{file}:{note.line}: {note.rule}: {note.message}" for note in found.notes]
-    lines.append(f"{len(found.alerts)} alerts, {len(found.notes)} notes")
+    lines = [f"{file}:{note.line}: {note.rule}: {note.message}" for note in made.notes]
+    lines.append(made.counts)
     if output is not None:
         for line in lines:
             session.out.line(line)

@@ -54,7 +54,8 @@ async def prometheus_scrape(settings: PrometheusScrape, probe: Probe) -> Observa
     try:
         # A large page takes a while to parse.
         samples, more = await asyncio.to_thread(_parse, settings, content, now)
-    except (ValueError, KeyError, IndexError) as error:
+    # OverflowError: a whole number that is too large for a sample.
+    except (ValueError, KeyError, IndexError, OverflowError) as error:
         raise TryLater(f"{settings.place}: not in Prometheus' text format: {error}") from None
     problems = [f"{settings.place}: {more} samples above max_samples were left out"] if more else []
     return Observations(samples=samples, problems=problems)

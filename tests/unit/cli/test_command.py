@@ -37,7 +37,7 @@ def test_the_commands_that_were_asked_for() -> None:
         workflows versions; workflows triggers; workflows enable; workflows disable; workflows backtest; services list;
         sources list; tokens issue; tokens list; tokens revoke; audit verify; audit list; config show; db status;
         db migrate; db check; db compact; db backup; db restore; guardrails status; guardrails stop; guardrails release;
-        guardrails freeze; guardrails thaw; import prometheus-rules"""
+        guardrails freeze; guardrails thaw; import prometheus-rules; import ansible-rulebook"""
     assert set(ALL) == {name.strip() for name in wanted.split(";")}
 
 

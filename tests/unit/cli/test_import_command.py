@@ -152,3 +152,46 @@ def test_a_file_that_cannot_be_read_is_said_to_be(folder: Path, invoke: Invoke) 
 )
 def test_durations_of_prometheus(text: str, seconds: float) -> None:
     assert duration_seconds(text) == seconds
+
+
+RULEBOOK = """\
+- name: Shop
+  hosts: all
+  sources: [{ansible.eda.webhook: {port: 5000}}]
+  rules:
+    - name: high load
+      condition: event.payload.load > vars.limit
+      action: {debug: {msg: "{{ event.payload.host }}"}}
+    - name: facts
+      condition: fact.os == "linux"
+      action: {none: }
+"""
+
+
+def test_a_rulebook_becomes_workflows_that_pass_the_check(folder: Path, invoke: Invoke) -> None:
+    (folder / "rulebook.yml").write_text(RULEBOOK, encoding="utf-8")
+    (folder / "vars.yml").write_text("limit: 5\n", encoding="utf-8")
+
+    answer = invoke("import", "ansible-rulebook", "rulebook.yml", "--vars", "vars.yml", "--output", "made.yaml")
+
+    assert (answer.code, answer.out.splitlines()) == (
+        0,
+        [
+            "rulebook.yml:3: Shop: webhook: senders post to /webhooks/Shop here",
+            "rulebook.yml:9: facts: the rule is left out: fact.os is a fact, which has no equivalent: have the events "
+            "carry it as data",
+            "1 workflows, 1 rules left out, 2 notes",
+        ],
+    )
+    checked = invoke("check", "made.yaml")
+    assert (checked.code, checked.out) == (0, "1 files, 1 workflows: 0 errors, 0 warnings\n")
+    [workflow] = read_or_raise([folder / "made.yaml"]).workflows
+    assert workflow.name == "Shop.high-load"
+    assert workflow.model_dump(mode="json")["triggers"][0]["condition"] == "event.data.load > 5"
+
+
+def test_a_rulebook_as_json_has_its_notes_beside_its_workflows(folder: Path, invoke: Invoke) -> None:
+    (folder / "rulebook.yml").write_text(RULEBOOK, encoding="utf-8")
+    found = invoke("import", "ansible-rulebook", "rulebook.yml", "--json").document
+    assert (found["workflows"], found["sources"]) == ([], [])
+    assert [(note["line"], note["rule"]) for note in found["notes"]] == [(3, "Shop"), (6, "high load"), (9, "facts")]

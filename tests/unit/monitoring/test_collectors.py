@@ -213,6 +213,7 @@ async def test_each_service_is_probed_at_its_own_interval(services: Services) ->
 class Pages(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         pages = {"/good": b"jobs_total 1\n", "/bad": b"{}{}{} what\n", "/big": b"# " + b"x" * 5000 + b"\n"}
+        pages["/vast"] = b"jobs_total " + b"9" * 400 + b"\n"
         content = pages.get(self.path)
         self.send_response(200 if content else 500)
         self.send_header("Content-Length", str(len(content or b"")))
@@ -273,7 +274,8 @@ async def test_a_page_of_prometheus_text_becomes_samples(services: Services) -> 
 
 async def test_a_page_that_cannot_be_had_is_said(services: Services, pages: str) -> None:
     probe = Probe(services, RealClock(), 30)
-    for path, reason in (("/missing", "answered 500"), ("/bad", "not in Prometheus"), ("/big", "larger than 1000")):
+    wrong = {"/missing": "answered 500", "/bad": "not in Prometheus", "/vast": "not in Prometheus", "/big": "larger"}
+    for path, reason in wrong.items():
         with pytest.raises(TryLater, match=reason):
             await collect("prometheus_scrape", probe, url=pages + path, max_bytes=1000)
     with pytest.raises(TryLater, match="Connection refused") as caught:

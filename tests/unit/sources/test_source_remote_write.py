@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automation.errors import InputError
-from automation.sources.remote_write import STALE, samples_of
+from automation.sources.remote_write import STALE, VERSION_2, samples_of
 from tests.unit.api.conftest import *  # noqa: F403
 from tests.unit.api.conftest import Face
 
 LIMIT = 1_000_000
 NOW = 1_767_225_600.0
+SECOND = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}
 HEADERS = {"Content-Encoding": "snappy", "Content-Type": "application/x-protobuf"}
 
 
@@ -39,6 +40,25 @@ def series(labels: dict[str, str], *points: tuple[float, int], more: bytes = b""
     written = b"".join(block(1, block(1, name.encode()) + block(2, text.encode())) for name, text in labels.items())
     written += b"".join(block(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(at)) for value, at in points)
     return block(1, written + more)
+
+
+def request(*series: bytes, symbols: tuple[str, ...], behind: bool = False) -> bytes:
+    """A request of version 2; its symbols may stand behind its series."""
+    written = [b"".join(block(4, text.encode()) for text in symbols), b"".join(block(5, one) for one in series)]
+    return b"".join(reversed(written) if behind else written)
+
+
+def references(*numbers: int, single: bool = False) -> bytes:
+    if single:
+        return b"".join(b"\x08" + varint(number) for number in numbers)
+    return block(1, b"".join(map(varint, numbers)))
+
+
+def point(value: float, at: int) -> bytes:
+    return block(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(at))
+
+
+SYMBOLS = ("", "__name__", "cpu_usage", "job", "api", "host", "a1")
 
 
 def packed(message: bytes) -> bytes:
@@ -120,10 +140,88 @@ async def test_the_route_observes_and_counts(face: Face, admin: Any) -> None:
 
 async def test_the_route_refuses_what_it_does_not_read(face: Face, admin: Any) -> None:
     path = "/api/v1/prometheus/write"
-    second = {**HEADERS, "Content-Type": "application/x-protobuf;proto=io.prometheus.write.v2.Request"}
-    assert (await admin.post(path, content=b"", headers=second)).status_code == 415
+    for kind in ("application/x-protobuf;proto=io.prometheus.write.v3.Request", "application/json", ""):
+        answer = await admin.post(path, content=b"", headers={**HEADERS, "Content-Type": kind})
+        assert answer.status_code == 415
+        assert "proto=prometheus.WriteRequest or proto=io.prometheus.write.v2.Request" in answer.json()["detail"]
     assert (await admin.post(path, content=b"x")).status_code == 415
     assert (await admin.post(path, content=b"x", headers={"Content-Encoding": "gzip"})).status_code == 415
     assert (await admin.post(path, content=b"\x05nonsense", headers=HEADERS)).status_code == 400
     viewer = await face.as_role("automation_viewer")
     assert (await viewer.post(path, content=b"x", headers=HEADERS)).status_code == 403
+
+
+# Version 2
+
+
+@pytest.mark.parametrize("single", [False, True], ids=["packed", "one by one"])
+@pytest.mark.parametrize("behind", [False, True], ids=["symbols first", "symbols behind"])
+def test_labels_are_symbols_in_version_2(single: bool, behind: bool) -> None:
+    metadata = block(5, b"\x08\x02")
+    one = references(1, 2, 3, 4, 5, 6, single=single) + point(91.5, 1_767_225_600_250) + metadata + b"\x30\x01"
+    other = references(1, 2, single=single) + point(-1.0, 5) + point(-2.0, 6)
+    found = samples_of(packed(request(one, other, symbols=SYMBOLS, behind=behind)), LIMIT, NOW, VERSION_2)
+    assert [(each.name, each.subject, each.labels, each.value, each.time) for each in found.samples] == [
+        ("cpu_usage", "api", {"job": "api", "host": "a1"}, 91.5, 1_767_225_600.25),
+        ("cpu_usage", "", {}, -1.0, 0.005),
+        ("cpu_usage", "", {}, -2.0, 0.006),
+    ]
+    assert (found.understood, found.lost) == (3, {})
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        references(1),
+        references(1, 7),
+        references(1, 2, 3),
+        references(1, 1 << 40),
+        block(1, b"\xff"),
+        references(1, 2) + block(2, b"\x09"),
+    ],
+)
+def test_a_symbol_that_is_not_there_makes_a_request_invalid(series: bytes) -> None:
+    with pytest.raises(InputError, match=r"not a io\.prometheus\.write\.v2\.Request of"):
+        samples_of(packed(request(series, symbols=SYMBOLS)), LIMIT, NOW, VERSION_2)
+
+
+def test_a_long_symbol_that_is_named_again_and_again_costs_nothing() -> None:
+    symbols = ("", "__name__", "a", "x" * 10_000, "y" * 10_000)
+    one = references(1, 2, 3, 4) + point(1.0, 1)
+    found = samples_of(packed(request(*[one] * 1000, symbols=symbols)), LIMIT, NOW, VERSION_2)
+    assert (found.samples, found.refused) == ([], {"labels_too_long": 1000})
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_samples_of_version_2_or_an_input_error(body: bytes) -> None:
+    for tried in (body, request(body, symbols=SYMBOLS), request(block(1, body), symbols=SYMBOLS)):
+        try:
+            found = samples_of(packed(tried), LIMIT, NOW, VERSION_2)
+        except InputError:
+            continue
+        assert found is not None
+
+
+WRITTEN = "X-Prometheus-Remote-Write-Samples-Written"
+
+
+async def test_the_answer_says_how_many_were_taken(face: Face, admin: Any) -> None:
+    path = "/api/v1/prometheus/write"
+    good = references(1, 2, 3, 4) + point(5.0, 1_767_225_600_000) + point(math.nan, 1_767_225_600_001)
+    answer = await admin.post(path, content=packed(request(good, symbols=SYMBOLS)), headers=SECOND)
+    assert (answer.status_code, answer.headers[WRITTEN]) == (204, "2")
+    assert answer.headers["X-Prometheus-Remote-Write-Exemplars-Written"] == "0"
+    found = face.engine.metric_store.latest("cpu_usage", "api")
+    assert found is not None
+    assert found.value == 5.0
+
+    nameless = references(3, 4) + point(1.0, 1)
+    histogram = references(1, 2) + block(3, b"\x08\x01") + block(4, b"\x11" + bytes(8))
+    body = packed(request(good, nameless, histogram, symbols=SYMBOLS))
+    answer = await admin.post(path, content=body, headers=SECOND)
+    assert (answer.status_code, answer.headers[WRITTEN]) == (400, "2")
+    assert "not all was taken in (exemplar: 1, native_histogram: 1, no_name: 1)" in answer.json()["detail"]
+    # Version 1 knows of no such answer: what is refused is counted only.
+    body = packed(series({"job": "x"}, (1.0, 1)))
+    answer = await admin.post(path, content=body, headers=HEADERS)
+    assert (answer.status_code, answer.headers[WRITTEN]) == (204, "0")

@@ -118,6 +118,33 @@ def test_any_bytes_are_an_event(content: bytes) -> None:
     assert json.loads(msgspec.json.encode(event.data)) == event.data
 
 
+WIDE = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n" + b"--x\r\n\r\na\r\n" * 100_000
+DEEP = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(5_000))
+
+
+# What takes minutes fails by the limit.
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"From: " + b"a," * 400_000 + b"\r\n\r\nhello",
+        b"From: " + b"(" * 900_000 + b"\r\n\r\nhello",
+        b"Subject: " + b"=?utf-8?q?a?= " * 70_000 + b"\r\n\r\nhello",
+        b"Content-Type: text/plain; " + b"; ".join(b"a*%d*=b" % n for n in range(90_000)) + b"\r\n\r\nhello",
+        b"Content-Type: text/plain (" + b"(" * 900_000 + b"\r\n\r\nhello",
+        WIDE + b"hello",
+        DEEP + b"hello",
+    ],
+    ids=["addresses", "brackets", "words", "parameters", "comments", "parts", "parts within parts"],
+)
+def test_a_mail_that_is_hard_to_read_is_read_in_part(content: bytes) -> None:
+    settings = Smtp(recipients=("*",), max_text=1_000_000)
+    event = event_of_mail("ups@example.com", ["a@example.com"], content, settings, SourceContext("x", VirtualClock()))
+    check(event)
+    assert "hello" in event.data["text"]
+    assert len(event.data["attachments"]) <= 100
+
+
 async def test_a_sender_waits_until_its_mail_is_stored() -> None:
     found = read_settings(Smtp, {"port": free_port(), "recipients": ["*"]})
     assert isinstance(found, Smtp)

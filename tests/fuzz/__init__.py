@@ -1,0 +1,1 @@
+"""Reading what others send, with input that nobody would think of."""
