@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -26,6 +26,7 @@ from automation.model.event import Event, EventReceipt
 from automation.model.execution import ExecutionContext, ExecutionResult, WorkflowStatus
 from automation.model.metric import Sample
 from automation.model.workflow import WorkflowDefinition
+from automation.monitoring.intake import Intake
 from automation.monitoring.metrics import MetricStore
 from automation.monitoring.windows import Windows
 from automation.notifications.notifier import Notifier
@@ -138,12 +139,13 @@ class AutomationEngine:
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
         self.alerts.latest = self.metric_store.latest_value
         self.alerts.view = Windows(self.metric_store).view
+        self.samples = Intake(self.metric_store, clock, self.metrics, self.alerts, self.triggers.thresholds)
         self._dispatcher.companions.append(self.alerts.external)
         self.catalogue = Catalogue(
             self.store, clock, self._dispatcher.index, self.alerts, self.services, self._defaults
         )
         self.watching = Watching(
-            self.store, clock, self.services, self._dispatcher.publish, self._observe, config.monitoring_interval
+            self.store, clock, self.services, self._dispatcher.publish, self.samples.take, config.monitoring_interval
         )
         self.watching.confide(self.secrets.get, self.secrets.redactor.redact)
         self.watching.sources.tell = lambda state: self.changes.tell("source", state.name, state.status)
@@ -311,9 +313,15 @@ class AutomationEngine:
         time: float | None = None,
     ) -> None:
         """Take in one sample of a metric: recent windows keep it, alert rules that name it are evaluated."""
-        await self._save()
+        if self.catalogue.unsaved or self._exit is None:
+            await self._save()
         at = self.clock.now() if time is None else time
-        await self._observe(Sample(name=name, value=value, subject=subject, labels=dict(labels or {}), time=at))
+        await self.samples.take(Sample(name=name, value=value, subject=subject, labels=dict(labels or {}), time=at))
+
+    async def observe_many(self, samples: Iterable[Sample]) -> int:
+        """Take in samples, in their order; how many were not refused. For many, far quicker than one a call."""
+        await self._save()
+        return await self.samples.take_many(samples)
 
     async def drain(self, timeout: float = 60.0) -> None:
         """Return when nothing is left to run; waits for timers and people are not counted. Raises TimeoutError."""
@@ -327,14 +335,6 @@ class AutomationEngine:
             if self.clock.monotonic() >= end:
                 raise TimeoutError(f"{len(self._runner.runs)} executions are still running after {timeout:g} s")
             await self.clock.sleep(0.02)
-
-    async def _observe(self, sample: Sample) -> None:
-        self.metrics.samples.inc()
-        if self.metric_store.record(sample):
-            await self.alerts.observe(sample)
-            await self.triggers.thresholds.observe(sample)
-        else:
-            self.metrics.samples_refused.labels("not accepted").inc()
 
     async def _order(
         self, name: str, context: ExecutionContext | None, key: str | None

@@ -17,6 +17,7 @@ from benchmarks import (
     imports,
     listing,
     machine,
+    observe,
     openloop,
     recovery,
     rules,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Outcome]] = {
     "peers": comparison.run,
     "conditions": conditions.run,
     "rules": rules.run,
+    "observe": observe.run,
 }
 
 
