@@ -36,8 +36,8 @@ class Bucket(msgspec.Struct, frozen=True):
 KEPT_SECONDS = 3600.0
 """For how long recent samples are kept in memory, in seconds."""
 
-LONGEST_WINDOW = KEPT_SECONDS
-"""The longest window of a condition, in seconds."""
+LONGEST_WINDOW = 90 * 86_400.0
+"""The longest window of a condition, in seconds: what memory does not reach is answered from the history."""
 
 
 class MetricInfo(msgspec.Struct, frozen=True):

@@ -8,14 +8,14 @@ Quantiles and standard deviations do not, and are not answered.
 from __future__ import annotations
 
 import math
-import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from automation.model.metric import Bucket
 
-_LARGEST = sys.float_info.max
+_LARGEST = 1e300
+"""Small enough for many of them to be added in a database that refuses what is too large for a number."""
 
 
 def fold(times: Sequence[float], values: Sequence[float], before: float | None, resolution: float) -> list[Bucket]:
@@ -64,9 +64,9 @@ def coarser(buckets: Iterable[Bucket], resolution: float) -> list[Bucket]:
 
 
 def total_of(values: Iterable[float]) -> float:
-    """The sum, rounded once; what is too large for a number is the largest one."""
+    """The sum, rounded once, and never beyond what many can be added of."""
     numbers = list(values)
     try:
-        return math.fsum(numbers)
+        return max(-_LARGEST, min(_LARGEST, math.fsum(numbers)))
     except OverflowError:
         return math.copysign(_LARGEST, max(numbers, key=abs))

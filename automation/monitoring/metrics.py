@@ -21,12 +21,17 @@ MOST_PENDING = 1440
 """How many buckets of a series wait for the history while it cannot be written; after that, the oldest are lost."""
 
 
+_NO_BUCKETS: list[Bucket] = []
+
+
 class Series:
     """The latest samples of one metric of one subject with one set of labels, oldest first."""
 
     __slots__ = (
         "_first",
+        "_given",
         "_limit",
+        "_pending",
         "_saved",
         "_times",
         "_values",
@@ -34,7 +39,7 @@ class Series:
         "labels",
         "lost",
         "name",
-        "pending",
+        "number",
         "resolution",
         "subject",
     )
@@ -47,8 +52,10 @@ class Series:
         """The time of the newest sample that had to make room."""
         self.resolution = resolution
         """The seconds of a bucket for the history; None where there is none."""
-        self.pending: list[Bucket] | None = None
-        """Buckets that the history has not taken, oldest first."""
+        self.number: int | None = None
+        """What the history knows it by."""
+        self._pending: list[Bucket] = _NO_BUCKETS if resolution is None else []
+        self._given: list[Bucket] = _NO_BUCKETS
         self.lost = 0
         """How many buckets the history has not got because it could not be written for too long."""
         self._limit = limit
@@ -111,33 +118,48 @@ class Series:
             time=self._times[-1],
         )
 
-    def settle(self) -> list[Bucket]:
-        """Gather what is in no bucket yet; all buckets that the history has not taken."""
-        pending = self.pending or []
-        if self.resolution is not None and self._saved < len(self._times):
-            before = self._values[self._saved - 1] if self._saved else None
-            found = fold(self._times[self._saved :], self._values[self._saved :], before, self.resolution)
-            self._saved = len(self._times)
-            if pending and pending[-1].start == found[0].start:
-                found[0] = merged(pending.pop(), found[0])
-            pending = [*pending, *found]
-            if len(pending) > MOST_PENDING:
-                self.lost += len(pending) - MOST_PENDING
-                del pending[:-MOST_PENDING]
-            self.pending = pending
-        return pending
+    def settle(self) -> None:
+        """Gather what is in no bucket yet."""
+        if self.resolution is None or self._saved == len(self._times):
+            return
+        found = self._loose(self.resolution)
+        self._saved = len(self._times)
+        pending = self._pending
+        if pending and pending[-1].start == found[0].start:
+            found[0] = merged(pending.pop(), found[0])
+        pending += found
+        if len(pending) > MOST_PENDING:
+            self.lost += len(pending) - MOST_PENDING
+            del pending[:-MOST_PENDING]
 
-    def unsettled(self) -> list[Bucket]:
-        """The same without changing anything: what the history does not know yet."""
+    def hand_over(self) -> list[Bucket]:
+        """All buckets that the history does not have, oldest first; `handed_over` says what became of them."""
+        if not self._given:
+            self.settle()
+            self._given, self._pending = self._pending, []
+        return self._given
+
+    def handed_over(self, taken: bool) -> None:
+        """The history has what it was given, or has it not and will be given it again."""
+        if not taken:
+            self._pending = [*self._given, *self._pending]
+        self._given = _NO_BUCKETS
+
+    def without_history(self) -> None:
+        """Gather nothing from now on."""
+        self.resolution = None
+        self._pending = self._given = _NO_BUCKETS
+
+    def unsaved(self) -> list[Bucket]:
+        """What the history does not have yet, without giving it over; buckets of one start may follow one another."""
         if self.resolution is None:
             return []
-        before = self._values[self._saved - 1] if self._saved else None
-        rest = fold(self._times[self._saved :], self._values[self._saved :], before, self.resolution)
-        return [*(self.pending or ()), *rest]
+        loose = self._loose(self.resolution) if self._saved < len(self._times) else []
+        return [*self._given, *self._pending, *loose]
 
-    def taken(self) -> None:
-        """The history has all buckets that `settle` gave last."""
-        self.pending = None
+    def _loose(self, resolution: float) -> list[Bucket]:
+        before = self._values[self._saved - 1] if self._saved else None
+        return fold(self._times[self._saved :], self._values[self._saved :], before, resolution)
 
     def _cut(self) -> None:
         """Cut off what had to make room, many at a time: moving the rest costs as much as copying it."""
@@ -244,6 +266,10 @@ class MetricStore:
     def series(self, name: str, subject: str | None = None) -> list[Series]:
         """The series of a metric, of all subjects or of this one."""
         return list(self._metrics.get(name, _NONE).of(subject))
+
+    def all(self) -> list[Series]:
+        """All series."""
+        return [series for family in self._metrics.values() for series in family.all()]
 
     def window(self, series: Series) -> list[tuple[float, float]]:
         """The samples of a series within the window before its newest one, oldest first."""
