@@ -17,7 +17,7 @@ from automation.errors import ConditionError, DefinitionError, Problem
 from automation.infrastructure.services import Services
 from automation.model.alert import AlertRule
 from automation.model.base import Definition
-from automation.model.metric import KEPT_SECONDS
+from automation.model.metric import LONGEST_WINDOW
 from automation.model.schedule import ScheduleDefinition
 from automation.model.service import ServiceDefinition
 from automation.model.trigger import AlertTrigger, ScheduleTrigger, trigger_name
@@ -342,7 +342,7 @@ def _check_alert(rule: AlertRule, path: str) -> None:
         text = getattr(rule, key)
         try:
             if text is not None:
-                compile_condition(text, kept=KEPT_SECONDS)
+                compile_condition(text, kept=LONGEST_WINDOW)
         except ConditionError as error:
             problems.append(Problem(f"{path}.{key}", error.message))
     try:

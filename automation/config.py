@@ -19,6 +19,7 @@ from automation.errors import ConfigurationError
 from automation.model.approval import Approvals
 from automation.model.database import Store as Store
 from automation.model.guardrail import Guardrails
+from automation.model.history import MetricSettings
 from automation.model.performance import Performance
 from automation.model.retention import Retention
 from automation.model.roles import ROLES
@@ -240,6 +241,8 @@ class AutomationConfig(BaseSettings):
     """How the database is used."""
     retention: Retention = Retention()
     """How long what is over is kept."""
+    metrics: MetricSettings = MetricSettings()
+    """What is kept of metrics."""
     logs: Logs = Logs()
     """The engine's own log."""
     performance: Performance = Performance()

@@ -18,6 +18,7 @@ from benchmarks import (
     ingest,
     listing,
     machine,
+    observe,
     openloop,
     publish,
     recovery,
@@ -51,6 +52,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Outcome]] = {
     "publish": publish.run,
     "ingest": ingest.run,
     "overload": ingest.overload,
+    "observe": observe.run,
 }
 
 

@@ -6,21 +6,32 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from hashlib import sha256
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from automation.alerts.life import OPEN, Reading, follow
+from automation.alerts.life import OPEN, follow
+from automation.alerts.reading import (
+    Latest,
+    Look,
+    Watched,
+    begins_nothing,
+    fingerprint_of,
+    look_through,
+    names_of,
+    new_alert,
+    read,
+    watched_of,
+)
 from automation.clock import Clock, iso, rest
-from automation.conditions import Condition, Gap, View, Window, compile_condition
+from automation.conditions import Gap, View
 from automation.errors import Conflict, NotFound
 from automation.model.alert import Alert, AlertRule, AlertState
 from automation.model.event import Event, EventReceipt
-from automation.model.metric import KEPT_SECONDS, UNITS, Sample
+from automation.model.metric import Sample
 from automation.store import alerts
 from automation.store.audit import Fact
 from automation.store.statement import Op
-from automation.store.store import Store, encode, to_json
+from automation.store.store import Store, to_json
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 
@@ -33,31 +44,12 @@ class Publish(Protocol):
     def __call__(self, event: Event, *, also: list[Op], hold: Mapping[str, str]) -> Awaitable[EventReceipt]: ...
 
 
-class Latest(Protocol):
-    """Where the other metrics of a condition come from."""
+@dataclass(slots=True)
+class _Turn:
+    """Of one series: one reading after the other, in the order in which they come."""
 
-    def __call__(self, name: str, subject: str) -> float | None: ...
-
-
-class Look(Protocol):
-    """Where the windows of a condition come from, for the series of a sample."""
-
-    def __call__(self, window: Window, sample: Sample, now: float) -> View: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Watched:
-    """A rule and its compiled conditions."""
-
-    rule: AlertRule
-    condition: Condition
-    resolve: Condition | None
-    windows: frozenset[Window]
-
-    @property
-    def awaited(self) -> frozenset[str]:
-        """The metrics of which it says how long there may be none."""
-        return frozenset(window.metric for window in self.windows if window.function == "absent")
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
 
 
 class AlertBook:
@@ -70,12 +62,13 @@ class AlertBook:
         self._changes = changes
         self._publish = publish
         self._rules: dict[str, Watched] = {}
-        self._by_metric: dict[str, list[Watched]] = {}
+        self._by_metric: dict[str, dict[str | None, list[Watched]]] = {}
         self._alerts: dict[str, Alert] = {}
         self._due: dict[str, tuple[float, Watched, Sample]] = {}
         self._next_due = math.inf
         self._sooner = asyncio.Event()
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._turns: dict[str, dict[str, _Turn]] = {}
+        """By rule, and by fingerprint: the series that have an alert, or a reading under way."""
         self._task: asyncio.Task[None] | None = None
         self.latest: Latest = lambda name, subject: None
         self.view: Look = lambda window, sample, now: View(Gap("no samples are kept"))
@@ -84,6 +77,7 @@ class AlertBook:
         """Read what an earlier engine knew, so that nothing is decided from an empty state."""
         for alert in await alerts.open_alerts(self._store):
             self._alerts[alert.fingerprint] = alert
+            self._turns.setdefault(alert.name, {})[alert.fingerprint] = _Turn()
         self._task = asyncio.get_running_loop().create_task(self._tick(), name="automation-alerts")
 
     async def stop(self) -> None:
@@ -95,35 +89,56 @@ class AlertBook:
 
     def define(self, rule: AlertRule) -> None:
         """Add or replace a rule; raises ConditionError."""
-        condition = compile_condition(rule.condition, units=UNITS, kept=KEPT_SECONDS)
-        resolve = compile_condition(rule.resolve_when, units=UNITS, kept=KEPT_SECONDS) if rule.resolve_when else None
-        windows = condition.windows | (resolve.windows if resolve else frozenset())
-        watched, before = Watched(rule, condition, resolve, windows), self._rules.get(rule.name)
+        watched, before = watched_of(rule), self._rules.get(rule.name)
         self.forget(rule.name)
         self._rules[rule.name] = watched
-        for name in self._names(watched):
-            self._by_metric.setdefault(name, []).append(watched)
+        for name in watched.names:
+            self._by_metric.setdefault(name, {}).setdefault(rule.subject, []).append(watched)
         self._await(watched, before)
 
     def forget(self, name: str) -> None:
         """Remove a rule; its alerts stay as they are."""
         watched = self._rules.pop(name, None)
         if watched is not None:
-            for metric in self._names(watched):
-                self._by_metric[metric].remove(watched)
+            for metric in watched.names:
+                subjects = self._by_metric[metric]
+                subjects[watched.rule.subject].remove(watched)
+                if not subjects[watched.rule.subject]:
+                    del subjects[watched.rule.subject]
+                if not subjects:
+                    del self._by_metric[metric]
 
     def rules(self) -> list[AlertRule]:
         """All rules, by name."""
         return [self._rules[name].rule for name in sorted(self._rules)]
 
-    async def observe(self, sample: Sample) -> None:
-        """Evaluate the rules that name this metric, for this series."""
-        for watched in self._by_metric.get(sample.name, ()):
-            rule = watched.rule
-            if rule.enabled and (rule.subject is None or rule.subject == sample.subject):
-                await self._evaluate(watched, sample)
-                if watched.windows and sample.name in watched.awaited:
-                    await self._has_come(watched, sample)
+    def observe(self, sample: Sample) -> Awaitable[None] | None:
+        """Evaluate the rules that name this metric, for this series: None if it means nothing to any of them, else
+        what has to be awaited."""
+        concerned = self._concerned(sample)
+        return self._evaluate_all(concerned, sample) if concerned else None
+
+    def _concerned(self, sample: Sample) -> list[Watched]:
+        """The rules that a sample means something to: all that name its metric, but for those which it does not
+        fulfil and that know nothing of its series."""
+        subjects = self._by_metric.get(sample.name)
+        if subjects is None:
+            return []
+        found = subjects.get(sample.subject, ())
+        rules = [*subjects.get(None, ()), *found] if found else subjects.get(None, ())
+        return [watched for watched in rules if watched.rule.enabled and not self._means_nothing(watched, sample)]
+
+    async def _evaluate_all(self, rules: list[Watched], sample: Sample) -> None:
+        for watched in rules:
+            await self._evaluate(watched, sample)
+            if watched.windows and sample.name in watched.awaited:
+                await self._has_come(watched, sample)
+
+    def _means_nothing(self, watched: Watched, sample: Sample) -> bool:
+        if not begins_nothing(watched, sample, self.latest, self._clock.now()):
+            return False
+        known = self._turns.get(watched.rule.name)
+        return not known or fingerprint_of(watched.rule, sample) not in known
 
     async def acknowledge(self, fingerprint: str, actor: str) -> Alert:
         """Note that a person takes care of a firing alert; raises NotFound, Conflict when it does not fire."""
@@ -139,6 +154,7 @@ class AlertBook:
         )
         await self._store.commit([alerts.save(changed)], [fact])
         self._alerts[fingerprint] = changed
+        self._turns.setdefault(changed.name, {}).setdefault(fingerprint, _Turn())
         self._changes.tell("alert", fingerprint, changed.state.value)
         return changed
 
@@ -171,11 +187,6 @@ class AlertBook:
         )
         self._keep(alert)
         return [alerts.save(alert)]
-
-    @staticmethod
-    def _names(watched: Watched) -> frozenset[str]:
-        names = watched.condition.names | (watched.resolve.names if watched.resolve else frozenset())
-        return names - {"duration", "labels", "subject"}
 
     def _await(self, watched: Watched, before: Watched | None) -> None:
         """Look at a rule again by time: at series that another version of it looked at, and at what never comes."""
@@ -213,76 +224,42 @@ class AlertBook:
 
     async def _evaluate(self, watched: Watched, sample: Sample) -> None:
         fingerprint = fingerprint_of(watched.rule, sample)
-        # One reading after the other for each series, in the order in which they come.
-        lock = self._locks.setdefault(fingerprint, asyncio.Lock())
-        async with lock:
-            alert = self._alerts.get(fingerprint) or self._new(watched, sample, fingerprint)
-            reading, again = self._read(watched, sample, alert)
-            step = follow(alert, reading, has_resolve=watched.resolve is not None)
-            due = watched.condition.next_check(reading.since, reading.at) if reading.since else None
-            if step.alert.state is AlertState.PENDING and due is not None:
-                again.append(due)
-            if again:
-                due = min(again)
-                self._due[fingerprint] = (due, watched, sample)
-                if due < self._next_due:
-                    self._sooner.set()
-            if step.transition is not None:
-                await self._tell(watched.rule, step.alert, step.transition)
-            elif step.changed:
-                await self._store.commit([alerts.save(step.alert)])
-                self._keep(step.alert)
-                self._changes.tell("alert", fingerprint, step.alert.state.value)
-            elif fingerprint in self._alerts:
-                self._alerts[fingerprint] = step.alert
-            if not again:
-                # Only now: what could not be stored is tried again, and after silence no sample would do that.
-                self._due.pop(fingerprint, None)
-        if fingerprint not in self._alerts and not lock.locked():
-            self._locks.pop(fingerprint, None)
+        turns = self._turns.setdefault(watched.rule.name, {})
+        turn = turns.setdefault(fingerprint, _Turn())
+        turn.users += 1
+        try:
+            async with turn.lock:
+                await self._step(watched, sample, fingerprint)
+        finally:
+            turn.users -= 1
+            if not turn.users and fingerprint not in self._alerts:
+                turns.pop(fingerprint, None)
 
-    def _new(self, watched: Watched, sample: Sample, fingerprint: str) -> Alert:
-        rule = watched.rule
-        return Alert(
-            fingerprint=fingerprint,
-            name=rule.name,
-            state=AlertState.RESOLVED,
-            severity=rule.severity.value,
-            source="alerts",
-            subject=sample.subject,
-            starts_at=sample.time,
-            updated_at=sample.time,
-            labels={**rule.labels, **sample.labels},
-            annotations=dict(rule.annotations),
-            since=watched.condition.initial_since,
-        )
-
-    def _read(self, watched: Watched, sample: Sample, alert: Alert) -> tuple[Reading, list[float]]:
-        """What the conditions say now, and the times at which windows may say something else without a sample."""
-        names: dict[str, Any] = {"subject": sample.subject, "labels": sample.labels}
-        for name in self._names(watched):
-            value = sample.value if name == sample.name else self.latest(name, sample.subject)
-            if value is not None:
-                names[name] = value
-        now = self._clock.now()
-        again: list[float] = []
-        for window in watched.windows:
-            view = self.view(window, sample, now)
-            names[window.text] = view.value
-            if view.until is not None:
-                again.append(view.until)
-        condition = watched.condition
-        since: tuple[float | None, ...] = ()
-        if condition.has_duration:
-            # A rule that was changed may have another number of groups than the stored alert.
-            known = alert.since if len(alert.since) == len(condition.initial_since) else condition.initial_since
-            held = condition.hold(names, known, now)
-            value_now, since = held.value, held.since
-        else:
-            value_now = condition.evaluate(names)
-        resolve = watched.resolve.evaluate(names) if watched.resolve else None
-        measured = None if math.isnan(sample.value) else sample.value
-        return Reading(now, value_now, since, resolve, measured), again
+    async def _step(self, watched: Watched, sample: Sample, fingerprint: str) -> None:
+        alert = self._alerts.get(fingerprint) or new_alert(watched, sample, fingerprint)
+        names, now = names_of(watched, sample, self.latest), self._clock.now()
+        again = look_through(watched, names, sample, self.view, now)
+        reading = read(watched, names, alert, sample, now)
+        step = follow(alert, reading, has_resolve=watched.resolve is not None)
+        due = watched.condition.next_check(reading.since, reading.at) if reading.since else None
+        if step.alert.state is AlertState.PENDING and due is not None:
+            again.append(due)
+        if again:
+            due = min(again)
+            self._due[fingerprint] = (due, watched, sample)
+            if due < self._next_due:
+                self._sooner.set()
+        if step.transition is not None:
+            await self._tell(watched.rule, step.alert, step.transition)
+        elif step.changed:
+            await self._store.commit([alerts.save(step.alert)])
+            self._keep(step.alert)
+            self._changes.tell("alert", fingerprint, step.alert.state.value)
+        elif fingerprint in self._alerts:
+            self._alerts[fingerprint] = step.alert
+        if not again:
+            # Only now: what could not be stored is tried again, and after silence no sample would do that.
+            self._due.pop(fingerprint, None)
 
     async def _tell(self, rule: AlertRule, alert: Alert, transition: AlertState) -> None:
         now = self._clock.now()
@@ -321,7 +298,6 @@ class AlertBook:
         cooling = alert.cooldown_until is not None and alert.cooldown_until > self._clock.now()
         if alert.state is AlertState.RESOLVED and not cooling:
             self._alerts.pop(alert.fingerprint, None)
-            self._locks.pop(alert.fingerprint, None)
         else:
             self._alerts[alert.fingerprint] = alert
         counted = [known.state for known in self._alerts.values()]
@@ -360,9 +336,3 @@ class AlertBook:
 def _nothing(rule: AlertRule, now: float) -> Sample:
     """Stands for the series of a rule while there is none."""
     return Sample(name="", value=math.nan, subject=rule.subject or "", time=now)
-
-
-def fingerprint_of(rule: AlertRule, sample: Sample) -> str:
-    """What names the alert of a rule for one series: 16 hexadecimal digits."""
-    text = encode([rule.name, sample.subject, sorted(sample.labels.items())])
-    return sha256(text).hexdigest()[:16]

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from automation.cli.command import Session
 from automation.cli.control import Control
+from automation.cli.measured import MetricsClient
 from automation.cli.triggers import TriggersClient
 from automation.errors import InputError
 from automation.model.event import Event
@@ -151,6 +152,11 @@ class Client(Protocol):
     @property
     def triggers(self) -> TriggersClient:
         """What starts workflows, and what it did with events."""
+        ...
+
+    @property
+    def metrics(self) -> MetricsClient:
+        """What was measured."""
         ...
 
     @property

@@ -16,6 +16,7 @@ from automation.cli.client import Document, Inventory, Order, Slice
 from automation.cli.command import Session
 from automation.cli.control import LocalControl
 from automation.cli.definitions import Files
+from automation.cli.measured import LocalMetrics
 from automation.cli.triggers import LocalTriggers
 from automation.engine import AutomationEngine
 from automation.errors import AutomationError, ConfigurationError, Conflict
@@ -46,6 +47,7 @@ class LocalClient:
         self._open = False
         self.control = LocalControl(self._open_engine, self._acting_alone, self._settled)
         self.triggers = LocalTriggers(self._open_defined, self._acting_alone)
+        self.metrics = LocalMetrics(self._open_defined)
 
     async def __aenter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ import msgspec
 from automation.cli.client import Document, Inventory, Order, Slice
 from automation.cli.control import RemoteControl
 from automation.cli.failures import CommandFailed, ServerUnreachable
+from automation.cli.measured import RemoteMetrics
 from automation.cli.triggers import RemoteTriggers
 from automation.errors import (
     AutomationError,
@@ -42,6 +43,7 @@ class RemoteClient:
         self._client = httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
         self.control = RemoteControl(self._get, self._post)
         self.triggers = RemoteTriggers(self._get, self._post)
+        self.metrics = RemoteMetrics(self._get)
 
     async def __aenter__(self) -> Self:
         return self

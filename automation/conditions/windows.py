@@ -83,5 +83,5 @@ def check(call: Call, kept: float | None) -> None:
     if length.value > kept:
         raise Mistake(
             length.column,
-            f"a window of {length.text} reaches further back than the {kept:g} seconds for which samples are kept",
+            f"a window of {length.text} reaches further back than the {kept:.0f} seconds for which samples are kept",
         )

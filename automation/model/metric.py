@@ -17,8 +17,27 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     time: float = msgspec.field(default_factory=time.time)
 
 
+class Bucket(msgspec.Struct, frozen=True):
+    """The samples of one series within a stretch of time, in so few numbers that two of them can be made one."""
+
+    start: float
+    """Seconds since the epoch, a multiple of the bucket's length."""
+    count: int
+    total: float
+    least: float
+    most: float
+    first: float
+    last: float
+    rise: float
+    """What a counter has gone up by, from the last sample before the bucket on; where it is less than before, it has
+    started again from 0."""
+
+
 KEPT_SECONDS = 3600.0
-"""For how long recent samples are kept in memory, in seconds: the longest window of a condition."""
+"""For how long recent samples are kept in memory, in seconds."""
+
+LONGEST_WINDOW = 90 * 86_400.0
+"""The longest window of a condition, in seconds: what memory does not reach is answered from the history."""
 
 
 class MetricInfo(msgspec.Struct, frozen=True):

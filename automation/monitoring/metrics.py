@@ -1,4 +1,8 @@
-"""The recent past of each metric, in memory: enough for conditions with windows, not an archive."""
+"""The recent past of each metric, in memory: enough for conditions with windows, not an archive.
+
+Samples lie in two plain arrays a series, 16 bytes each, oldest first; those that had to make room stand before them for
+a while and are cut off many at a time. What the history has not taken yet is gathered in buckets before it is cut off.
+"""
 
 from __future__ import annotations
 
@@ -8,81 +12,187 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from automation.model.metric import KEPT_SECONDS, Sample
+from automation.model.metric import KEPT_SECONDS, Bucket, Sample
+from automation.monitoring.buckets import fold, merged
 
 Labels = tuple[tuple[str, str], ...]
+
+MOST_PENDING = 1440
+"""How many buckets of a series wait for the history while it cannot be written; after that, the oldest are lost."""
+
+
+_NO_BUCKETS: list[Bucket] = []
 
 
 class Series:
     """The latest samples of one metric of one subject with one set of labels, oldest first."""
 
-    __slots__ = ("_limit", "_start", "_times", "_values", "forgotten", "labels", "name", "subject")
+    __slots__ = (
+        "_first",
+        "_given",
+        "_limit",
+        "_pending",
+        "_saved",
+        "_times",
+        "_values",
+        "forgotten",
+        "labels",
+        "lost",
+        "name",
+        "number",
+        "resolution",
+        "subject",
+    )
 
-    def __init__(self, name: str, subject: str, labels: Labels, limit: int) -> None:
+    def __init__(self, name: str, subject: str, labels: Labels, limit: int, resolution: float | None = None) -> None:
         self.name = name
         self.subject = subject
         self.labels = labels
         self.forgotten = -math.inf
         """The time of the newest sample that had to make room."""
+        self.resolution = resolution
+        """The seconds of a bucket for the history; None where there is none."""
+        self.number: int | None = None
+        """What the history knows it by."""
+        self._pending: list[Bucket] = _NO_BUCKETS if resolution is None else []
+        self._given: list[Bucket] = _NO_BUCKETS
+        self.lost = 0
+        """How many buckets the history has not got because it could not be written for too long."""
         self._limit = limit
-        self._start = 0
+        self._first = 0
+        # The first sample that is in no bucket yet.
+        self._saved = 0
         # Grown as needed: most series of a large fleet are short.
         self._times = array("d")
         self._values = array("d")
 
     def __len__(self) -> int:
-        return len(self._times)
+        return len(self._times) - self._first
 
     @property
     def last_time(self) -> float:
         """When the newest sample was taken."""
-        return self._times[self._start - 1]
+        return self._times[-1]
+
+    @property
+    def last_value(self) -> float:
+        """The newest value."""
+        return self._values[-1]
 
     def add(self, time: float, value: float) -> bool:
         """Add a sample, forgetting the oldest of a full series; False if it is older than the newest.
 
         One of the same time replaces it.
         """
-        if self._times and time <= self.last_time:
-            if time < self.last_time:
+        times = self._times
+        if times and time <= times[-1]:
+            if time < times[-1]:
                 return False
-            self._values[self._start - 1] = value
-        elif len(self._times) < self._limit:
-            self._times.append(time)
-            self._values.append(value)
-        else:
-            self.forgotten = self._times[self._start]
-            self._times[self._start] = time
-            self._values[self._start] = value
-            self._start = (self._start + 1) % self._limit
+            self._values[-1] = value
+            return True
+        times.append(time)
+        self._values.append(value)
+        if len(times) - self._first > self._limit:
+            self.forgotten = times[self._first]
+            self._first += 1
+            if self._first > self._limit // 4:
+                self._cut()
         return True
 
     def points(self, since: float = -math.inf) -> list[tuple[float, float]]:
         """(time, value) of each sample from `since` on, oldest first."""
-        return [point for point in self._walk() if point[0] >= since]
+        return list(zip(*self.since(since), strict=True))
 
     def since(self, time: float) -> tuple[array[float], array[float]]:
         """The times and the values of the samples from `time` on, oldest first."""
-        # The ring is two ordered runs; copying a run costs far less than a step of Python for each sample.
-        times = self._times[self._start :] + self._times[: self._start]
-        values = self._values[self._start :] + self._values[: self._start]
-        first = bisect_left(times, time)
-        return times[first:], values[first:]
+        first = bisect_left(self._times, time, self._first)
+        return self._times[first:], self._values[first:]
 
     def last(self) -> Sample:
         """The newest sample."""
         return Sample(
             name=self.name,
-            value=self._values[self._start - 1],
+            value=self._values[-1],
             subject=self.subject,
             labels=dict(self.labels),
-            time=self.last_time,
+            time=self._times[-1],
         )
 
-    def _walk(self) -> Iterator[tuple[float, float]]:
-        for index in range(self._start, self._start + len(self._times)):
-            place = index % len(self._times)
-            yield self._times[place], self._values[place]
+    def settle(self) -> None:
+        """Gather what is in no bucket yet."""
+        if self.resolution is None or self._saved == len(self._times):
+            return
+        found = self._loose(self.resolution)
+        self._saved = len(self._times)
+        pending = self._pending
+        if pending and pending[-1].start == found[0].start:
+            found[0] = merged(pending.pop(), found[0])
+        pending += found
+        if len(pending) > MOST_PENDING:
+            self.lost += len(pending) - MOST_PENDING
+            del pending[:-MOST_PENDING]
+
+    def hand_over(self) -> list[Bucket]:
+        """All buckets that the history does not have, oldest first; `handed_over` says what became of them."""
+        if not self._given:
+            self.settle()
+            self._given, self._pending = self._pending, []
+        return self._given
+
+    def handed_over(self, taken: bool) -> None:
+        """The history has what it was given, or has it not and will be given it again."""
+        if not taken:
+            self._pending = [*self._given, *self._pending]
+        self._given = _NO_BUCKETS
+
+    def without_history(self) -> None:
+        """Gather nothing from now on."""
+        self.resolution = None
+        self._pending = self._given = _NO_BUCKETS
+
+    def unsaved(self) -> list[Bucket]:
+        """What the history does not have yet, without giving it over; buckets of one start may follow one another."""
+        if self.resolution is None:
+            return []
+        loose = self._loose(self.resolution) if self._saved < len(self._times) else []
+        return [*self._given, *self._pending, *loose]
+
+    def _loose(self, resolution: float) -> list[Bucket]:
+        before = self._values[self._saved - 1] if self._saved else None
+        return fold(self._times[self._saved :], self._values[self._saved :], before, resolution)
+
+    def _cut(self) -> None:
+        """Cut off what had to make room, many at a time: moving the rest costs as much as copying it."""
+        if self.resolution is not None and self._saved < self._first:
+            self.settle()
+        # The last one before the first that is in no bucket: a counter goes up from there.
+        first = self._first if self.resolution is None else min(self._first, max(0, self._saved - 1))
+        del self._times[:first]
+        del self._values[:first]
+        self._first -= first
+        self._saved = max(0, self._saved - first)
+
+
+class _Family:
+    """The series of one metric, by subject and labels."""
+
+    __slots__ = ("size", "subjects")
+
+    def __init__(self) -> None:
+        self.subjects: dict[str, dict[Labels, Series]] = {}
+        self.size = 0
+
+    def all(self) -> Iterator[Series]:
+        for series in self.subjects.values():
+            yield from series.values()
+
+    def of(self, subject: str | None) -> Iterator[Series]:
+        if subject is None:
+            return self.all()
+        return iter(self.subjects.get(subject, {}).values())
+
+
+_NONE = _Family()
 
 
 class MetricStore:
@@ -102,29 +212,37 @@ class MetricStore:
     ) -> None:
         self.kept_from = kept_from
         """The time before which nothing is known: when the process that keeps the samples began."""
+        self.resolution: float | None = None
+        """The seconds of a bucket in which new series gather what a history takes from them; None without one."""
         self._samples = samples
         self._window = window_seconds
         self._per_metric = series_per_metric
         self._total_limit = total_series
-        self._metrics: dict[str, dict[tuple[str, Labels], Series]] = {}
+        self._metrics: dict[str, _Family] = {}
         self._total = 0
         self.dropped: Counter[str] = Counter()
 
     def record(self, sample: Sample) -> bool:
         """Add a sample; False if it was refused and counted."""
-        if not (math.isfinite(sample.value) and math.isfinite(sample.time)):
+        return self.take(sample) is None
+
+    def take(self, sample: Sample) -> str | None:
+        """Add a sample; the reason if it was refused and counted."""
+        time, value = sample.time, sample.value
+        # Of what is not finite, the difference to itself is not 0.
+        if value - value != 0.0 or time - time != 0.0:
             return self._drop("not_finite")
-        known = self._metrics.get(sample.name, {})
-        key = (sample.subject, tuple(sorted(sample.labels.items())))
-        series = known.get(key)
+        labels: Labels = tuple(sample.labels.items())
+        if len(labels) > 1:
+            labels = tuple(sorted(labels))
+        family = self._metrics.get(sample.name, _NONE)
+        series = family.subjects.get(sample.subject, _NOTHING).get(labels)
         if series is None:
-            reason = self._no_room(sample.name, sample.time)
+            reason = self._no_room(sample.name, time)
             if reason is not None:
                 return self._drop(reason)
-            series = Series(sample.name, *key, self._samples)
-            self._metrics.setdefault(sample.name, {})[key] = series
-            self._total += 1
-        return series.add(sample.time, sample.value) or self._drop("out_of_order")
+            series = self._new(sample.name, sample.subject, labels)
+        return None if series.add(time, value) else self._drop("out_of_order")
 
     def latest(self, name: str, subject: str | None = None) -> Sample | None:
         """The newest sample of a metric, of any subject or of this one."""
@@ -133,20 +251,25 @@ class MetricStore:
 
     def latest_value(self, name: str, subject: str) -> float | None:
         """The newest value of a metric of this subject."""
-        sample = self.latest(name, subject)
-        return sample.value if sample else None
+        newest = self.newest(name, subject)
+        return newest.last_value if newest else None
 
     def one(self, name: str, subject: str, labels: Mapping[str, str]) -> Series | None:
         """The series of a metric with exactly this subject and these labels."""
-        return self._metrics.get(name, {}).get((subject, tuple(sorted(labels.items()))))
+        return self._metrics.get(name, _NONE).subjects.get(subject, _NOTHING).get(tuple(sorted(labels.items())))
 
     def newest(self, name: str, subject: str | None = None) -> Series | None:
         """The series of a metric, of any subject or of this one, that has the newest sample."""
-        return max(self._of(name, subject), key=lambda series: series.last_time, default=None)
+        known = self._metrics.get(name, _NONE).of(subject)
+        return max(known, key=lambda series: series.last_time, default=None)
 
     def series(self, name: str, subject: str | None = None) -> list[Series]:
         """The series of a metric, of all subjects or of this one."""
-        return list(self._of(name, subject))
+        return list(self._metrics.get(name, _NONE).of(subject))
+
+    def all(self) -> list[Series]:
+        """All series."""
+        return [series for family in self._metrics.values() for series in family.all()]
 
     def window(self, series: Series) -> list[tuple[float, float]]:
         """The samples of a series within the window before its newest one, oldest first."""
@@ -159,15 +282,18 @@ class MetricStore:
     def __len__(self) -> int:
         return self._total
 
-    def _of(self, name: str, subject: str | None) -> Iterator[Series]:
-        for series in self._metrics.get(name, {}).values():
-            if subject is None or series.subject == subject:
-                yield series
+    def _new(self, name: str, subject: str, labels: Labels) -> Series:
+        family = self._metrics.setdefault(name, _Family())
+        series = Series(name, subject, labels, self._samples, self.resolution)
+        family.subjects.setdefault(subject, {})[labels] = series
+        family.size += 1
+        self._total += 1
+        return series
 
     def _no_room(self, name: str, now: float) -> str | None:
-        if len(self._metrics.get(name, {})) >= self._per_metric:
+        if self._metrics.get(name, _NONE).size >= self._per_metric:
             self._forget_silent(name, now)
-            if len(self._metrics.get(name, {})) >= self._per_metric:
+            if self._metrics.get(name, _NONE).size >= self._per_metric:
                 return "series_limit"
         if self._total >= self._total_limit:
             for each in list(self._metrics):
@@ -178,13 +304,20 @@ class MetricStore:
 
     def _forget_silent(self, name: str, now: float) -> None:
         # Replicas come and go: series that have been silent for a window make room for new ones.
-        known = self._metrics.get(name, {})
-        for key in [key for key, series in known.items() if series.last_time < now - self._window]:
-            del known[key]
+        family = self._metrics.get(name, _NONE)
+        for series in [series for series in family.all() if series.last_time < now - self._window]:
+            of_subject = family.subjects[series.subject]
+            del of_subject[series.labels]
+            if not of_subject:
+                del family.subjects[series.subject]
+            family.size -= 1
             self._total -= 1
-        if not known:
+        if not family.size:
             self._metrics.pop(name, None)
 
-    def _drop(self, reason: str) -> bool:
+    def _drop(self, reason: str) -> str:
         self.dropped[reason] += 1
-        return False
+        return reason
+
+
+_NOTHING: dict[Labels, Series] = {}

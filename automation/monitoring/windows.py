@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from automation.conditions import Gap, View, Window
 from automation.model.metric import Sample
+from automation.monitoring.history import History
 from automation.monitoring.metrics import MetricStore, Series
 
 Numbers = Sequence[float]
@@ -16,8 +17,9 @@ Numbers = Sequence[float]
 class Windows:
     """Answers for a store of samples: with the newest, and with what windows show."""
 
-    def __init__(self, store: MetricStore) -> None:
+    def __init__(self, store: MetricStore, history: History | None = None) -> None:
         self._store = store
+        self._history = history
 
     def latest(self, name: str, subject: str | None = None) -> Sample | None:
         """The newest sample of a metric, of any subject or of this one."""
@@ -28,7 +30,8 @@ class Windows:
 
         Of the metric of the sample, that is its own series. Of another metric, it is the series with the same subject
         and labels, or else the one of the subject with the newest sample. A sample without a name stands for a rule
-        that has no series yet: all of the subject count, or, without a subject, all.
+        that has no series yet: all of the subject count, or, without a subject, all. What memory does not reach is
+        answered from the history, in whole buckets.
         """
         series = self._series(window.metric, sample)
         since = now - window.seconds
@@ -38,6 +41,9 @@ class Windows:
             known_from = max(known_from, math.nextafter(series.forgotten, math.inf))
         missing = None
         if known_from > since:
+            found = self._history.view(window, series, now) if self._history and series else None
+            if found is not None:
+                return found
             missing = Gap(f"only the last {max(0.0, now - known_from):.0f} of {window.seconds:g} seconds are known")
         if window.function == "absent":
             return _absence(window, times, missing, known_from)

@@ -11,7 +11,7 @@ from typing import Any
 from automation.clock import Clock
 from automation.config import AutomationConfig
 from automation.model.retention import Days
-from automation.store import records, retention
+from automation.store import metric_history, records, retention
 from automation.store.audit import RETENTION, Fact
 from automation.store.retention import Found, Page
 from automation.store.statement import Op, Statement
@@ -67,6 +67,7 @@ class Sweep:
         self._store = store
         self._clock = clock
         self._settings = config.retention
+        self._history = config.metrics.history
         self._audit_days = config.audit.retention_days
         self._counted = counted
         self._told = told
@@ -78,6 +79,7 @@ class Sweep:
         swept = Swept()
         for kind in self._kinds():
             await self._delete(kind, swept)
+        await self._delete_buckets(swept)
         await self._delete_executions(swept)
         await self._pack_journals(swept)
         await self._tidy_values(swept)
@@ -93,6 +95,9 @@ class Sweep:
         yield Kind("dead_letters", days.decisions_days, retention.old_dead_letters, retention.DEAD_LETTER_DELETE)
         yield Kind("notifications", days.notifications_days, retention.old_notifications, retention.NOTIFICATION_DELETE)
         yield Kind("alerts", days.alerts_days, retention.old_alerts, retention.ALERT_DELETE)
+        # A day longer than their buckets: when they last had a sample is noted once a day.
+        kept = max(each.days for each in self._history.resolutions) + 2
+        yield Kind("metric_series", kept, metric_history.old_series, retention.METRIC_SERIES_DELETE)
         yield Kind("tokens", days.tokens_days, retention.old_tokens, retention.TOKEN_DELETE)
 
     def _before(self, days: Days) -> float | None:
@@ -105,6 +110,18 @@ class Sweep:
         async for found in self._pages(kind.find, before, kind.first):
             await self._write([retention.by_age(kind.delete, found, before)])
             self._count(swept, kind.table, len(found))
+
+    async def _delete_buckets(self, swept: Swept) -> None:
+        """All series of one time in one transaction: they lie together."""
+        days = {each.seconds: each.days for each in self._history.resolutions}
+        for resolution in await self._store.read(metric_history.resolutions):
+            # What is of a resolution that was configured before goes when its time is over in any case.
+            before = self._clock.now() - days.get(resolution, max(days.values())) * 86_400
+            find = partial(metric_history.oldest, resolution=resolution, before=before)
+            while (found := await self._store.read(find)) is not None:
+                start, rows = found
+                await self._write([metric_history.BUCKETS_DELETE(where_resolution=resolution, where_start=start)])
+                self._count(swept, "metric_buckets", rows)
 
     async def _delete_executions(self, swept: Swept) -> None:
         before = self._before(self._settings.executions_days)

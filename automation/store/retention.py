@@ -33,6 +33,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from automation.store import large, packing, tables
+from automation.store.metric_tables import metric_series
 from automation.store.statement import Op, Statement
 from automation.store.store import to_json
 from automation.store.tables import (
@@ -268,6 +269,7 @@ DEAD_LETTER_DELETE = _gone(dead_letters.c.id, dead_letters.c.at < _before)
 NOTIFICATION_DELETE = _gone(notifications.c.id, notifications.c.created_at < _before)
 ALERT_DELETE = _gone(alerts.c.fingerprint, _over(_before))
 TOKEN_DELETE = _gone(tokens.c.id, or_(tokens.c.revoked_at < _before, tokens.c.expires_at < _before))
+METRIC_SERIES_DELETE = _gone(metric_series.c.id, metric_series.c.last_at < _before)
 # The execution first: one that was taken up again meanwhile is kept, and then so is what belongs to it.
 EXECUTION_DELETE = _gone(executions.c.id, executions.c.finished_at < _before)
 PART_DELETES = tuple(_with_execution(table) for table in OF_EXECUTIONS)

@@ -23,6 +23,7 @@ from sqlalchemy import (
     text,
 )
 
+from automation.store import metric_tables as metric_tables
 from automation.store import trigger_tables as trigger_tables
 from automation.store.metadata import Serial, partial_index
 from automation.store.metadata import metadata as metadata

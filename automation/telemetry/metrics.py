@@ -125,6 +125,16 @@ class EventMetrics:
         self.samples_refused = Counter(
             "automation_samples_refused_total", "Metric samples refused, by why.", ["reason"], registry=registry
         )
+        self.series_without_history = Counter(
+            "automation_series_without_history_total",
+            "Series of samples that have no history because there were `metrics.history.max_series` already.",
+            registry=registry,
+        )
+        self.buckets_lost = Counter(
+            "automation_metric_buckets_lost_total",
+            "Buckets of samples that the history has not got because the database could not be written for too long.",
+            registry=registry,
+        )
         self.requests_refused = Counter(
             "automation_requests_refused_total", "HTTP requests refused, by why.", ["reason"], registry=registry
         )

@@ -88,6 +88,8 @@ def test_every_table_has_a_rule() -> None:
         "executions",
         "large_values",
         "audit",
+        "metric_series",
+        "metric_buckets",
     }
     with_executions = {table.name for table in retention.OF_EXECUTIONS}
     assert {"journal", "packed_journals", "large_value_uses"} <= with_executions

@@ -39,8 +39,7 @@ async def remote_write(request: Request) -> Response:
         raise HTTPException(501, error.message) from None
     for reason, count in written.refused.items():
         engine.metrics.samples_refused.labels(reason).inc(count)
-    for sample in written.samples:
-        await engine.observe(sample.name, sample.value, subject=sample.subject, labels=sample.labels, time=sample.time)
+    await engine.observe_many(written.samples)
     return _answer(message, written)
 
 

@@ -351,7 +351,7 @@ async def test_a_restart_is_not_silence(config: AutomationConfig, clock: Virtual
 
 async def test_a_window_that_is_longer_than_what_is_kept_is_refused(engine: AutomationEngine) -> None:
     with pytest.raises(DefinitionError) as caught:
-        engine.register_alert_workflow(windowed("avg(cpu_usage, 10m) > 2 * avg(cpu_usage, 1d)"))
+        engine.register_alert_workflow(windowed("avg(cpu_usage, 10m) > 2 * avg(cpu_usage, 91d)"))
 
-    assert "column 42: a window of 1d reaches further back than the 3600 seconds" in str(caught.value)
+    assert "column 42: a window of 91d reaches further back than the 7776000 seconds" in str(caught.value)
     assert engine.alerts.rules() == []

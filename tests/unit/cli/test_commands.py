@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -334,8 +335,6 @@ class TestEvents:
 
 class TestAlerts:
     async def test_are_listed_and_acknowledged(self, invoke: Invoke) -> None:
-        import asyncio
-
         config = AutomationConfig.load()
         async with AutomationEngine(config) as engine:
             engine.register_alert_workflow({"name": "hot", "condition": "temperature > 30"})
@@ -353,6 +352,26 @@ class TestAlerts:
         assert invoke("alerts", "acknowledge", "nosuch").code == 2
         assert invoke("alerts", "list", "--state", "hot").code == 2
         assert invoke("alerts", "list").out == "there are no alerts\n"
+
+
+class TestMetrics:
+    async def test_are_listed_and_shown(self, invoke: Invoke) -> None:
+        async with AutomationEngine(AutomationConfig.load()) as engine:
+            await engine.observe("cpu_usage", 35, subject="oven", labels={"rack": "1"})
+        listed = await asyncio.to_thread(invoke, "metrics", "list")
+        assert "cpu_usage  1       percent" in listed.out
+        shown = await asyncio.to_thread(invoke, "metrics", "show", "cpu_usage")
+        assert "buckets of 60 seconds" in shown.out
+        assert "oven  rack=1" in shown.out
+        assert " 35 " in shown.out
+        step = await asyncio.to_thread(invoke, "metrics", "show", "cpu_usage", "--step", "7")
+        assert (step.code, "there are no buckets of 7 seconds" in step.err) == (2, True)
+        other = await asyncio.to_thread(invoke, "metrics", "show", "cpu_usage", "--subject", "sink")
+        assert "there are no samples of that time" in other.out
+
+    def test_none_are_none(self, invoke: Invoke) -> None:
+        assert invoke("metrics", "list").out == "there are no samples\n"
+        assert invoke("metrics", "show", "heat").code == 2
 
 
 class TestDefinitions:

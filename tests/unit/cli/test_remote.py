@@ -17,6 +17,7 @@ from automation.cli.command import Session
 from automation.cli.control import Ask, Repetition
 from automation.cli.failures import ServerUnreachable, failure_of
 from automation.cli.local import LocalClient
+from automation.cli.measured import Stretch
 from automation.cli.output import Output
 from automation.cli.remote import RemoteClient
 from automation.config import AutomationConfig
@@ -255,3 +256,20 @@ class TestErrors:
         client = RemoteClient("http://server", "aut_secret")
         assert client._client.headers["Authorization"] == "Bearer aut_secret"
         await client._client.aclose()
+
+
+async def test_metrics_are_the_same_from_a_server_and_from_its_database(pair: Pair) -> None:
+    await pair.engine.observe("temperature", 40, subject="oven", labels={"rack": "1"})
+    await pair.engine.samples.history.flush()
+    since = pair.engine.clock.now() - 600
+
+    assert await pair.remote.metrics.list() == await pair.local.metrics.list()
+    told = [
+        await client.metrics.show("temperature", Stretch(since, 60, "oven")) for client in (pair.remote, pair.local)
+    ]
+
+    assert told[0]["series"] == told[1]["series"]
+    assert told[0]["series"][0]["points"][0]["last"] == 40.0
+    for client in (pair.remote, pair.local):
+        with pytest.raises(NotFound, match="nothing"):
+            await client.metrics.show("nothing", Stretch(since))

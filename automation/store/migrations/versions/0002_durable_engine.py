@@ -26,6 +26,7 @@ def upgrade() -> None:
     _lists()
     _audit_kinds()
     _triggers()
+    _metrics()
 
 
 def _guards() -> None:
@@ -321,4 +322,33 @@ def _ask(connection: sa.Connection, execution: sa.Row[Any], entry: sa.Row[Any]) 
     connection.execute(
         sa.text("UPDATE journal SET body = :body WHERE execution_id = :id AND seq = :seq"),
         {"body": json.dumps(body, separators=(",", ":")), "id": execution.id, "seq": entry.seq},
+    )
+
+
+def _metrics() -> None:
+    """The history of metrics."""
+    op.create_table(
+        "metric_series",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("labels", sa.Text(), nullable=False),
+        sa.Column("last_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_metric_series")),
+    )
+    op.create_index(op.f("ix_metric_series_name_subject"), "metric_series", ["name", "subject"], unique=False)
+    op.create_table(
+        "metric_buckets",
+        sa.Column("resolution", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("start", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("series", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("total", sa.Double(), nullable=False),
+        sa.Column("least", sa.Double(), nullable=False),
+        sa.Column("most", sa.Double(), nullable=False),
+        sa.Column("first", sa.Double(), nullable=False),
+        sa.Column("last", sa.Double(), nullable=False),
+        sa.Column("rise", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("resolution", "start", "series", name=op.f("pk_metric_buckets")),
+        sqlite_with_rowid=False,
     )

@@ -1,0 +1,127 @@
+"""What the conditions of a rule say of one series at one moment. Nothing here remembers or writes anything."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, Protocol
+
+from automation.alerts.life import Reading
+from automation.conditions import Condition, View, Window, compile_condition
+from automation.model.alert import Alert, AlertRule, AlertState
+from automation.model.metric import LONGEST_WINDOW, UNITS, Sample
+from automation.store.store import encode
+
+
+class Latest(Protocol):
+    """Where the other metrics of a condition come from."""
+
+    def __call__(self, name: str, subject: str) -> float | None: ...
+
+
+class Look(Protocol):
+    """Where the windows of a condition come from, for the series of a sample."""
+
+    def __call__(self, window: Window, sample: Sample, now: float) -> View: ...
+
+
+@dataclass(slots=True, eq=False)
+class Watched:
+    """A rule and its compiled conditions."""
+
+    rule: AlertRule
+    condition: Condition
+    resolve: Condition | None
+    windows: frozenset[Window] = field(init=False)
+    names: frozenset[str] = field(init=False)
+    """The metrics that it reads."""
+
+    def __post_init__(self) -> None:
+        self.windows = self.condition.windows | (self.resolve.windows if self.resolve else frozenset())
+        names = self.condition.names | (self.resolve.names if self.resolve else frozenset())
+        self.names = names - {"duration", "labels", "subject"}
+
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The metrics of which it says how long there may be none."""
+        return frozenset(window.metric for window in self.windows if window.function == "absent")
+
+
+def watched_of(rule: AlertRule) -> Watched:
+    """A rule, compiled; raises ConditionError."""
+    condition = compile_condition(rule.condition, units=UNITS, kept=LONGEST_WINDOW)
+    resolve = compile_condition(rule.resolve_when, units=UNITS, kept=LONGEST_WINDOW) if rule.resolve_when else None
+    return Watched(rule, condition, resolve)
+
+
+def names_of(watched: Watched, sample: Sample, latest: Latest) -> dict[str, Any]:
+    """What the conditions read, but for windows."""
+    names: dict[str, Any] = {"subject": sample.subject, "labels": sample.labels}
+    for name in watched.names:
+        value = sample.value if name == sample.name else latest(name, sample.subject)
+        if value is not None:
+            names[name] = value
+    return names
+
+
+def look_through(watched: Watched, names: dict[str, Any], sample: Sample, look: Look, now: float) -> list[float]:
+    """Add the windows to the names; the times at which they may say something else although no sample comes."""
+    again: list[float] = []
+    for window in watched.windows:
+        view = look(window, sample, now)
+        names[window.text] = view.value
+        if view.until is not None:
+            again.append(view.until)
+    return again
+
+
+def read(watched: Watched, names: dict[str, Any], alert: Alert, sample: Sample, now: float) -> Reading:
+    """What the conditions say now, given what is known of the alert."""
+    condition = watched.condition
+    since: tuple[float | None, ...] = ()
+    if condition.has_duration:
+        # A rule that was changed may have another number of groups than the stored alert.
+        known = alert.since if len(alert.since) == len(condition.initial_since) else condition.initial_since
+        held = condition.hold(names, known, now)
+        value_now, since = held.value, held.since
+    else:
+        value_now = condition.evaluate(names)
+    resolve = watched.resolve.evaluate(names) if watched.resolve else None
+    return Reading(now, value_now, since, resolve, None if math.isnan(sample.value) else sample.value)
+
+
+def begins_nothing(watched: Watched, sample: Sample, latest: Latest, now: float) -> bool:
+    """Whether this is nothing to a series without an alert: neither firing, nor pending, nor to be looked at later."""
+    if watched.windows:
+        return False
+    names = names_of(watched, sample, latest)
+    condition = watched.condition
+    if not condition.has_duration:
+        return not condition(names)
+    held = condition.hold(names, condition.initial_since, now)
+    return held.value is not True and all(moment is None for moment in held.since)
+
+
+def new_alert(watched: Watched, sample: Sample, fingerprint: str) -> Alert:
+    """The alert of a series that has none."""
+    rule = watched.rule
+    return Alert(
+        fingerprint=fingerprint,
+        name=rule.name,
+        state=AlertState.RESOLVED,
+        severity=rule.severity.value,
+        source="alerts",
+        subject=sample.subject,
+        starts_at=sample.time,
+        updated_at=sample.time,
+        labels={**rule.labels, **sample.labels},
+        annotations=dict(rule.annotations),
+        since=watched.condition.initial_since,
+    )
+
+
+def fingerprint_of(rule: AlertRule, sample: Sample) -> str:
+    """What names the alert of a rule for one series: 16 hexadecimal digits."""
+    text = encode([rule.name, sample.subject, sorted(sample.labels.items())])
+    return sha256(text).hexdigest()[:16]

@@ -1,0 +1,82 @@
+"""Where metric samples come in: kept in recent windows, then passed to the rules that they mean something to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import Protocol
+
+from automation.clock import Clock
+from automation.model.metric import Sample
+from automation.monitoring.metrics import MetricStore
+from automation.telemetry.metrics import Metrics
+
+AHEAD_SECONDS = 300.0
+"""How far a clock elsewhere may be ahead: after a sample of a later time, all true ones would be out of order."""
+TURN = 500
+"""After how many samples of one call others get their turn."""
+
+
+class Alerts(Protocol):
+    """The rules of alerts."""
+
+    def observe(self, sample: Sample) -> Awaitable[None] | None:
+        """What is left to wait for, if the sample means something to a rule."""
+        ...
+
+
+class Thresholds(Protocol):
+    """The thresholds of triggers."""
+
+    async def observe(self, sample: Sample) -> None:
+        """Return when what it changes is on disk."""
+        ...
+
+
+class Intake:
+    """Takes samples in."""
+
+    def __init__(
+        self, store: MetricStore, clock: Clock, metrics: Metrics, alerts: Alerts, thresholds: Thresholds
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._refused = metrics.samples_refused
+        self._taken = metrics.samples
+        self._alerts = alerts
+        self._thresholds = thresholds
+
+    async def take(self, sample: Sample) -> bool:
+        """Take in one sample; returns when all that it leads to is on disk. False if it was refused and counted."""
+        self._taken.inc()
+        if not self._keep(sample, self._clock.now()):
+            return False
+        waiting = self._alerts.observe(sample)
+        if waiting is not None:
+            await waiting
+        await self._thresholds.observe(sample)
+        return True
+
+    async def take_many(self, samples: Iterable[Sample]) -> int:
+        """Take in samples, in their order; how many were not refused."""
+        taken = seen = 0
+        now = self._clock.now()
+        for sample in samples:
+            seen += 1
+            if self._keep(sample, now):
+                taken += 1
+                waiting = self._alerts.observe(sample)
+                if waiting is not None:
+                    await waiting
+                await self._thresholds.observe(sample)
+            if not seen % TURN:
+                await asyncio.sleep(0)
+                now = self._clock.now()
+        self._taken.inc(seen)
+        return taken
+
+    def _keep(self, sample: Sample, now: float) -> bool:
+        reason = "future" if sample.time > now + AHEAD_SECONDS else self._store.take(sample)
+        if reason is not None:
+            self._refused.labels(reason).inc()
+        return reason is None

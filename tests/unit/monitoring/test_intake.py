@@ -1,0 +1,95 @@
+"""Samples that come in many at a time, and those that mean nothing to a rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from automation import AutomationConfig, AutomationEngine, VirtualClock
+from automation.model.alert import AlertState
+from automation.model.metric import Sample
+from automation.store import alerts
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> AutomationConfig:
+    return AutomationConfig(database_url=f"sqlite:///{tmp_path}/a.db", data_dir=tmp_path)
+
+
+def samples(now: float, *values: float, name: str = "heat", subject: str = "oven") -> list[Sample]:
+    return [
+        Sample(name=name, value=value, subject=subject, labels={"rack": "1"}, time=now + step)
+        for step, value in enumerate(values)
+    ]
+
+
+async def states(engine: AutomationEngine) -> list[tuple[str, AlertState]]:
+    found = await alerts.page(engine.store)
+    return sorted((alert.subject, alert.state) for alert in found.items)
+
+
+async def test_many_lead_to_what_they_would_one_by_one(config: AutomationConfig) -> None:
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as engine:
+        engine.register_alert_workflow({"name": "hot", "condition": "heat > 90"})
+        now = clock.now()
+
+        taken = await engine.observe_many(
+            [*samples(now, 10, 95, 20), *samples(now, 95, 96, subject="stove"), *samples(now, 1, subject="sink")]
+        )
+
+        assert taken == 6
+        assert await states(engine) == [("oven", AlertState.RESOLVED), ("stove", AlertState.FIRING)]
+
+
+async def test_what_is_refused_is_counted_by_its_reason(config: AutomationConfig) -> None:
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as engine:
+        now = clock.now()
+
+        taken = await engine.observe_many(
+            [*samples(now, 1), *samples(now - 5, 1), *samples(now + 301, 1), *samples(now + 1, float("nan"), 2)]
+        )
+
+        assert taken == 2
+        shown = engine.metrics.render().decode()
+        for reason in ("out_of_order", "future", "not_finite"):
+            assert f'automation_samples_refused_total{{reason="{reason}"}} 1.0' in shown
+        assert "automation_samples_total 5.0" in shown
+
+
+async def test_a_sample_below_resolves_what_one_above_has_made_fire_at_the_same_moment(
+    config: AutomationConfig,
+) -> None:
+    """The first is on its way to the disk when the second comes: it must not be taken for one that means nothing."""
+    import asyncio
+
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as engine:
+        engine.register_alert_workflow({"name": "hot", "condition": "heat > 90"})
+        await engine.save()
+        above, below = samples(clock.now(), 95, 20)
+
+        await asyncio.gather(engine.observe_many([above]), engine.observe_many([below]))
+
+        assert await states(engine) == [("oven", AlertState.RESOLVED)]
+
+
+async def test_rules_of_one_subject_are_asked_of_that_alone(config: AutomationConfig) -> None:
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as engine:
+        engine.register_alert_workflow({"name": "hot", "condition": "heat > 90", "subject": "stove"})
+        engine.register_alert_workflow({"name": "warm", "condition": "heat > 50"})
+
+        await engine.observe_many([*samples(clock.now(), 95), *samples(clock.now(), 95, subject="stove")])
+
+        found = await alerts.page(engine.store)
+        assert sorted((alert.name, alert.subject) for alert in found.items) == [
+            ("hot", "stove"),
+            ("warm", "oven"),
+            ("warm", "stove"),
+        ]
+        engine.alerts.forget("hot")
+        engine.alerts.forget("warm")
+        await engine.observe_many(samples(clock.now() + 10, 1))
