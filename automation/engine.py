@@ -139,8 +139,9 @@ class AutomationEngine:
         self.catalogue = Catalogue(
             self.store, clock, self._dispatcher.index, self.alerts, self.services, self._defaults
         )
+        take, past = self._intake.take, self.samples.history
         self.watching = Watching(
-            self.store, clock, self.services, self._dispatcher, self._intake.take, config.monitoring_interval
+            self.store, clock, self.services, self._dispatcher, take, past, config.monitoring_interval
         )
         self.watching.confide(self.secrets.get, self.secrets.redactor.redact)
         self.watching.sources.tell = lambda state: self.changes.tell("source", state.name, state.status)

@@ -15,6 +15,7 @@ from automation.infrastructure.services import Services
 from automation.model.execution import WorkflowStatus
 from automation.model.metric import Sample
 from automation.model.schedule import MonitorDefinition, ScheduleDefinition, SourceDefinition
+from automation.monitoring.availability import Availability, History
 from automation.monitoring.checks import CheckState
 from automation.monitoring.collector import EngineFigures
 from automation.monitoring.monitor import Monitor, Outlets, Watch
@@ -60,6 +61,7 @@ class Watching:
         services: Services,
         publisher: Publisher,
         observe: Callable[[Sample], Awaitable[object]],
+        history: History,
         interval: float,
     ) -> None:
         self._store = store
@@ -67,6 +69,8 @@ class Watching:
         self._services = services
         self._publish = publisher.publish
         self._observe = observe
+        self._history = history
+        self._availability = Availability()
         self._interval = interval
         self._monitors: tuple[MonitorDefinition, ...] = ()
         self._started = False
@@ -88,6 +92,7 @@ class Watching:
     async def start(self) -> None:
         """Begin to watch."""
         self._started = True
+        await self._availability.restore(self._history, self._clock.now())
         await self.monitor.start()
         await self.sources.start()
         await self.scheduler.start()
@@ -137,7 +142,8 @@ class Watching:
                 for monitor in self._monitors
             ),
         ]
-        outlets = Outlets(self._observe, self._publish, StoredChecks(self._store, self._clock))
+        states = StoredChecks(self._store, self._clock)
+        outlets = Outlets(self._observe, self._publish, states, self._availability)
         monitor = Monitor(watches, self._services, self._clock, outlets, self._figures)
         monitor.confide(self._secret, self._redact)
         return monitor

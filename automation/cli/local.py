@@ -349,6 +349,7 @@ async def _service(services: Services, service: ServiceDefinition) -> Document:
         "definition": plain(service),
         "replicas": plain(replicas),
         "availability_percent": None,
+        "availability": {},
         "error": error,
     }
 

@@ -67,6 +67,7 @@ CATALOGUE = {
     "probe_latency_seconds": MetricInfo("seconds", "How long an HTTP answer took.", ("target",)),
     "replica_cpu_usage": MetricInfo("percent", "Of the cores that the replica may use.", ("replica",)),
     "replicas": MetricInfo("count", "Living replicas of a service."),
+    "service_availability": MetricInfo("ratio", "Share of good probes of a service in a round.", ("monitor",)),
     "service_up": MetricInfo("ratio", "Share of a service's replicas that are well."),
     "tcp_connect_seconds": MetricInfo("seconds", "How long a TCP connection took to be accepted.", ("target",)),
     "tls_handshake_seconds": MetricInfo("seconds", "How long the TLS handshake after that took.", ("target",)),

@@ -15,7 +15,7 @@ from automation.errors import DefinitionError, NotFound, Problem
 from automation.infrastructure.services import Services
 from automation.model.metric import Sample
 from automation.monitoring.announcer import Announcer, CheckStates, Publish
-from automation.monitoring.availability import Availability
+from automation.monitoring.availability import METRIC, Availability, shares
 from automation.monitoring.checks import CheckState
 from automation.monitoring.collector import Figures, Observations, Probe
 from automation.plugins import Plugin, no_secret, read_settings, registry, revealed
@@ -61,6 +61,7 @@ class Outlets:
     observe: Observe
     publish: Publish
     states: CheckStates
+    availability: Availability = field(default_factory=Availability)
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ class Monitor:
         self._clock = clock
         self._outlets = outlets
         self._announcer = Announcer(outlets.states, outlets.publish)
-        self._availability = Availability()
+        self._availability = outlets.availability
         self._running: dict[str, _Running] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.confide(no_secret, str)
@@ -160,13 +161,15 @@ class Monitor:
     async def _collect(self, running: _Running) -> Observations:
         given: Observations = await running.plugin.function(self._settings(running), running.probe)
         found = self._hidden(given)
-        for result in found.checks:
-            if result.of_availability:
-                self._availability.count(result.subject, result.ok, result.time)
+        now = self._clock.now()
         # Checks first: that a service is down matters more than its latency.
-        await self._announcer.take(running.watch.name, found, self._clock.now())
+        await self._announcer.take(running.watch.name, found, now)
         for sample in found.samples:
             await self._outlets.observe(sample)
+        for service, share in shares(found.checks).items():
+            self._availability.count(service, share, now)
+            labels = {"monitor": running.watch.name}
+            await self._outlets.observe(Sample(name=METRIC, value=share, subject=service, labels=labels, time=now))
         return found
 
     def _settings(self, running: _Running) -> BaseModel:

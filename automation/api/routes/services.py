@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -16,6 +17,7 @@ from automation.engine import AutomationEngine
 from automation.errors import AutomationError
 from automation.model.identity import Identity
 from automation.model.service import Replica, ServiceDefinition
+from automation.monitoring.availability import over
 
 router = APIRouter(prefix="/api/v1/services", tags=["services"])
 
@@ -28,6 +30,8 @@ class ServiceView:
     replicas: tuple[Replica, ...]
     availability_percent: float | None
     """The share of good health probes over the last day; null where there were none."""
+    availability: Mapping[str, float]
+    """The same over the last hour, day, seven and thirty days, where there were any; only of a single service."""
     error: str | None
 
 
@@ -52,7 +56,9 @@ async def get_service(
 ) -> Response:
     """One service, with its replicas."""
     engine = engine_of(request)
-    return Json(await _view(engine, engine.services.get(name)))
+    service = engine.services.get(name)
+    availability = await over(engine.samples.history, name, engine.clock.now())
+    return Json(replace(await _view(engine, service), availability=availability))
 
 
 async def _view(engine: AutomationEngine, service: ServiceDefinition) -> ServiceView:
@@ -60,5 +66,5 @@ async def _view(engine: AutomationEngine, service: ServiceDefinition) -> Service
     try:
         replicas = await engine.services.platform(service).replicas(service)
     except (AutomationError, OSError) as error:
-        return ServiceView(service, (), availability, str(error))
-    return ServiceView(service, tuple(replicas), availability, None)
+        return ServiceView(service, (), availability, {}, str(error))
+    return ServiceView(service, tuple(replicas), availability, {}, None)

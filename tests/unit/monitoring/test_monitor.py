@@ -338,3 +338,13 @@ def test_all_problems_of_watches_are_told_at_once(world: World) -> None:
 async def test_an_unknown_watch_is_not_found(world: World) -> None:
     with pytest.raises(NotFound):
         await world.monitor(watch()).round("other")
+
+
+async def test_each_round_is_a_sample_of_the_availability_of_its_services(world: World) -> None:
+    ROUNDS["main"] = [{"a": True, "b": False}]
+
+    await world.monitor(watch()).round("main")
+
+    (sample,) = world.samples
+    assert (sample.name, sample.value, sample.subject) == ("service_availability", 0.5, "api")
+    assert sample.labels == {"monitor": "main"}
