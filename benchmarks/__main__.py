@@ -21,6 +21,7 @@ from benchmarks import (
     openloop,
     publish,
     recovery,
+    rulebook,
     rules,
     running,
     serving,
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Callable[[Setting], Outcome]] = {
     "conditions": conditions.run,
     "rules": rules.run,
     "publish": publish.run,
+    "rulebook": rulebook.run,
     "ingest": ingest.run,
     "overload": ingest.overload,
 }

@@ -51,7 +51,7 @@ def run(setting: Setting) -> Outcome:
 
 async def _run(setting: Setting) -> Outcome:
     at_once, rounds = (20, 1) if setting.quick else (200, 3)
-    python, reason = _environment(setting.folder, PEERS / "dbos.txt")
+    python, reason = environment(setting.folder, PEERS / "dbos.txt")
     facts = {} if reason is None else {"DBOS Transact": f"left out: {reason}"}
     facts |= {kind: await setting.databases.about(kind) for kind in (SQLITE, POSTGRES)}
     figures = []
@@ -100,7 +100,7 @@ def _figures(kind: str, sides: list[Side]) -> list[Figure]:
     return figures
 
 
-def _environment(folder: Path, requirements: Path) -> tuple[str, str | None]:
+def environment(folder: Path, requirements: Path) -> tuple[str, str | None]:
     """The Python of a new virtual environment with these requirements, or why there is none."""
     place = folder / requirements.stem
     python = place / "bin" / "python"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from automation import AutomationEngine, Event, WorkflowDefinition
@@ -30,26 +31,30 @@ class Measured:
 
 
 def run(setting: Setting) -> Outcome:
-    """The same events and rules, with those kept that start something, and with all kept; in turns."""
+    """The same events and rules, with those kept that start something, and with all kept."""
     return asyncio.run(_run(setting, 2 if setting.quick else 15))
 
 
 async def _run(setting: Setting, rounds: int) -> Outcome:
-    found: dict[str, list[Measured]] = {"matched": [], "all": []}
-    for retain, measured in found.items():
-        async with (
-            setting.databases.new(setting.folder) as database,
-            engines.engine(setting.folder / retain, database.url, events={"retain": retain}) as engine,
-        ):
-            for rule in rules(RULES):
-                engine.workflow_manager.register_workflow(WorkflowDefinition.model_validate(rule))
-            await engine.save()
-            await _once(engine, "warm-up")
-            measured += [await _once(engine, f"round-{number}") for number in range(rounds)]
-    figures = [figure for retain, measured in found.items() for figure in _figures(retain, measured)]
+    found = {retain: await measured(setting, retain, retain, rounds) for retain in ("matched", "all")}
     title = f"{AT_ONCE:,} events in one call, {RULES:,} rules, 1 % start a workflow, {setting.databases.kind}"
     facts = {"counted": "until the call returns: events and starts are on disk; what was started is running meanwhile"}
-    return Outcome("publish", title, figures, facts)
+    return Outcome(
+        "publish", title, [each for retain, some in found.items() for each in figures(f"retain {retain}", some)], facts
+    )
+
+
+async def measured(setting: Setting, name: str, retain: str, rounds: int) -> list[Measured]:
+    """Some calls, on an engine of their own that has these rules."""
+    async with (
+        setting.databases.new(setting.folder) as database,
+        engines.engine(setting.folder / name, database.url, events={"retain": retain}) as engine,
+    ):
+        for rule in rules(RULES):
+            engine.workflow_manager.register_workflow(WorkflowDefinition.model_validate(rule))
+        await engine.save()
+        await _once(engine, "warm-up")
+        return [await _once(engine, f"round-{number}") for number in range(rounds)]
 
 
 async def _once(engine: AutomationEngine, source: str) -> Measured:
@@ -71,17 +76,14 @@ async def _once(engine: AutomationEngine, source: str) -> Measured:
     return Measured(AT_ONCE / seconds, used / AT_ONCE, AT_ONCE / (time.perf_counter() - begin))
 
 
-def _figures(retain: str, measured: list[Measured]) -> list[Figure]:
-    rates, processor = [one.rate for one in measured], median([one.processor for one in measured])
+def figures(name: str, found: Sequence[Measured]) -> list[Figure]:
+    """Medians, and how far they are apart."""
+    rates, processor = [one.rate for one in found], median([one.processor for one in found])
     spread = f"best {max(rates):,.0f}, worst {min(rates):,.0f}"
     in_a_second = f"{1 / processor:,.0f} in a second of it; all threads"
+    ended = median([one.ended for one in found])
     return [
-        Figure(f"retain {retain}: events a second", median(rates), "/s", spread),
-        Figure(f"retain {retain}: processor time an event", processor * 1e6, "µs", in_a_second),
-        Figure(
-            f"retain {retain}: until all workflows have ended",
-            median([one.ended for one in measured]),
-            "/s",
-            "events; with one action each",
-        ),
+        Figure(f"{name}: events a second", median(rates), "/s", spread),
+        Figure(f"{name}: processor time an event", processor * 1e6, "µs", in_a_second),
+        Figure(f"{name}: until all that it started has ended", ended, "/s", "events"),
     ]

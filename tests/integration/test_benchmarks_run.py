@@ -17,7 +17,7 @@ import pytest
 
 from automation.queries import Queries
 from automation.store.store import Store
-from benchmarks import machine, openloop, stored
+from benchmarks import machine, openloop, rulebook, stored
 from benchmarks.databases import Databases
 from benchmarks.figures import Figure, Outcome
 from benchmarks.setting import Impossible, Setting
@@ -101,6 +101,15 @@ def test_a_peer_that_cannot_be_installed_is_left_out_with_the_reason(tmp_path: P
     check(found, printed, ["peers"])
     assert "left out: -m pip install failed" in found["benchmarks"][0]["facts"]["DBOS Transact"]
     assert any(name.startswith("SQLite: automation") for name in (f["name"] for f in found["benchmarks"][0]["figures"]))
+
+
+def test_a_peer_that_lacks_its_runtime_is_left_out_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(Impossible, match="apt-get install openjdk"):
+        rulebook.run(Setting(tmp_path, tmp_path, Databases(tmp_path), quick=True))
 
 
 def test_an_unknown_name_is_refused() -> None:
