@@ -258,8 +258,8 @@ class SourceSupervisor:
         try:
             fit = [running.normalise(event) for event in events]
             await self._patiently(running, write)
-        except InputError:
-            # One of them is not acceptable, and costs only itself.
+        except AutomationError:
+            # One of them is not acceptable, or can never be written, and costs only itself.
             found = await asyncio.gather(
                 *(self._pass_on(running, event, None) for event in events), return_exceptions=True
             )

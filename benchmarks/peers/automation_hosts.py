@@ -20,7 +20,7 @@ from automation.definitions.rulebook.importing import import_rulebook
 from benchmarks import engines
 from benchmarks.peers import hosts
 
-AT_ONCE = 500
+AT_ONCE = 1_000
 WARM_UP = 2_000
 
 
@@ -29,7 +29,7 @@ async def publish(engine: AutomationEngine, given: Iterable[dict[str, Any]]) -> 
     events = (Event(type=hosts.KIND, subject=data["host"], data=data, source="bench") for data in given)
     started = 0
     while batch := list(islice(events, AT_ONCE)):
-        for receipt in await asyncio.gather(*map(engine.publish, batch)):
+        for receipt in await engine.publish_many(batch):
             started += len(receipt.executions)
     return started
 

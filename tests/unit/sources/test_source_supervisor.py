@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 from automation.clock import VirtualClock
-from automation.errors import DefinitionError, InputError, NotFound, StoreUnavailable
+from automation.errors import DefinitionError, InputError, NotFound, StoreError, StoreUnavailable
 from automation.model.event import Event, EventReceipt
 from automation.model.schedule import SourceDefinition
 from automation.plugins import registry, source
@@ -264,6 +264,22 @@ async def test_one_event_that_is_not_acceptable_costs_only_itself(world: World) 
     assert [one.id for one in world.published] == ["1", "3"]
     assert [reason.partition(": Event(")[0] for reason in world.dead_letters] == ["data: too large"] * 2
     assert world.positions == {"source.batches": 2}
+
+
+async def test_one_event_that_can_never_be_written_holds_back_no_other_of_its_batch(world: World) -> None:
+    def trouble(events: Sequence[Event]) -> None:
+        if any(one.id == "2" for one in events):
+            raise StoreError("the database refused")
+
+    async def batch(context: SourceContext) -> AsyncIterator[Any]:
+        yield Delivery((event(1), event(2), event(3), event(4)), 1)
+
+    world.trouble = trouble
+    await world.add("batch", batch)
+    await world.supervisor.start()
+    await world.until(lambda: world.status("batch") == "failed")
+    assert [one.id for one in world.published] == ["1", "3"]
+    assert world.positions == {}
 
 
 async def test_the_position_waits_for_all_events_of_a_delivery(world: World) -> None:
