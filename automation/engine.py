@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
@@ -19,6 +18,7 @@ from automation.clock import Clock, RealClock, VirtualClock
 from automation.config import AutomationConfig
 from automation.definitions import Definitions
 from automation.errors import Conflict, EngineStopped
+from automation.hindsight import Hindsight
 from automation.infrastructure.outgoing import HttpLimits
 from automation.infrastructure.services import Services
 from automation.model.alert import AlertRule
@@ -59,8 +59,6 @@ from automation.workflows.seats import Seats
 from automation.workflows.starts import Cause, Starter, check_start
 from automation.workflows.steps import Defaults, Surroundings
 from automation.workflows.waits import Waits
-
-log = logging.getLogger("automation")
 
 
 class AutomationEngine:
@@ -147,6 +145,8 @@ class AutomationEngine:
         )
         self.watching.confide(self.secrets.get, self.secrets.redactor.redact)
         self.watching.sources.tell = lambda state: self.changes.tell("source", state.name, state.status)
+        queries = self.watching.promql_queries
+        self.hindsight = Hindsight(self.samples.history, self.alerts, clock, self.explain, queries)
         self._retention = Keeper(self.store, clock, config, self.metrics)
         limits = HttpLimits(config.http.allow_private_addresses)
         self.notifier = Notifier(self.store, config.notifications, clock, limits, self.metrics.notified)
