@@ -19,6 +19,7 @@ from automation.config import AutomationConfig
 from automation.definitions import Definitions
 from automation.errors import Conflict, EngineStopped
 from automation.garbage import looked_for_after
+from automation.hindsight import Hindsight
 from automation.infrastructure.outgoing import HttpLimits
 from automation.infrastructure.services import Services
 from automation.model.alert import AlertRule
@@ -120,15 +121,7 @@ class AutomationEngine:
         """What runs single actions."""
         self.breakers = Breakers(config.performance.circuit_breaker, self.store, clock, self.metrics, self._announce)
         self.breakers.redact = self.secrets.redactor.redact
-        return Executor(
-            self.metrics,
-            clock,
-            config.max_concurrent_actions,
-            config.performance,
-            middleware,
-            breakers=self.breakers.middleware,
-            max_result_bytes=config.store.max_result_bytes,
-        )
+        return Executor(self.metrics, clock, config, middleware, breakers=self.breakers.middleware)
 
     def _build_watching(self, config: AutomationConfig, clock: Clock) -> None:
         """What sees the world and tells people of it."""
@@ -145,6 +138,8 @@ class AutomationEngine:
         )
         self.watching.confide(self.secrets.get, self.secrets.redactor.redact)
         self.watching.sources.tell = lambda state: self.changes.tell("source", state.name, state.status)
+        queries = self.watching.promql_queries
+        self.hindsight = Hindsight(self.samples.history, self.alerts, clock, self.explain, queries)
         self._retention = Keeper(self.store, clock, config, self.metrics)
         limits = HttpLimits(config.http.allow_private_addresses)
         self.notifier = Notifier(self.store, config.notifications, clock, limits, self.metrics.notified)

@@ -18,8 +18,9 @@ from automation.model.schedule import MonitorDefinition, ScheduleDefinition, Sou
 from automation.monitoring.availability import Availability, History
 from automation.monitoring.checks import CheckState
 from automation.monitoring.collector import EngineFigures
+from automation.monitoring.collectors.promql import PromqlCollector
 from automation.monitoring.monitor import Monitor, Outlets, Watch
-from automation.plugins import no_secret
+from automation.plugins import no_secret, revealed
 from automation.schedules.scheduler import Scheduler
 from automation.sources.supervisor import Publisher, SourceSupervisor
 from automation.store import executions, records, statements
@@ -132,6 +133,16 @@ class Watching:
                 await new.start()
         if self._started:
             self._start_services()
+
+    def promql_queries(self) -> dict[str, PromqlCollector]:
+        """The metrics that monitors get from a Prometheus, each with what is asked for it."""
+        found = {}
+        for monitor in self._monitors:
+            if monitor.type == "promql":
+                settings = revealed(monitor.settings, self._secret)
+                query = PromqlCollector.model_validate(settings)
+                found[query.metric] = query
+        return found
 
     def _new_monitor(self) -> Monitor:
         watches = [

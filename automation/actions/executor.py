@@ -11,11 +11,11 @@ from automation.actions.middleware.guard import guard
 from automation.actions.middleware.heartbeat import heartbeat
 from automation.actions.middleware.measure import measure
 from automation.actions.middleware.slots import Slots, limit
-from automation.actions.middleware.storable import MAX_BYTES, storable
+from automation.actions.middleware.storable import storable
 from automation.actions.middleware.timeout import timeout
 from automation.actions.middleware.validate import validate
 from automation.clock import Clock
-from automation.model.performance import Performance
+from automation.config import AutomationConfig
 from automation.plugins import Runs
 from automation.telemetry.metrics import Metrics
 
@@ -27,16 +27,14 @@ class Executor:
         self,
         metrics: Metrics,
         clock: Clock,
-        max_concurrent_actions: int,
-        performance: Performance,
+        config: AutomationConfig,
         further: Sequence[Middleware] = (),
         *,
         breakers: Sequence[Middleware] = (),
-        max_result_bytes: int = MAX_BYTES,
     ) -> None:
-        now = clock.monotonic
+        now, performance = clock.monotonic, config.performance
         one = not performance.async_execution
-        self.slots = Slots(1 if one else max_concurrent_actions, now, one_lane=one)
+        self.slots = Slots(1 if one else config.max_concurrent_actions, now, one_lane=one)
         self._invoker = Invoker(performance.thread_pool_size, performance.process_pool_size)
         outside: dict[Runs, Slots] = {
             "thread": Slots(performance.thread_pool_size, now),
@@ -46,7 +44,7 @@ class Executor:
         self._middleware: tuple[Middleware, ...] = (
             measure(metrics),
             guard(),
-            storable(max_result_bytes),
+            storable(config.store.max_result_bytes),
             validate(),
             limit(self.slots, outside),
             *breakers,

@@ -15,6 +15,7 @@ from automation.alerts.reading import (
     Look,
     Watched,
     begins_nothing,
+    event_of,
     fingerprint_of,
     look_through,
     names_of,
@@ -269,26 +270,7 @@ class AlertBook:
                 hold[rule.name] = f"in cooldown until {iso(alert.cooldown_until)}"
             else:
                 alert = replace(alert, cooldown_until=now + rule.cooldown_period)
-        event = Event(
-            type=f"alert.{transition.value}",
-            subject=alert.subject,
-            source="alerts",
-            severity=alert.severity,
-            labels=alert.labels,
-            id=f"{alert.fingerprint}:{transition.value}:{alert.fired_at!r}",
-            time=now,
-            data={
-                "alert": alert.name,
-                "status": transition.value,
-                "fingerprint": alert.fingerprint,
-                "severity": alert.severity,
-                "condition": rule.condition,
-                "value": alert.value,
-                "starts_at": alert.starts_at,
-                "labels": alert.labels,
-                "annotations": alert.annotations,
-            },
-        )
+        event = event_of(rule, alert, transition, now)
         log.info("alert %s of %s is %s: %s", alert.name, alert.subject or "-", alert.state.value, alert.reason)
         await self._publish(event, also=[alerts.save(alert)], hold=hold)
         self._keep(alert)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from automation.alerts.life import Reading
 from automation.conditions import Condition, View, Window, compile_condition
 from automation.model.alert import Alert, AlertRule, AlertState
+from automation.model.event import Event
 from automation.model.metric import LONGEST_WINDOW, UNITS, Sample
 from automation.store.store import encode
 
@@ -125,3 +126,27 @@ def fingerprint_of(rule: AlertRule, sample: Sample) -> str:
     """What names the alert of a rule for one series: 16 hexadecimal digits."""
     text = encode([rule.name, sample.subject, sorted(sample.labels.items())])
     return sha256(text).hexdigest()[:16]
+
+
+def event_of(rule: AlertRule, alert: Alert, transition: AlertState, now: float) -> Event:
+    """The event that tells of an alert that has begun to fire, or is resolved."""
+    return Event(
+        type=f"alert.{transition.value}",
+        subject=alert.subject,
+        source="alerts",
+        severity=alert.severity,
+        labels=alert.labels,
+        id=f"{alert.fingerprint}:{transition.value}:{alert.fired_at!r}",
+        time=now,
+        data={
+            "alert": alert.name,
+            "status": transition.value,
+            "fingerprint": alert.fingerprint,
+            "severity": alert.severity,
+            "condition": rule.condition,
+            "value": alert.value,
+            "starts_at": alert.starts_at,
+            "labels": alert.labels,
+            "annotations": alert.annotations,
+        },
+    )

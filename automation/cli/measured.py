@@ -1,4 +1,4 @@
-"""What commands ask of metrics, of a server or of the configured database."""
+"""What commands ask of metrics and of the rules over them, of a server or of the configured database."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from automation.clock import iso
 if TYPE_CHECKING:
     from automation.cli.client import Document
     from automation.engine import AutomationEngine
+    from automation.hindsight import Question
+    from automation.model.alert import AlertRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,17 @@ class MetricsClient(Protocol):
         """What a metric was."""
         ...
 
+    async def backtest(self, rule: str, question: Question, definition: AlertRule | None) -> Document:
+        """What an alert rule would have done."""
+        ...
+
 
 class RemoteMetrics:
     """Asks a server."""
 
-    def __init__(self, get: Callable[..., Awaitable[Document]]) -> None:
+    def __init__(self, get: Callable[..., Awaitable[Document]], post: Callable[..., Awaitable[Document]]) -> None:
         self._get = get
+        self._post = post
 
     async def list(self) -> Document:
         """The metrics that have samples."""
@@ -55,6 +62,15 @@ class RemoteMetrics:
             subject=stretch.subject,
             limit=stretch.limit,
         )
+
+    async def backtest(self, rule: str, question: Question, definition: AlertRule | None) -> Document:
+        """What an alert rule would have done."""
+        body: dict[str, Any] = {"since": iso(question.since), "figure": question.figure}
+        given = {"step": question.step, "prometheus": question.prometheus}
+        body |= {key: value for key, value in given.items() if value is not None}
+        if definition is not None:
+            body["definition"] = definition.model_dump(mode="json", exclude_defaults=True)
+        return await self._post(f"/alert-rules/{quote(rule, safe='')}/backtest", body)
 
 
 class LocalMetrics:
@@ -75,6 +91,10 @@ class LocalMetrics:
 
         excerpt = Excerpt(stretch.since, stretch.step, stretch.subject, stretch.limit)
         return _document(await history_of(await self._defined(), name, excerpt))
+
+    async def backtest(self, rule: str, question: Question, definition: AlertRule | None) -> Document:
+        """What an alert rule would have done."""
+        return _document(await (await self._defined()).hindsight.alert(rule, question, definition))
 
 
 def _document(value: Any) -> Document:

@@ -43,7 +43,7 @@ class RemoteClient:
         self._client = httpx2.AsyncClient(base_url=f"{url}/api/v1", headers=headers, timeout=TIMEOUT_SECONDS)
         self.control = RemoteControl(self._get, self._post)
         self.triggers = RemoteTriggers(self._get, self._post)
-        self.metrics = RemoteMetrics(self._get)
+        self.metrics = RemoteMetrics(self._get, self._post)
 
     async def __aenter__(self) -> Self:
         return self

@@ -19,6 +19,11 @@ class _Series(msgspec.Struct):
     value: tuple[float, str] | None = None
 
 
+class _Matrix(msgspec.Struct):
+    metric: dict[str, str]
+    values: list[tuple[float, str]] = msgspec.field(default_factory=list)
+
+
 class _Result(msgspec.Struct):
     kind: str = msgspec.field(name="resultType")
     result: msgspec.Raw
@@ -38,6 +43,29 @@ async def evaluate(web: Web, query: str, at: float, max_series: int) -> list[tup
     content = await get(web, {"query": query, "time": f"{at:.3f}"}, "/api/v1/query")
     try:
         return _rows(content, max_series)
+    except InputError as error:
+        raise InputError(f"{web.place}: {error.message}") from None
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise InputError(f"{web.place}: not an answer of Prometheus: {error}") from None
+
+
+async def evaluate_range(
+    web: Web, query: str, since: float, until: float, step: float, max_series: int
+) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+    """The labels of each series, and its time and value at each step between two moments, both included.
+
+    Raises as `evaluate` does.
+    """
+    span = {"query": query, "start": f"{since:.3f}", "end": f"{until:.3f}", "step": f"{step:g}"}
+    content = await get(web, span, "/api/v1/query_range")
+    try:
+        data = msgspec.json.decode(content, type=_Answer).data
+        if data.kind != "matrix":
+            raise InputError(f"the query gives a {data.kind[:20]} and not a matrix")
+        found = msgspec.json.decode(data.result, type=list[_Matrix])
+        if len(found) > max_series:
+            raise InputError(f"the query gives {len(found)} series, more than {max_series}; narrow it")
+        return [(series.metric, [(at, float(value)) for at, value in series.values]) for series in found]
     except InputError as error:
         raise InputError(f"{web.place}: {error.message}") from None
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

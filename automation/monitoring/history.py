@@ -67,7 +67,8 @@ class History:
             recent.resolution = float(settings.resolutions[0].seconds)
         self._noted: dict[int, float] = {}
         self._without: Counter[str] = Counter()
-        self._began = clock.now()
+        self.began = clock.now()
+        """Since when there is one."""
         self._gaps: list[tuple[float, float]] = []
         self._pasts: dict[tuple[int, int], Past] = {}
         self._wanted: dict[tuple[int, int], float] = {}
@@ -81,9 +82,9 @@ class History:
             return
         self._ending.clear()
         found, now = await records.all_positions(self._store, POSITION), self._clock.now()
-        self._began, self._gaps = now, []
+        self.began, self._gaps = now, []
         if "" in found:
-            self._began = float(found[""]["since"])
+            self.began = float(found[""]["since"])
             self._gaps = [(begin, end) for begin, end in found[""]["gaps"]]
             if now - found[""]["until"] >= LEAST_GAP:
                 self._gaps.append((found[""]["until"], now))
@@ -108,9 +109,9 @@ class History:
                 return None
             return View(Gap(self._why_not(window)))
         since = now - window.seconds
-        if self._began > since:
-            known = f"{max(0.0, now - self._began):.0f} of {window.seconds:g}"
-            return View(Gap(f"only the last {known} seconds are known"), self._began + window.seconds)
+        if self.began > since:
+            known = f"{max(0.0, now - self.began):.0f} of {window.seconds:g}"
+            return View(Gap(f"only the last {known} seconds are known"), self.began + window.seconds)
         blind = sum(min(end, now) - max(begin, since) for begin, end in self._gaps if end > since)
         if blind > window.seconds / 10:
             return View(Gap(f"nobody watched for {blind:.0f} of {window.seconds:g} seconds"))
@@ -193,7 +194,7 @@ class History:
         now = self._clock.now()
         kept = now - self.resolutions[-1].days * DAY
         self._gaps = [gap for gap in self._gaps if gap[1] > kept][-MOST_GAPS:]
-        body = {"since": self._began, "until": now, "gaps": self._gaps}
+        body = {"since": self.began, "until": now, "gaps": self._gaps}
         await self._store.commit([records.save_position(POSITION, body, now)])
 
     async def _write(self, batch: list[Series]) -> None:

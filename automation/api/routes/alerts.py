@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import Field
 from starlette.responses import Response
 
-from automation.api.access import engine_of, needs
+from automation.alerts.backtest import AlertBacktest
+from automation.api.access import demand, engine_of, needs
 from automation.api.operations import gives, takes
 from automation.api.reading import read_model
 from automation.api.render import Json
+from automation.hindsight import Question
 from automation.model.alert import Alert, AlertRule, AlertState
+from automation.model.base import Definition
+from automation.model.guardrail import Moment
 from automation.model.identity import Identity
+from automation.monitoring.tape import Figure
 from automation.store.pages import LIMIT, Page
 
 router = APIRouter(prefix="/api/v1", tags=["alerts"])
@@ -21,6 +27,7 @@ router = APIRouter(prefix="/api/v1", tags=["alerts"])
 Viewer = Annotated[Identity, Depends(needs("alerts:view"))]
 Acknowledger = Annotated[Identity, Depends(needs("alerts:acknowledge"))]
 Creator = Annotated[Identity, Depends(needs("workflows:create"))]
+RuleName = Annotated[str, Path(max_length=200)]
 Fingerprint = Annotated[str, Path(max_length=1100)]
 
 EXAMPLE = {
@@ -88,3 +95,37 @@ async def register_alert_rule(request: Request, caller: Creator) -> Response:
     engine.register_alert_workflow(rule)
     await engine.save(actor=caller.name, keep=True)
     return Json(rule, 200 if known else 201)
+
+
+class AlertBacktestRequest(Definition):
+    """Which version of an alert rule is tried, and on which past."""
+
+    since: Moment
+    """From when on, such as `2026-11-20T08:00:00Z`; without a zone it is UTC."""
+    definition: AlertRule | None = None
+    """The version to try; by default the one in force."""
+    step: Annotated[int, Field(ge=1)] | None = None
+    """Seconds between two moments at which it is evaluated, one of the lengths of buckets that are kept; by default the
+    shortest that are kept for so long. Of a Prometheus, any; by default a minute or more."""
+    figure: Figure = "last"
+    """What of the samples within a step stands for them."""
+    prometheus: Annotated[str, Field(max_length=2000)] | None = None
+    """The address of a Prometheus to ask instead of the history; needs `workflows:create`, for the engine calls it."""
+
+
+@router.post(
+    "/alert-rules/{name}/backtest",
+    responses=gives(AlertBacktest, "Tried"),
+    openapi_extra=takes(AlertBacktestRequest, {"since": "2026-11-20T08:00:00Z"}),
+)
+async def backtest_alert_rule(request: Request, name: RuleName, caller: Viewer) -> Response:
+    """Say when an alert rule would have fired, for how long, and what it would have started; beside the one in force.
+
+    It is evaluated once a step, with one value of each series: what happened within a step is not seen, and the answer
+    says how long a step was. Nothing is started and nothing written.
+    """
+    order = await read_model(request, AlertBacktestRequest)
+    if order.prometheus is not None:
+        await demand(request, caller, "workflows:create")
+    question = Question(order.since.timestamp(), order.step, order.figure, order.prometheus)
+    return Json(await engine_of(request).hindsight.alert(name, question, order.definition))

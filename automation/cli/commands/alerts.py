@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from automation.cli.command import Session, command
+from automation.cli.commands import alert_rules
 from automation.cli.commands.executions import Cursor, Limit
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands."""
-    alerts = typer.Typer(help="Alerts: list, acknowledge.", no_args_is_help=True)
+    alerts = typer.Typer(help="Alerts: list, acknowledge, try a rule.", no_args_is_help=True)
     app.add_typer(alerts, name="alerts")
 
     @command(alerts, "list")
@@ -67,3 +68,5 @@ def add_to(app: typer.Typer) -> None:
             session.out.document(alert)
         else:
             session.out.line(f"{alert['name']} is {alert['state']} now")
+
+    alert_rules.add_to(alerts)

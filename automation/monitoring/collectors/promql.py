@@ -99,10 +99,15 @@ def _step(settings: PromqlCollector) -> int:
 
 
 def _sample(settings: PromqlCollector, labels: dict[str, str], value: float, now: float) -> Sample:
+    subject, kept = series_of(settings, labels)
+    return Sample(name=settings.metric, value=value, subject=subject, labels=kept, time=now)
+
+
+def series_of(settings: PromqlCollector, labels: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """The subject and the labels that a series of the answer gets here."""
     kept = {name: text for name, text in labels.items() if name != "__name__"}
     names = SUBJECT_LABELS if settings.subject_label is None else (settings.subject_label,)
-    subject = settings.subject or next((kept[name] for name in names if kept.get(name)), "")
-    return Sample(name=settings.metric, value=value, subject=subject, labels=kept, time=now)
+    return settings.subject or next((kept[name] for name in names if kept.get(name)), ""), kept
 
 
 def _key(sample: Sample) -> tuple[str, ...]:

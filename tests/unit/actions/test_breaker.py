@@ -32,7 +32,7 @@ from automation.actions.middleware.breaker import Circuit, State, ask, failed, g
 from automation.actions.target import host_of, target_of
 from automation.errors import BreakerOpen
 from automation.model.event import Event
-from automation.model.performance import CircuitBreaker, Performance
+from automation.model.performance import CircuitBreaker
 from automation.plugins import registry
 from automation.store.statement import Op
 from automation.store.store import Store
@@ -167,7 +167,7 @@ class Bench:
         self.metrics = Metrics()
         self.events: list[Event] = []
         self.breakers = Breakers(SETTINGS, store, clock, self.metrics, self.announce)
-        self.executor = Executor(self.metrics, clock, 10, Performance(), breakers=self.breakers.middleware)
+        self.executor = Executor(self.metrics, clock, AutomationConfig(), breakers=self.breakers.middleware)
 
     async def announce(self, event: Event, ops: Sequence[Op]) -> None:
         self.events.append(event)

@@ -48,7 +48,11 @@ class Bench:
 
     def __init__(self, **performance: Any) -> None:
         self.metrics = Metrics()
-        self.executor = Executor(self.metrics, RealClock(), 20, Performance(**performance))
+        self.executor = Executor(
+            self.metrics,
+            RealClock(),
+            AutomationConfig(max_concurrent_actions=20, performance=Performance(**performance)),
+        )
 
     def start(self, operation: str, *, limit: float = 30.0, priority: int = 2, **parameters: Any) -> asyncio.Task[Any]:
         context = ActionContext(timeout_seconds=limit)

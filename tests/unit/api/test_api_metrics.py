@@ -84,3 +84,48 @@ async def test_what_cannot_be_told_is_refused(face: Face, admin: Any, path: str,
 async def test_a_sender_of_events_may_not_look(face: Face, admin: Any) -> None:
     sender = await face.as_role("automation_source")
     assert (await sender.get("/api/v1/metrics")).status_code == 403
+
+
+class TestBacktest:
+    async def tried(self, client: Any, now: float, **order: Any) -> Any:
+        return await client.post("/api/v1/alert-rules/busy/backtest", json={"since": iso(now - 7800), **order})
+
+    async def test_a_viewer_may_ask_what_a_rule_would_have_done(self, face: Face, admin: Any) -> None:
+        now = await measure(face)
+        viewer = await face.as_role("automation_viewer")
+        version = {"name": "busy", "condition": "cpu_usage > 20", "severity": "high"}
+
+        found = (await self.tried(viewer, now, definition=version, step=3600, figure="max")).json()
+
+        assert (found["rule"], found["step"], found["figure"], found["source"]) == ("busy", 3600, "max", "history")
+        assert found["tried"]["count"] == 1
+        (firing,) = found["tried"]["firings"]
+        assert (firing["subject"], firing["value"], firing["until"] is not None) == ("api", 30.0, True)
+        assert found["since"].endswith("Z")
+
+    async def test_only_who_may_write_rules_has_the_engine_call_a_prometheus(self, face: Face, admin: Any) -> None:
+        now = await measure(face)
+        version = {"name": "busy", "condition": "cpu_usage > 20"}
+        order = {"definition": version, "prometheus": "http://127.0.0.1:9"}
+        viewer = await face.as_role("automation_viewer")
+
+        assert (await self.tried(viewer, now, **order)).status_code == 403
+        answer = await self.tried(admin, now, **order)
+        assert answer.status_code == 400
+        assert "127.0.0.1:9" in answer.text
+
+    @pytest.mark.parametrize(
+        ("order", "status"),
+        [
+            ({}, 404),
+            ({"figure": "median"}, 400),
+            ({"since": "soon"}, 400),
+            ({"definition": {"name": "other", "condition": "cpu_usage > 1"}}, 400),
+            ({"definition": {"name": "busy", "condition": "cpu_usage >"}}, 400),
+        ],
+    )
+    async def test_what_cannot_be_tried_is_refused(
+        self, face: Face, admin: Any, order: dict[str, Any], status: int
+    ) -> None:
+        now = await measure(face)
+        assert (await self.tried(admin, now, **order)).status_code == status

@@ -33,7 +33,7 @@ def test_the_commands_that_were_asked_for() -> None:
     wanted = """serve; demo; check; run; version; executions list; executions show; executions cancel;
         executions approve; executions deny; executions pause; executions resume; executions retry; executions rerun;
         executions fork; approvals list; approvals approve; approvals deny; events publish; events list;
-        events explain; events dead; events replay; alerts list; alerts acknowledge; metrics list;
+        events explain; events dead; events replay; alerts list; alerts acknowledge; alerts backtest; metrics list;
         metrics show; workflows list; workflows show;
         workflows versions; workflows triggers; workflows enable; workflows disable; workflows backtest; services list;
         sources list; tokens issue; tokens list; tokens revoke; audit verify; audit list; config show; db status;

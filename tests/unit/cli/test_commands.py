@@ -374,6 +374,32 @@ class TestMetrics:
         assert invoke("metrics", "show", "heat").code == 2
 
 
+class TestAlertBacktest:
+    async def test_a_rule_is_tried_on_the_history(self, invoke: Invoke, folder: Path) -> None:
+        async with AutomationEngine(AutomationConfig.load()) as engine:
+            now = engine.clock.now()
+            for back, value in ((600, 25), (540, 35), (480, 36), (300, 20)):
+                await engine.observe("temperature", value, subject="oven", time=now - back)
+        lower = folder / "lower.yaml"
+        lower.write_text("alerts:\n  - {name: hot, condition: temperature > 22}\n", encoding="utf-8")
+
+        plain = await asyncio.to_thread(invoke, "alerts", "backtest", "hot", "--since", "1h")
+        compared = await asyncio.to_thread(
+            invoke, "alerts", "backtest", "hot", "--since", "1h", "--definition", str(lower), "--json"
+        )
+
+        assert plain.code == 0
+        assert "every 60 s on the last value, 4 values of 1 series of history" in plain.out
+        assert "would fire" in plain.out
+        assert "oven" in plain.out
+        assert compared.document["tried"]["count"] == 1
+        assert compared.document["current"]["count"] == 1
+        unknown = await asyncio.to_thread(invoke, "alerts", "backtest", "nosuch", "--since", "1h")
+        assert unknown.code == 2
+        wrong = await asyncio.to_thread(invoke, "alerts", "backtest", "hot", "--since", "1h", "--figure", "p99")
+        assert (wrong.code, "none of last, avg, min, max" in wrong.err) == (2, True)
+
+
 class TestDefinitions:
     def test_workflows_are_listed(self, invoke: Invoke) -> None:
         items = {item["name"]: item for item in invoke("workflows", "list", "--json").document["items"]}

@@ -35,6 +35,8 @@ from automation.errors import (
     TooManyRequests,
     Unauthenticated,
 )
+from automation.hindsight import Question
+from automation.model.alert import AlertRule
 from automation.model.event import Event
 
 
@@ -273,3 +275,16 @@ async def test_metrics_are_the_same_from_a_server_and_from_its_database(pair: Pa
     for client in (pair.remote, pair.local):
         with pytest.raises(NotFound, match="nothing"):
             await client.metrics.show("nothing", Stretch(since))
+
+
+async def test_an_alert_rule_is_tried_alike_by_a_server_and_on_its_database(pair: Pair) -> None:
+    for value in (20.0, 40.0):
+        await pair.engine.observe("temperature", value, subject="oven")
+    await pair.engine.samples.history.flush()
+    question = Question(pair.engine.clock.now() - 600, 60, "max")
+    version = AlertRule(name="hot", condition="temperature > 35")
+
+    told = [await client.metrics.backtest("hot", question, version) for client in (pair.remote, pair.local)]
+
+    assert [each["tried"]["count"] for each in told] == [1, 1]
+    assert told[0]["tried"]["firings"][0]["value"] == told[1]["tried"]["firings"][0]["value"] == 40.0
