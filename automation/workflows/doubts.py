@@ -46,9 +46,11 @@ def collisions(plan: Plan) -> Iterator[Finding]:
 def triggers(plan: Plan) -> Iterator[Finding]:
     """Triggers of a rollback that are nearly those of failures, or are of a family that no action has."""
     strategy = plan.definition.rollback_strategy
+    if strategy is None:
+        return
     families = sorted(set().union(*(step.families for step in plan.steps)))
     known = FAILURES.union(f"{family}_failure" for family in families)
-    for index, trigger in enumerate(strategy.triggers if strategy else ()):
+    for index, trigger in enumerate(strategy.triggers):
         if trigger in known:
             continue
         place = f"rollback_strategy.triggers[{index}]"

@@ -51,7 +51,7 @@ def care_of(action: ActionDefinition) -> tuple[str, ...]:
 def allowed(budget: RetryBudget) -> str:
     """How many retries a budget lets there be."""
     return (
-        f"{budget.share:.0%} of the first attempts and {budget.least_per_second:g} a second beside, within "
+        f"{budget.share * 100:g}% of the first attempts and {budget.least_per_second:g} a second beside, within "
         f"{budget.window_seconds} s"
     )
 

@@ -90,6 +90,10 @@ async def test_the_specifications_commands(site: Site) -> None:
     assert tested.json()["receipts"][0]["duplicate"] is False
     metrics = await client.get("/metrics")
     assert [line for line in metrics.text.splitlines() if line.startswith("automation_")]
+    async with asyncio.timeout(20):
+        # What earlier engines have left is looked for first.
+        while (await client.get("/readyz")).status_code != 200:
+            await asyncio.sleep(0.01)
     for path in ("/healthz", "/readyz", "/-/healthy", "/-/ready"):
         assert (await client.get(path)).status_code == 200
     assert (await client.get("/api/v1/workflows")).status_code == 401
@@ -111,7 +115,7 @@ async def test_from_an_event_to_a_healed_service(site: Site) -> None:
                         return
 
     watching = asyncio.ensure_future(watch())
-    await asyncio.sleep(0.1)
+    await _watched(site)
     published = await client.post("/api/v1/events", json={"type": "service_down", "subject": "playback-api"})
     async with asyncio.timeout(20):
         await watching
@@ -165,6 +169,13 @@ async def test_what_was_acknowledged_is_there_after_a_restart(site: Site) -> Non
     assert again.json()["execution_id"] == started["execution_id"]
 
 
+async def _watched(site: Site) -> None:
+    """Wait until somebody is told of changes."""
+    async with asyncio.timeout(20):
+        while not site.engine.changes:
+            await asyncio.sleep(0.01)
+
+
 async def test_stopping_waits_for_nobody(site: Site) -> None:
     """Given an open stream and a start that is waited for, when the server stops, then both are answered at once."""
     client = await site.client()
@@ -176,6 +187,7 @@ async def test_stopping_waits_for_nobody(site: Site) -> None:
 
     watching = asyncio.ensure_future(watch())
     waiting = asyncio.ensure_future(client.post("/api/v1/workflows/slow/executions?wait=60"))
+    await _watched(site)
     async with asyncio.timeout(20):
         while not (await site.engine.queries.executions()).items:
             await asyncio.sleep(0.01)

@@ -87,7 +87,7 @@ class TestStart:
         program = Path(sys.executable).with_name("automation")
         if not program.exists():
             pytest.skip("the package is not installed")
-        done = subprocess.run([program, "version"], capture_output=True, text=True, timeout=30, check=True)
+        done = subprocess.run([program, "version"], capture_output=True, text=True, timeout=60, check=True)
         assert done.stdout == call("version").stdout
 
 
@@ -209,7 +209,7 @@ class TestRun:
             assert process.stdout.readline().startswith("started ")
             assert "wait: waiting\n" in iter(process.stdout.readline, "")
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=60)
         assert process.returncode == 130
         assert errors.endswith(" is left unfinished; an engine on its database goes on with it\n")
         assert len(errors.splitlines()) == 1
@@ -275,8 +275,8 @@ class Service:
         return call(*arguments, AUTOMATION_URL=self.facts["url"], AUTOMATION_TOKEN=self.token)
 
     def until(self, holds: Callable[[], bool]) -> None:
-        """Return as soon as something holds that this service must bring about; fail after 20 s."""
-        deadline = time.monotonic() + 20
+        """Return as soon as something holds that this service must bring about; fail after a minute."""
+        deadline = time.monotonic() + 60
         while not holds():
             assert time.monotonic() < deadline, self.log.read_text(encoding="utf-8")
             time.sleep(0.05)
@@ -314,6 +314,7 @@ def serving(*arguments: str) -> Iterator[Service]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 class TestServe:
     def test_answers_commands_and_pages(self, folder: Path) -> None:
         with serving() as service:

@@ -92,7 +92,7 @@ async def test_it_tells_at_once_and_then_of_each_change_of_its_kinds(site: Site)
 
 
 async def test_many_changes_come_as_few(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "LIST_REST_SECONDS", 0.2)
+    monkeypatch.setattr(stream, "LIST_REST_SECONDS", 1.0)
     async with watching(site, "/console/stream?kinds=event") as connection:
         await connection.until(CHANGE)
         for number in range(200):

@@ -283,7 +283,7 @@ async def test_declared_inputs_are_checked_and_have_defaults(engine: AutomationE
 
     with pytest.raises(InputError, match=r"who: is required; other: is not an input"):
         await engine.execute_workflow("w", ExecutionContext(variables={"other": 1}))
-    with pytest.raises(InputError, match="count: must be a integer, not str"):
+    with pytest.raises(InputError, match="count: must be an integer, not str"):
         await engine.execute_workflow("w", ExecutionContext(variables={"who": "x", "count": "1"}))
     result = await engine.execute_workflow("w", ExecutionContext(variables={"who": "x"}))
     assert result.status is WorkflowStatus.SUCCEEDED
