@@ -137,7 +137,7 @@ class AutomationEngine:
         """What sees the world and tells people of it."""
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
         self.alerts.latest = self.metric_store.latest_value
-        self.alerts.view = Windows(self.metric_store).view
+        self.alerts.view = self.triggers.view = Windows(self.metric_store).view
         self._dispatcher.companions.append(self.alerts.external)
         self.catalogue = Catalogue(
             self.store, clock, self._dispatcher.index, self.alerts, self.services, self._defaults

@@ -21,7 +21,7 @@ from automation.triggers import patterns, throttles
 from automation.triggers.compiled import STEPS, Compiled, key_text
 from automation.triggers.index import Index
 from automation.triggers.patterns import Arrival
-from automation.triggers.rules import GATHERED, EventScope, Rule
+from automation.triggers.rules import GATHERED, EventScope, Measure, Rule
 from automation.triggers.states import Draft
 from automation.triggers.switches import Switches
 from automation.triggers.throttles import Passage
@@ -121,6 +121,8 @@ class Decider(Generic[P]):
         self._clock = clock
         self._workflows = workflows
         self._switches = switches
+        self.measure: Measure | None = None
+        """Where windows over metrics come from; without it they are unknown."""
         self._warned: set[str] = set()
         """Triggers of which it was said that they have too many keys: once is enough for the log."""
 
@@ -130,7 +132,7 @@ class Decider(Generic[P]):
         """What an event leads to. One that was made by a trigger is no part of patterns: it could be one of its own."""
         verdict: Verdict[P] = Verdict()
         mapping = as_mapping(event)
-        scope = EventScope(mapping)
+        scope = EventScope(mapping, self.measure)
         candidates = self._index.candidates(event, scope)
         if not candidates:
             return verdict
