@@ -122,7 +122,7 @@ class _Importing:
         actions = [acting.action(index, step) for index, step in enumerate(rule.steps)]
         workflow: dict[str, Any] = {
             "name": self._unique(f"{prefix}.{written}"),
-            "description": f"Rule {written!r} of {ruleset.name!r}".replace("${", "$${"),
+            "description": f"Rule {written!r} of {ruleset.name!r}",
             "triggers": started_by,
             "actions": actions or [acting.action(0, {"none": None})],
         }
