@@ -201,6 +201,11 @@ def test_alerts_are_taken_in_the_states_that_can_fulfil_the_condition(tmp_path: 
             "- name: a\n  rules:\n    - {name: r, condition: {all: [a], any: [b]}, action: {none: }}\n",
             "one of all, any",
         ),
+        (
+            "- name: a\n  rules:\n    - {name: r, condition: {any: [a], timeout: 5 days}, action: {none: }}\n",
+            "no timeout",
+        ),
+        ("- name: a\n  rules:\n" + "    - {name: r, condition: a, action: {none: }}\n" * 2, "there are two rules 'r'"),
         ("- name: a\n  default_events_ttl: soon\n", "'soon' is not a length of time such as '5 minutes'"),
     ],
 )
