@@ -8,6 +8,7 @@ from automation.conditions.bindings import BoundCondition, compile_bound
 from automation.conditions.condition import Condition, Expression, compile_condition, compile_expression
 from automation.conditions.durations import Held
 from automation.conditions.interpreter import Explanation, Names, look_up, shown
+from automation.conditions.measured import MeasuredCondition, compile_measured
 from automation.conditions.templates import Template, compile_template
 from automation.conditions.units import seconds_of
 from automation.conditions.windows import Gap, View, Window
@@ -19,6 +20,7 @@ __all__ = [
     "Expression",
     "Gap",
     "Held",
+    "MeasuredCondition",
     "Names",
     "Template",
     "View",
@@ -26,6 +28,7 @@ __all__ = [
     "compile_bound",
     "compile_condition",
     "compile_expression",
+    "compile_measured",
     "compile_template",
     "look_up",
     "seconds_of",

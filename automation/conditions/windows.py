@@ -67,7 +67,8 @@ def check(call: Call, kept: float | None) -> None:
     if kept is None:
         raise Mistake(
             call.column,
-            f"{call.function}() looks at the recent samples of a metric: it works in alert rules and in verify",
+            f"{call.function}() looks at the recent samples of a metric: it works in alert rules, in triggers of "
+            "single events and in verify",
         )
     like = f"{call.function}({'heartbeat' if call.function == 'absent' else 'latency'}, 10m)"
     if len(call.arguments) != 2:

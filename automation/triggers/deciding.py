@@ -21,7 +21,7 @@ from automation.triggers import patterns, throttles
 from automation.triggers.compiled import STEPS, Compiled, key_text
 from automation.triggers.index import Index
 from automation.triggers.patterns import Arrival
-from automation.triggers.rules import GATHERED, EventScope, Rule
+from automation.triggers.rules import GATHERED, EventScope, Measure, Rule
 from automation.triggers.states import Draft
 from automation.triggers.switches import Switches
 from automation.triggers.throttles import Passage
@@ -121,6 +121,8 @@ class Decider(Generic[P]):
         self._clock = clock
         self._workflows = workflows
         self._switches = switches
+        self.measure: Measure | None = None
+        """Where windows over metrics come from; without it they are unknown."""
         self.nothing: Verdict[P] = Verdict()
         """What an event leads to that no rule fits, as nearly all do; nobody changes it."""
         self._warned: set[str] = set()
@@ -131,7 +133,7 @@ class Decider(Generic[P]):
     ) -> Verdict[P]:
         """What an event leads to. One that was made by a trigger is no part of patterns: it could be one of its own."""
         mapping = as_mapping(event)
-        scope = EventScope(mapping)
+        scope = EventScope(mapping, self.measure)
         fitting = [rule for rule in self._index.candidates(event, scope) if rule.fits(event, scope)]
         if not fitting:
             return self.nothing

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic
 
 from automation.clock import Clock
-from automation.conditions import Explanation
+from automation.conditions import Explanation, Gap, View, Window
 from automation.model.event import Event, as_mapping
+from automation.model.metric import Sample
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
@@ -32,8 +34,11 @@ class Triggers(Generic[P]):
     def __init__(self, store: Store, clock: Clock, metrics: Metrics, changes: Changes, workflows: Workflows[P]) -> None:
         self._store = store
         self._clock = clock
+        self.view: Callable[[Window, Sample, float], View] | None = None
+        """Where the windows of conditions come from; without it they are unknown."""
         self.index = index = Index()
         self.dispatcher: Dispatcher[P] = Dispatcher(store, clock, metrics, changes, workflows, index)
+        self.dispatcher.decider.measure = self._measure
         self._states = states = self.dispatcher.states
         self.switches = self.dispatcher.switches
         self.thresholds = Thresholds(index, states, clock, self.dispatcher.fire)
@@ -61,13 +66,20 @@ class Triggers(Generic[P]):
 
     def explain(self, event: Event) -> list[Seen]:
         """How each rule that is about such events, or names something which it carries, sees it now."""
-        scope = EventScope(as_mapping(event))
+        scope = EventScope(as_mapping(event), self._measure)
         found: list[Seen] = []
         for rule in self.index.related(event)[:MOST_EXPLAINED]:
             told = tuple(condition.explain(scope) for condition in rule.conditions)
             reason = rule.refuses(event, scope)
             found.append((rule, reason if reason is not None else self.dispatcher.decider.withheld(rule), told))
         return found
+
+    def _measure(self, window: Window, subject: str) -> float | bool | Gap:
+        if self.view is None:
+            return Gap("no samples are kept")
+        now = self._clock.now()
+        # Of the series of the subject, the one with the newest sample; of any, where it has none.
+        return self.view(window, Sample(name="", value=0.0, subject=subject, time=now), now).value
 
     def remembered(self, trigger: str) -> tuple[int, float | None]:
         """How many keys a trigger remembers something of, and when the first of that is over."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from automation.conditions import Condition, compile_condition
+from automation.conditions import Condition, Gap, Window, compile_measured
 from automation.model.event import Event
+from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.model.trigger import (
     AlertTrigger,
     Automatic,
@@ -24,6 +25,8 @@ GATHERED = "trigger.once_after"
 """The type of the event with which a workflow starts whose trigger gathers events first."""
 Parts = tuple[str | int, ...]
 """A path, as conditions read it."""
+Measure = Callable[[Window, str], float | bool | Gap]
+"""What a window shows now for a subject."""
 
 
 class Startable(Protocol):
@@ -37,12 +40,16 @@ class Startable(Protocol):
 
 
 class EventScope:
-    """The names that conditions over an event may use: `event`, the keys of its data, and its type, which is true."""
+    """The names that conditions over an event may use: `event`, the keys of its data, and its type, which is true.
 
-    __slots__ = ("_data", "_event", "_type")
+    With `measure`, windows over metrics as they are now, for the subject of the event.
+    """
 
-    def __init__(self, event: Mapping[str, Any]) -> None:
+    __slots__ = ("_data", "_event", "_measure", "_type")
+
+    def __init__(self, event: Mapping[str, Any], measure: Measure | None = None) -> None:
         self._event = event
+        self._measure = measure
         self._data = event["data"]
         self._type = event["type"]
 
@@ -53,6 +60,12 @@ class EventScope:
         if name in self._data:
             return self._data[name]
         return True if name == self._type else default
+
+    def window(self, window: Window) -> float | bool | Gap:
+        """What a window shows now; unknown where only the past is looked at."""
+        if self._measure is None:
+            return Gap("only known when an event comes in")
+        return self._measure(window, self._event["subject"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +163,7 @@ def _rules(plan: Startable, trigger: Automatic, made: Compiled) -> Iterator[Rule
             about, types = f"{made.kind} {part.title}", frozenset({part.event})
             yield replace(base, about=about, types=types, conditions=() if now is None else (now,), part=place)
     elif own is not None:
-        gates = (compile_condition(own), *gates)
+        gates = (compile_measured(own, units=UNITS, kept=KEPT_SECONDS), *gates)
     if made.limit is not None and made.limit.way == "once_after":
         # What was gathered has been asked already.
         yield replace(base, about="once_after", types=frozenset({GATHERED}), made_by=made.name, gathered=True)

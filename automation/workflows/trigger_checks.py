@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from automation.conditions import compile_condition, compile_expression, seconds_of
+from automation.conditions import compile_condition, compile_expression, compile_measured, seconds_of
 from automation.errors import ConditionError
+from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.model.trigger import (
     AbsenceTrigger,
     Automatic,
@@ -35,7 +36,7 @@ def triggers(definition: WorkflowDefinition) -> Iterator[Finding]:
 def _trigger(trigger: Automatic) -> Iterator[Finding]:
     if isinstance(trigger, ScheduleTrigger):
         yield from _schedule(trigger)
-    yield from _condition(getattr(trigger, "condition", None), "condition")
+    yield from _own_condition(trigger)
     if isinstance(trigger, MetricTrigger):
         yield from _threshold(trigger)
     if isinstance(trigger, PatternTrigger):
@@ -104,6 +105,18 @@ def _length(length: float | str | None, path: str) -> Iterator[Finding]:
         return
     if not 0 < seconds <= LONGEST:
         yield path, f"must be more than nothing and at most 366 days, not {length!r}"
+
+
+def _own_condition(trigger: Automatic) -> Iterator[Finding]:
+    text = getattr(trigger, "condition", None)
+    if isinstance(trigger, PatternTrigger):
+        yield from _condition(text, "condition")
+        return
+    try:
+        if text is not None:
+            compile_measured(text, units=UNITS, kept=KEPT_SECONDS)
+    except ConditionError as error:
+        yield "condition", error.message
 
 
 def _condition(text: str | None, path: str) -> Iterator[Finding]:

@@ -51,7 +51,7 @@ class Acting:
         return {
             "name": self._unique(kind),
             "action_type": "flow.fail",
-            "parameters": {"message": f"{_escaped(kind)} is not written yet: {instead}"},
+            "parameters": {"message": _escaped(f"{kind} is not written yet: {instead}")},
             "description": written if len(written) <= _LONGEST else f"{written[:_LONGEST]}...",
         }
 

@@ -21,6 +21,7 @@ from automation.definitions.rulebook.triggers import triggers
 from automation.definitions.tree import Entries, Finding, Items
 
 _LONGEST_NAME = 90
+_MOST_PRIORITY = 1000
 _TEMPLATE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 
 
@@ -103,6 +104,10 @@ class _Importing:
                 made.append(workflow)
         if not ruleset.match_multiple_rules:
             _only_first(made)
+            if len(made) > _MOST_PRIORITY + 1:
+                note(
+                    "rules", f"only of the last {_MOST_PRIORITY:,} rules is the order kept: there is no higher priority"
+                )
         self.done.workflows += made
 
     def _rule(self, rule: Rule, ruleset: Ruleset, prefix: str, scope: Scope, path: str) -> dict[str, Any] | None:
@@ -122,7 +127,7 @@ class _Importing:
         actions = [acting.action(index, step) for index, step in enumerate(rule.steps)]
         workflow: dict[str, Any] = {
             "name": self._unique(f"{prefix}.{written}"),
-            "description": f"Rule {written!r} of {ruleset.name!r}".replace("${", "$${"),
+            "description": f"Rule {written!r} of {ruleset.name!r}",
             "triggers": started_by,
             "actions": actions or [acting.action(0, {"none": None})],
         }
@@ -155,4 +160,4 @@ def _only_first(workflows: list[dict[str, Any]]) -> None:
     for index, workflow in enumerate(workflows):
         for trigger in workflow["triggers"]:
             if trigger["type"] == "event" and index < len(workflows) - 1:
-                trigger |= {"priority": min(1000, len(workflows) - 1 - index), "stop": True}
+                trigger |= {"priority": min(_MOST_PRIORITY, len(workflows) - 1 - index), "stop": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -41,6 +42,8 @@ class Several(_Strict):
             raise ValueError("has one of all, any, not_all")
         if self.not_all is not None and self.timeout is None:
             raise ValueError("not_all needs a timeout")
+        if self.any is not None and self.timeout is not None:
+            raise ValueError("any has no timeout: each event fulfils it by itself")
         return self
 
     @property
@@ -114,10 +117,9 @@ class Ruleset(_Strict):
 
     @model_validator(mode="after")
     def _names(self) -> Self:
-        names = [rule.name for rule in self.rules]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"there are two rules {twice[0]!r}")
+        [(name, times)] = Counter(rule.name for rule in self.rules).most_common(1) or [("", 0)]
+        if times > 1:
+            raise ValueError(f"there are two rules {name!r}")
         return self
 
 

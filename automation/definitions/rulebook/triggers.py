@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from automation.conditions import compile_condition
 from automation.definitions.rulebook.conditions import (
     Condition,
     NoEquivalent,
@@ -18,6 +19,7 @@ from automation.definitions.rulebook.conditions import (
     translated,
     with_steps,
 )
+from automation.definitions.rulebook.layout import DATA, Layout
 from automation.definitions.rulebook.model import Rule, Several, Throttle
 from automation.definitions.rulebook.syntax import Binary, Expression, Path, Value
 
@@ -54,7 +56,17 @@ def _single(found: list[Condition], rule: Rule, scope: Scope, note: Note) -> lis
         settings["condition"] = translated(tree, scope)
     if rule.throttle is not None and len(found) == 1:
         settings |= _throttle(rule.throttle, scope, note)
-    return [{"type": "event", "event": each, **settings} for each in scope.layout.types]
+    types = _possible(settings.get("condition"), scope.layout)
+    return [{"type": "event", "event": each, **settings} for each in types]
+
+
+def _possible(condition: str | None, layout: Layout) -> tuple[str, ...]:
+    """The types of events that can fulfil it: of alerts, their status says which."""
+    if not layout.alerts or condition is None:
+        return layout.types
+    wanted = compile_condition(condition).needed_values.get((*DATA, "status"))
+    found = layout.types if wanted is None else tuple(each for each in layout.types if each.split(".")[1] in wanted)
+    return found or layout.types
 
 
 def _mention(found: list[Condition], note: Note) -> None:
@@ -64,8 +76,8 @@ def _mention(found: list[Condition], note: Note) -> None:
 
 def _throttle(given: Throttle, scope: Scope, note: Note) -> dict[str, Any]:
     keys = [_attribute(text, scope) for text in given.group_by_attributes]
-    key = keys[0] if len(keys) == 1 else f"[{', '.join(keys)}]"
-    keyed = {"key": key} if keys else {}
+    # A list is a key for an event without the attribute as well; the attribute alone would be none.
+    keyed = {"key": f"[{', '.join(keys)}]"} if keys else {}
     if given.once_within is not None:
         return {"throttle": {"once_within": given.once_within, **keyed}}
     if given.once_after is not None:

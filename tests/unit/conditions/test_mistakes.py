@@ -11,7 +11,9 @@ VALUE = ("a value",)
 MORE = ("an operator, AND, OR or the end",)
 NO_HINT: tuple[str, ...] = ()
 
-NO_SAMPLES = "looks at the recent samples of a metric: it works in alert rules and in verify"
+NO_SAMPLES = (
+    "looks at the recent samples of a metric: it works in alert rules, in triggers of single events and in verify"
+)
 ROWS: list[tuple[str, int, str, tuple[str, ...]]] = [
     ("", 1, "the text is empty", VALUE),
     ("   ", 1, "the text is empty", VALUE),

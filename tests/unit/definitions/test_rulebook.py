@@ -102,6 +102,7 @@ async def test_throttles(tmp_path: Path) -> None:
     made = imported(tmp_path, rule("event.i == 1", once))
     a, b = {"i": 1, "host": "a", "code": 1}, {"i": 1, "host": "a", "code": 2}
     assert await started(tmp_path, made, [a, a, b, 301.0, a]) == ["r", "r", "r"]
+    assert await started(tmp_path, made, [{"i": 1}, {"i": 1, "code": 1}, {"i": 1}]) == ["r", "r"]
 
     after = "  throttle: {once_after: 5 minutes, group_by_attributes: [event.host]}"
     assert await started(tmp_path, imported(tmp_path, rule("event.i == 1", after)), [a, b, 301.0]) == ["r"]
@@ -172,6 +173,24 @@ def test_sources_become_sources_or_say_what_to_do(tmp_path: Path) -> None:
     ]
 
 
+def test_alerts_are_taken_in_the_states_that_can_fulfil_the_condition(tmp_path: Path) -> None:
+    (tmp_path / "rulebook.yml").write_text(
+        """\
+- name: Alerts
+  hosts: all
+  sources: [{ansible.eda.alertmanager: {port: 8000}}]
+  rules:
+    - {name: one, condition: event.alert.status == "firing" and event.alert.labels.job == "a", action: {none: }}
+    - {name: both, condition: event.alert.labels.job == "b", action: {run_playbook: {name: "${x}.yml"}}}
+""",
+        encoding="utf-8",
+    )
+    one, both = import_rulebook(tmp_path / "rulebook.yml").workflows
+    assert [trigger["event"] for trigger in one["triggers"]] == ["alert.firing"]
+    assert [trigger["event"] for trigger in both["triggers"]] == ["alert.firing", "alert.resolved"]
+    assert "$${x}.yml" in both["actions"][0]["parameters"]["message"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -182,6 +201,11 @@ def test_sources_become_sources_or_say_what_to_do(tmp_path: Path) -> None:
             "- name: a\n  rules:\n    - {name: r, condition: {all: [a], any: [b]}, action: {none: }}\n",
             "one of all, any",
         ),
+        (
+            "- name: a\n  rules:\n    - {name: r, condition: {any: [a], timeout: 5 days}, action: {none: }}\n",
+            "no timeout",
+        ),
+        ("- name: a\n  rules:\n" + "    - {name: r, condition: a, action: {none: }}\n" * 2, "there are two rules 'r'"),
         ("- name: a\n  default_events_ttl: soon\n", "'soon' is not a length of time such as '5 minutes'"),
     ],
 )

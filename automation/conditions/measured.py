@@ -1,0 +1,74 @@
+"""Conditions over something that is no sample, with windows all the same: asked of whoever gives the names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+from automation.conditions.condition import Condition, compile_condition
+from automation.conditions.interpreter import Explanation, Names
+from automation.conditions.windows import Gap, Window
+
+
+class Measured(Protocol):
+    """Names that know of metrics as well."""
+
+    def get(self, name: str, /) -> Any:
+        """The value of a root name."""
+        ...
+
+    def window(self, window: Window, /) -> float | bool | Gap:
+        """What a window shows now."""
+        ...
+
+
+class MeasuredCondition(Condition):
+    """A condition with windows. The names that it is given are `Measured`."""
+
+    def __init__(self, condition: Condition) -> None:
+        super().__init__(condition.text, condition._tree, condition._meant)
+        self._named = {window.text: window for window in condition.windows}
+
+    def __call__(self, names: Names) -> bool:
+        return super().__call__(self._with(names))
+
+    def evaluate(self, names: Names) -> bool | None:
+        """True, False, or None for unknown."""
+        return super().evaluate(self._with(names))
+
+    def explain(self, names: Names) -> Explanation:
+        """The value of each sub-expression."""
+        return super().explain(self._with(names))
+
+    def _with(self, names: Names) -> Names:
+        return cast(Names, _With(cast(Measured, names), self._named))
+
+
+class _With:
+    """The names, and before them the windows by their texts: no key of the data can stand for one."""
+
+    __slots__ = ("_names", "_windows")
+
+    def __init__(self, names: Measured, windows: Mapping[str, Window]) -> None:
+        self._names = names
+        self._windows = windows
+
+    def get(self, name: str, default: Any = None) -> Any:
+        window = self._windows.get(name)
+        if window is not None:
+            return self._names.window(window)
+        value = self._names.get(name)
+        return default if value is None else value
+
+
+def compile_measured(text: str, *, units: Mapping[str, str], kept: float) -> Condition:
+    """The condition that a text states, which may have windows. Raises `ConditionError`, which points at the column.
+
+    `units` are those of metrics, as for `compile_condition`, and hold for the metrics of its windows only: other names
+    are no metrics here.
+    """
+    condition = compile_condition(text, kept=kept)
+    if not condition.windows:
+        return condition
+    named = {window.metric: units[window.metric] for window in condition.windows if window.metric in units}
+    return MeasuredCondition(compile_condition(text, units=named, kept=kept))
