@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -21,6 +22,9 @@ from automation.errors import DefinitionError
 from automation.model.event import EventReceipt
 from automation.model.execution import ActionRun
 from automation.store import waits
+from automation.store.audit import Fact
+from automation.store.statement import Op
+from automation.store.store import Store
 from automation.workflows.compiler import compile_workflow
 from tests.support import handlers
 from tests.support.virtual import ended, until
@@ -212,6 +216,41 @@ async def test_no_moment_is_too_early(engine: AutomationEngine) -> None:
             assert (await engine.wait_for(execution_id)).status is WorkflowStatus.SUCCEEDED
 
 
+async def test_a_wait_that_comes_to_the_disk_during_a_look_is_not_forgotten(
+    engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looked, go_on = waits.for_events, asyncio.Event(), asyncio.Event()
+
+    async def slow_look(store: Store) -> list[waits.Wait]:
+        found = await look(store)
+        looked.set()
+        await go_on.wait()
+        return found
+
+    begun, commit = asyncio.Event(), engine.store.post
+
+    def late_commit(ops: Sequence[Op], facts: Sequence[Fact] = ()) -> asyncio.Future[None]:
+        async def write() -> None:
+            begun.set()
+            await looked.wait()
+            await commit(ops, facts)
+
+        return asyncio.ensure_future(write())
+
+    monkeypatch.setattr(waits, "for_events", slow_look)
+    monkeypatch.setattr(engine.store, "post", late_commit)
+    execution_id = await start(engine, wait())
+    await begun.wait()
+    look_of_recovery = asyncio.create_task(engine._awaited.load())
+    await waiting(engine, execution_id)
+    go_on.set()
+    await look_of_recovery
+    await publish(engine)
+
+    async with asyncio.timeout(10):
+        assert (await engine.wait_for(execution_id)).status is WorkflowStatus.SUCCEEDED
+
+
 async def test_a_wait_survives_a_restart(config: AutomationConfig) -> None:
     async with AutomationEngine(config) as first:
         execution_id = await start(first, wait(condition="event.data.order == order"), order=1)
@@ -232,6 +271,11 @@ async def test_another_engine_takes_the_event_in(config: AutomationConfig) -> No
             name="busy",
         )
         await waiting(waits_here, parked)
+
+        async def busy_waits_too() -> bool:
+            return (await action(waits_here, busy, "paid")).waits_for == "event"
+
+        await until(busy_waits_too)
         # At once: the other engine may not know of the waits yet.
         await publish(publishes_here, n=1)
         async with asyncio.timeout(10):
