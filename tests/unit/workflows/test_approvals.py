@@ -571,9 +571,7 @@ class TestLevels:
 
             assert [name for name, _ in handlers.calls] == (["standard", "tidy"] if on_expiry == "approve" else [])
 
-    async def test_the_time_of_what_is_proposed_counts_from_its_approval(
-        self, make: Make, clock: VirtualClock
-    ) -> None:
+    async def test_the_time_of_what_is_proposed_counts_from_its_approval(self, make: Make, clock: VirtualClock) -> None:
         async with make(level="manual") as engine:
             definition = workflow(STANDARD, timeout_seconds=60, triggers=[{"type": "event", "event": "x"}])
             await engine.register_workflow(definition)
