@@ -232,7 +232,9 @@ class Gate:
         known = self._guards.acts.get(run.id, passage.key)
         held = run.state.action(passage.key).held_by is not None
         if known is not None:
-            act = replace(known, until=max(until, known.began_at))
+            # Done once more, by a retry of the execution or in the next iteration, it is an act of now.
+            began_at = known.began_at if intent.again else now
+            act = replace(known, began_at=began_at, until=max(until, began_at))
             if act == known and not held:
                 return
         elif not intent.again and recorded(intent, limits):
