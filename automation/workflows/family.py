@@ -22,7 +22,7 @@ from automation.workflows.result import result_of
 from automation.workflows.rollback import rollback_of
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
-from automation.workflows.settled import settled
+from automation.workflows.settled import patiently, settled
 from automation.workflows.starts import Cause, Starter, check_start, fold_stored
 
 DEEPEST = 10
@@ -41,8 +41,9 @@ class Family:
 
     async def child(self, context: ActionContext, workflow: str, variables: dict[str, Any], wait: bool) -> Child:
         """The execution that the action has started, or now starts; raises NotFound, InputError, Conflict, Refused."""
-        # Not to be broken off: whoever cancels the action must find the child, or none.
-        return await settled(self._child(context, workflow, variables, wait))
+        # Not to be broken off: whoever cancels the action must find the child, or none. Nor to be failed for a database
+        # that cannot be used now: a further attempt would start a further child.
+        return await settled(patiently(lambda: self._child(context, workflow, variables, wait)))
 
     async def _child(self, context: ActionContext, workflow: str, variables: dict[str, Any], wait: bool) -> Child:
         before = await children.of(self._store, context.execution_id, context.action)
@@ -95,6 +96,9 @@ class Family:
 
     async def roll_back(self, context: ActionContext) -> None:
         """Undo what the executions that the action has started have done; raises Refused for what cannot be undone."""
+        await patiently(lambda: self._roll_back(context))
+
+    async def _roll_back(self, context: ActionContext) -> None:
         action = context.action.removesuffix(".undo")
         for child in reversed(await children.of(self._store, context.execution_id, action)):
             if child.status is WorkflowStatus.SUCCEEDED:

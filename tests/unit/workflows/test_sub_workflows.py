@@ -17,9 +17,10 @@ from automation import (
     WorkflowDefinition,
     WorkflowStatus,
 )
-from automation.errors import Conflict
+from automation.errors import Conflict, StoreUnavailable
 from automation.model.execution import ActionRun, Execution
 from automation.store import children, waits
+from automation.store.store import Store
 from tests.support import handlers
 from tests.support.virtual import ended, until
 
@@ -267,6 +268,28 @@ async def test_a_clock_that_is_set_back_starts_no_child_twice(config: Automation
 
     assert result.status is WorkflowStatus.SUCCEEDED, result.error
     assert len(found) == 2
+
+
+async def test_a_database_that_is_away_for_a_moment_starts_no_child_twice(
+    engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, failures = children.of, iter(range(2))
+
+    async def unwell(store: Store, parent: str, action: str | None = None) -> tuple[Execution, ...]:
+        found = await look(store, parent, action)
+        if any(child.status.finished for child in found) and next(failures, None) is not None:
+            raise StoreUnavailable("the server has gone away")
+        return found
+
+    monkeypatch.setattr(children, "of", unwell)
+    await define(engine, "child", act("a", parameters={"values": {"n": 1}}))
+    await define(engine, "parent", sub(), act("broken", "test.fail"), rollback_strategy={})
+    async with asyncio.timeout(30):
+        result = await engine.execute_workflow("parent")
+
+    assert result.status is WorkflowStatus.ROLLED_BACK, result.error
+    assert [name for name, _ in handlers.calls] == ["a", "broken", "a.undo"]
+    assert result.actions[0].attempt == 1
 
 
 async def test_a_child_that_waited_for_its_seat_tells_its_parent(engine: AutomationEngine) -> None:

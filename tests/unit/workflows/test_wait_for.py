@@ -18,7 +18,7 @@ from automation import (
     WorkflowDefinition,
     WorkflowStatus,
 )
-from automation.errors import DefinitionError
+from automation.errors import DefinitionError, StoreUnavailable
 from automation.model.event import EventReceipt
 from automation.model.execution import ActionRun
 from automation.store import waits
@@ -304,6 +304,28 @@ async def test_a_wait_in_vain_fails(config: AutomationConfig, timeout: Any) -> N
         assert result.actions[0].attempt == 1
         assert (await publish(engine)).woken == ()
         assert await waits.for_events(engine.store) == []
+
+
+async def test_a_database_that_is_away_when_the_time_is_over_fails_nothing(
+    config: AutomationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, failures = waits.met_of, iter(range(2))
+
+    async def unwell(store: Store, execution_id: str) -> list[waits.Met]:
+        if next(failures, None) is not None:
+            raise StoreUnavailable("the server has gone away")
+        return await look(store, execution_id)
+
+    monkeypatch.setattr(waits, "met_of", unwell)
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as engine:
+        execution_id = await start(engine, wait(timeout=90, on_timeout="continue"))
+        await waiting(engine, execution_id)
+        await clock.advance(91)
+        result = await ended(engine, clock, execution_id)
+
+    assert result.status is WorkflowStatus.SUCCEEDED
+    assert result.outputs["paid"] == {"timed_out": True}
 
 
 async def test_a_wait_in_vain_can_be_no_failure(config: AutomationConfig) -> None:
