@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from pydantic import ValidationError
 
 from automation.clock import Clock, rest
 from automation.errors import AutomationError, DefinitionError, NotFound, StoreError
-from automation.infrastructure.processes import began
+from automation.infrastructure.processes import began, machine
 from automation.model.execution import WorkflowStatus
 from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
@@ -264,7 +263,7 @@ class Recovery:
             [
                 statements.NODE(
                     id=self.node,
-                    host=socket.gethostname(),
+                    host=machine(),
                     pid=os.getpid(),
                     process_started=self._process_started,
                     started_at=self._started_at,
@@ -281,11 +280,7 @@ class Recovery:
         nodes = await executions.all_nodes(self._store)
         self._silent = self._silence.look(nodes, self._clock.monotonic()) - {self.node}
         for node in nodes:
-            if (
-                node.id != self.node
-                and node.host == socket.gethostname()
-                and not _alive(node.pid, node.process_started)
-            ):
+            if node.id != self.node and node.host == machine() and not _alive(node.pid, node.process_started):
                 log.warning("node %s (process %d) died; its work is taken up", node.id, node.pid)
                 await self.bury(node.id)
         return len(nodes) > 1
