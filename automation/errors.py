@@ -50,6 +50,7 @@ class AutomationError(Exception):
         self.details = details
         if message is None:
             message = (type(self).__doc__ or "").strip().format(**details)
+        message = writable(message)
         super().__init__(message)
         self.message = message
 
@@ -61,6 +62,11 @@ class AutomationError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.message, self.details))
+
+
+def writable(text: str) -> str:
+    """The text with half characters written out, as names of files have that are not UTF-8: nothing stores them."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _rebuild(kind: type[AutomationError], message: str, details: dict[str, Any]) -> AutomationError:

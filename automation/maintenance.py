@@ -7,7 +7,6 @@ await database.backup(Path("/var/backups/automation.db"))
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 from automation.clock import Clock, RealClock
 from automation.config import AutomationConfig
 from automation.errors import Conflict, NotFound, Problem, StoreError
-from automation.infrastructure.processes import began
+from automation.infrastructure.processes import began, machine
 from automation.retention.sweep import Sweep
 from automation.store import checks, inventory, schema, sqlite_files
 from automation.store.inventory import Holder, Loss, Status
@@ -284,7 +283,7 @@ def _loss(path: Path, other: Path) -> Loss | None:
 
 def _holds(node: Holder, now: float) -> bool:
     """Whether a process may still write: of this machine we know whether it lives, of others what its lease says."""
-    if node.host != socket.gethostname():
+    if node.host != machine():
         return node.lease_until > now
     found = began(node.pid)
     return found is not None and abs(found - node.process_started) < 0.05

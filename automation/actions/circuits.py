@@ -27,7 +27,7 @@ from automation.actions.middleware.breaker import (
 )
 from automation.actions.target import target_of
 from automation.clock import Clock
-from automation.errors import EngineStopped, StoreError
+from automation.errors import EngineStopped, StoreError, writable
 from automation.model.event import Event
 from automation.model.performance import CircuitBreaker
 from automation.plugins import Plugin
@@ -152,7 +152,8 @@ class Breakers:
         if error is None:
             after = succeeded(circuit, version)
         elif counts(error):
-            after = failed(circuit, version, now, self._settings, self.redact(f"{type(error).__name__}: {error}")[:500])
+            told = self.redact(writable(f"{type(error).__name__}: {error}"))[:500]
+            after = failed(circuit, version, now, self._settings, told)
         else:
             after = given_up(circuit, version, now)
         if after is not circuit:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ from automation.errors import ActionError, Refused, TryLater
 
 T = TypeVar("T")
 
+_FIRST_NAMESPACE = f"pid:[{0xEFFFFFFC}]"
+"""That of all that is in no container: PROC_PID_INIT_INO of Linux."""
 MARK = "REPLICA_ID"
 """The environment variable by which a replica and all that it started are found again."""
 _TICKS = os.sysconf("SC_CLK_TCK") if sys.platform == "linux" else 1
@@ -87,6 +90,19 @@ def birth(pid: int) -> str | None:
     """What tells a process from a later one with the same pid; None where there is none."""
     seen = _look(pid)
     return seen[0] if seen else None
+
+
+def machine() -> str:
+    """Where processes know one another by their pids: the machine's name and, in a container, which one it is.
+
+    Containers may share the machine's name, and their pids mean nothing outside of them: pid_namespaces(7).
+    """
+    name = socket.gethostname()
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return name
+    return name if namespace == _FIRST_NAMESPACE else f"{name} {namespace}"
 
 
 def began(pid: int) -> float | None:

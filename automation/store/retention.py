@@ -104,9 +104,9 @@ def old_decisions(connection: Connection, page: Page) -> Found:
 
 
 def old_executions(connection: Connection, page: Page) -> Found:
-    """Finished executions of a page."""
-    ended = func.coalesce(executions.c.finished_at >= page.before, True)
-    return _walk(connection, executions.c.id, executions.c.created_at, ended, page)
+    """Finished executions of a page; not what another one has started that is still there."""
+    kept = or_(func.coalesce(executions.c.finished_at >= page.before, True), _has_parent())
+    return _walk(connection, executions.c.id, executions.c.created_at, kept, page)
 
 
 def loose_journals(connection: Connection, page: Page) -> Found:
@@ -241,6 +241,12 @@ def _repeated(before: Any) -> ColumnElement[bool]:
     return exists().where(same, decisions.c.outcome == literal_column("'duplicate'"), decisions.c.at >= before)
 
 
+def _has_parent() -> ColumnElement[bool]:
+    """Whether the execution is there that has started it: that may yet look at how it ended, or roll it back."""
+    parents = executions.alias("parents")
+    return exists().where(parents.c.id == executions.c.parent)
+
+
 def _over(before: Any) -> ColumnElement[bool]:
     """Whether an alert was over, and its cooldown too, before a time."""
     cooled = or_(alerts.c.cooldown_until.is_(None), alerts.c.cooldown_until < before)
@@ -271,7 +277,7 @@ ALERT_DELETE = _gone(alerts.c.fingerprint, _over(_before))
 TOKEN_DELETE = _gone(tokens.c.id, or_(tokens.c.revoked_at < _before, tokens.c.expires_at < _before))
 METRIC_SERIES_DELETE = _gone(metric_series.c.id, metric_series.c.last_at < _before)
 # The execution first: one that was taken up again meanwhile is kept, and then so is what belongs to it.
-EXECUTION_DELETE = _gone(executions.c.id, executions.c.finished_at < _before)
+EXECUTION_DELETE = _gone(executions.c.id, and_(executions.c.finished_at < _before, ~_has_parent()))
 PART_DELETES = tuple(_with_execution(table) for table in OF_EXECUTIONS)
 LARGE_VALUE_DELETE = _gone(
     large_values.c.sha256,

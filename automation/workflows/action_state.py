@@ -16,6 +16,7 @@ class ActionState:
         "approval",
         "approved",
         "attempt",
+        "attempt_at",
         "awaits",
         "began_at",
         "delayed",
@@ -48,6 +49,8 @@ class ActionState:
         self.parameters: Any = {}
         """As they were given, with the names of secrets in place of their values."""
         self.attempt = 0
+        self.attempt_at: float | None = None
+        """When this attempt began."""
         self.outputs: Any = None
         self.error: dict[str, Any] | None = None
         self.reason: str | None = None

@@ -14,6 +14,7 @@ from automation.store.waits import Wait
 from automation.workflows.durations import seconds_in
 from automation.workflows.plan import EventWait
 from automation.workflows.run import Run, Turn
+from automation.workflows.settled import patiently
 from automation.workflows.state import Scope
 from automation.workflows.waits import Waits, names_for
 
@@ -42,7 +43,7 @@ class Arrivals:
         wait, event = run.met.pop(turn.key, (None, None))
         if wait == state.wait and event is not None:
             return dict(event)
-        for met in await waits.met_of(self._store, run.id):
+        for met in await patiently(lambda: waits.met_of(self._store, run.id)):
             # Another node has taken it in, and this one has not been told.
             if met.id == state.wait and met.event is not None:
                 return met.event

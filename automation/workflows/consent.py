@@ -6,13 +6,11 @@ in one transaction with what follows; a process that dies in between leaves it f
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from automation.clock import Clock
-from automation.errors import StoreUnavailable
 from automation.model.approval import Approval, ApprovalPolicy, Approvals, ApprovalStatus
 from automation.model.event import Event
 from automation.model.execution import WorkflowStatus
@@ -38,8 +36,7 @@ from automation.workflows.asking import (
 )
 from automation.workflows.plan import Plan, Step
 from automation.workflows.run import Run
-
-T = TypeVar("T")
+from automation.workflows.settled import patiently
 
 
 class Announce(Protocol):
@@ -100,13 +97,13 @@ class Consent:
         """Take what was decided of an execution's actions into its journal."""
         if not run.state.asks:
             return
-        for approval in await _patiently(lambda: approvals.unsettled(self._store, run.id)):
+        for approval in await patiently(lambda: approvals.unsettled(self._store, run.id)):
             if approval.action is not None:
                 self._settle(run, approval)
 
     async def proposal(self, run: Run) -> Approval:
         """What has become of a proposed execution by now; if it is decided, that is noted."""
-        asked = await _patiently(lambda: approvals.newest(self._store, run.id, None))
+        asked = await patiently(lambda: approvals.newest(self._store, run.id, None))
         assert asked is not None, "an approval is written with the execution that is proposed"
         approval = await self._current(asked.id)
         if approval.status is not ApprovalStatus.PENDING and run.state.approval is not None:
@@ -161,7 +158,7 @@ class Consent:
     async def _current(self, approval_id: str) -> Approval:
         """The approval, once what its time has come for is done."""
         while True:
-            approval = await _patiently(lambda: self._get(approval_id))
+            approval = await patiently(lambda: self._get(approval_id))
             now = self._clock.now()
             what = overdue(approval, now)
             if what is None:
@@ -174,7 +171,7 @@ class Consent:
             detail = to_json({"approval": approval.id, "action": approval.action})
             fact = Fact(now, "workflow_execution", "system", what, approval.execution_id, "ok", detail)
             try:
-                await _patiently(lambda changed=changed, act=act, fact=fact: self.change(changed, act, [fact]))  # type: ignore[misc]
+                await patiently(lambda changed=changed, act=act, fact=fact: self.change(changed, act, [fact]))  # type: ignore[misc]
             except Unexpected:
                 # Somebody has answered at the same moment: that counts.
                 continue
@@ -207,15 +204,3 @@ def _denied(state: ActionState) -> dict[str, Any]:
     if state.interrupted:
         return {"type": "Interrupted", "message": f"{INTERRUPTED}; not to be run again: {why}"}
     return {"type": "Denied", "message": f"denied: {why}"}
-
-
-async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """What `work` gives, waiting out a database that cannot be used now: an execution must not be lost for that."""
-    pause = 0.1
-    while True:
-        try:
-            return await work()
-        except StoreUnavailable:
-            # Real seconds: a full disk does not follow a virtual clock.
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 5.0)

@@ -240,17 +240,8 @@ class Executions:
         return stored, plan, fold_stored(stored)
 
     def _run(self, stored: executions.Stored, plan: Plan, state: State) -> Run:
-        run = Run(
-            stored.execution.id,
-            plan,
-            actor=stored.execution.actor,
-            priority=stored.execution.priority,
-            node=self._recovery.node,
-            state=state,
-            limits=self._store.limits,
-        )
-        run.knows(stored.large)
-        return run
+        limits = self._store.limits
+        return Run.of(stored.execution, plan, state, stored.large, node=self._recovery.node, limits=limits)
 
     def _fact(self, actor: str, act: str, subject: str, **detail: Any) -> Fact:
         return Fact(self._clock.now(), "workflow_execution", actor, act, subject, "ok", to_json(detail))

@@ -18,6 +18,8 @@ from automation.workflows.state import Scope
 _STOP = "stop"
 """The guardrail that is lifted at any moment."""
 
+_UNDER_WAY = frozenset({ActionStatus.RUNNING, ActionStatus.WAITING})
+
 MAX_ITEMS = 100_000
 """The longest list of a `for_each`."""
 
@@ -80,17 +82,20 @@ class Each:
         """The outcome of the whole from those of its items."""
         states = [run.state.action(turn.key) for turn in turns]
         now = self._clock.now()
-        ended = all(state.status.finished for state in states)
+        statuses = {state.status for state in states}
+        ended = all(status.finished for status in statuses)
+        broken = ActionStatus.CANCELLED in statuses or not ended
         failed = [turn for turn, state in zip(turns, states, strict=True) if state.status is ActionStatus.FAILED]
-        if run.interruption is not None and not ended:
+        if run.interruption is not None and broken and not step.definition.always:
             run.note(now, "action_cancelled", step.name, {"reason": run.interruption[1]})
-        elif failed and step.definition.on_failure == "fail":
+        elif failed and step.definition.on_failure == "fail" and not statuses & _UNDER_WAY:
             error = run.state.action(failed[0].key).error or {}
             message = f"{len(failed)} of {len(turns)} items failed; {failed[0].key}: {error.get('message')}"
             run.note(now, "action_failed", step.name, {"error": {**error, "message": message}})
         elif ended:
             results = [state.outputs for state in states]
-            outputs = {"results": results, "succeeded": len(turns) - len(failed), "failed": len(failed)}
+            succeeded = sum(state.status is ActionStatus.SUCCEEDED for state in states)
+            outputs = {"results": results, "succeeded": succeeded, "failed": len(failed)}
             run.note(now, "action_completed", step.name, {"outputs": outputs})
         elif not self._steps.stopping:
             # It was paused, though perhaps it is no longer: what is left begins when that is sorted out.
@@ -117,6 +122,9 @@ class Round:
         left = [turn for turn in turns if not run.state.action(turn.key).status.finished]
         # Those that have begun hold their places among those that run at the same time.
         left.sort(key=lambda turn: run.state.action(turn.key).status is ActionStatus.PENDING)
+        if any(_fails(run, turn) for turn in turns):
+            # One has failed before the others left memory, or before a crash: none begins any more.
+            left = [turn for turn in left if run.state.action(turn.key).status is not ActionStatus.PENDING]
         self._many = len(left)
         self._left = iter(left)
         self._going = True
@@ -189,8 +197,7 @@ class Round:
             if self._idle.done():
                 # All have left memory in the very moment in which its time came: it goes on when they are back.
                 return False
-        failed = state.status is ActionStatus.FAILED and definition.on_failure == "fail"
-        return not failed and run.interruption is None
+        return not _fails(run, turn) and run.interruption is None
 
     def _waits(self, turn: Turn) -> bool:
         if self._run.state.action(turn.key).status is not ActionStatus.WAITING:
@@ -210,16 +217,14 @@ class Round:
             wakers.append(asyncio.ensure_future(until(self._clock, moment)))
         self._resting[key] = moment
         run.executing[key] = task
-        run.napping.add(key)
         try:
             self._look()
             await asyncio.wait(wakers, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            if self._idle.done() or (run.interruption is None and not run.pausing):
+            if self._idle.done() or run.interruption is None:
                 raise
             task.uncancel()
         finally:
-            run.napping.discard(key)
             run.executing.pop(key, None)
             run.resting.pop(key, None)
             if not self._idle.done():
@@ -236,6 +241,12 @@ class Round:
         soon = self._clock.now() + SHORT_WAIT
         if all(moment is None or moment > soon for moment in self._resting.values()):
             self._idle.set_result(None)
+
+
+def _fails(run: Run, turn: Turn) -> bool:
+    """Whether an item has failed for good, and the action with it."""
+    failed = run.state.action(turn.key).status is ActionStatus.FAILED
+    return failed and turn.step.definition.on_failure == "fail"
 
 
 def _list_of(value: Any) -> list[Any]:

@@ -22,7 +22,7 @@ from automation.workflows.result import result_of
 from automation.workflows.rollback import rollback_of
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
-from automation.workflows.settled import settled
+from automation.workflows.settled import patiently, settled
 from automation.workflows.starts import Cause, Starter, check_start, fold_stored
 
 DEEPEST = 10
@@ -41,12 +41,18 @@ class Family:
 
     async def child(self, context: ActionContext, workflow: str, variables: dict[str, Any], wait: bool) -> Child:
         """The execution that the action has started, or now starts; raises NotFound, InputError, Conflict, Refused."""
-        # Not to be broken off: whoever cancels the action must find the child, or none.
-        return await settled(self._child(context, workflow, variables, wait))
+        # Not to be broken off: whoever cancels the action must find the child, or none. Nor to be failed for a database
+        # that cannot be used now: a further attempt would start a further child.
+        return await settled(patiently(lambda: self._child(context, workflow, variables, wait)))
 
     async def _child(self, context: ActionContext, workflow: str, variables: dict[str, Any], wait: bool) -> Child:
         before = await children.of(self._store, context.execution_id, context.action)
-        if before and (_of_attempt(before[-1], context) or not before[-1].status.finished):
+        if before and _of_attempt(before[-1], context):
+            return await self._known(context, before[-1], wait)
+        if before and not before[-1].status.finished:
+            # An earlier attempt has started it, and it goes on: from now on it is that of this one.
+            key = f"{_attempt(context)}:{len(before)}"
+            await self._store.commit([statements.EXECUTION_ADOPT(idempotency_key=key, where_id=before[-1].id)])
             return await self._known(context, before[-1], wait)
         parents = await children.ancestors(self._store, context.execution_id, DEEPEST + 1)
         if len(parents) >= DEEPEST:
@@ -90,6 +96,9 @@ class Family:
 
     async def roll_back(self, context: ActionContext) -> None:
         """Undo what the executions that the action has started have done; raises Refused for what cannot be undone."""
+        await patiently(lambda: self._roll_back(context))
+
+    async def _roll_back(self, context: ActionContext) -> None:
         action = context.action.removesuffix(".undo")
         for child in reversed(await children.of(self._store, context.execution_id, action)):
             if child.status is WorkflowStatus.SUCCEEDED:
@@ -108,20 +117,8 @@ class Family:
         assert stored is not None
         plan = self._recovery.plan(child.definition_id, stored.definition)
         now = self._clock.now()
-
-        def again() -> Run:
-            assert stored is not None
-            return Run(
-                child.id,
-                plan,
-                actor=child.actor,
-                priority=child.priority,
-                node=self._recovery.node,
-                state=fold_stored(stored),
-                limits=self._store.limits,
-            )
-
-        run = again()
+        state, limits = fold_stored(stored), self._store.limits
+        run = Run.of(child, plan, state, stored.large, node=self._recovery.node, limits=limits)
         reason = f"{context.action} of {context.execution_id}"
         body = rollback_of(run, reason, WorkflowStatus.SUCCEEDED, None, now + context.timeout_seconds)
         claim = statements.EXECUTION_RETRY(
@@ -144,9 +141,9 @@ class Family:
 
 def _of_attempt(child: Execution, context: ActionContext) -> bool:
     """Whether this attempt has started it, perhaps before a crash: not an earlier one, nor one before a retry."""
-    key = (child.idempotency_key or "").rpartition(":")[0]
-    return key == _attempt(context) and child.created_at >= context.started_at
+    return (child.idempotency_key or "").rpartition(":")[0] == _attempt(context)
 
 
 def _attempt(context: ActionContext) -> str:
-    return f"{context.idempotency_key}:{context.attempt}"
+    # A retry of the execution counts attempts anew: when the first began tells them apart, however clocks are set.
+    return f"{context.idempotency_key}:{context.attempt}:{context.started_at}"

@@ -24,6 +24,7 @@ from automation.workflows.guardrails import Intent, Refusal, Rules, decide, ends
 from automation.workflows.guards import Guards
 from automation.workflows.plan import Plan, Step
 from automation.workflows.run import Run
+from automation.workflows.settled import patiently
 
 GRACE_SECONDS = 60.0
 """How much longer than its time limit an action counts as under way of which nothing is heard any more."""
@@ -105,10 +106,10 @@ class Gate:
         )
 
     async def admit(self, run: Run, passage: Passage) -> bool:
-        """Whether the attempt may begin now. If not, what becomes of the action is noted; raises StoreError."""
+        """Whether the attempt may begin now. If not, what becomes of the action is noted."""
         limits = self._limits(run.plan, passage.step.plugin.name)
         if limits:
-            await self._guards.reach(max(limit.longest for limit in limits))
+            await patiently(lambda: self._guards.reach(max(limit.longest for limit in limits)))
         intent = await self._intent(run, passage, limits)
         # From here to the end nothing is awaited: of two that ask at the same time, one comes first.
         now = self._clock.now()
@@ -232,7 +233,9 @@ class Gate:
         known = self._guards.acts.get(run.id, passage.key)
         held = run.state.action(passage.key).held_by is not None
         if known is not None:
-            act = replace(known, until=max(until, known.began_at))
+            # Done once more, by a retry of the execution or in the next iteration, it is an act of now.
+            began_at = known.began_at if intent.again else now
+            act = replace(known, began_at=began_at, until=max(until, began_at))
             if act == known and not held:
                 return
         elif not intent.again and recorded(intent, limits):

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from pydantic import ValidationError
 
 from automation.clock import Clock, rest
 from automation.errors import AutomationError, DefinitionError, NotFound, StoreError
-from automation.infrastructure.processes import began
+from automation.infrastructure.processes import began, machine
 from automation.model.execution import WorkflowStatus
 from automation.model.ids import new_id
 from automation.model.workflow import WorkflowDefinition
@@ -73,6 +72,8 @@ class Recovery:
         self._blocked: dict[str, str] = {}
         self._poke = asyncio.Event()
         self._claiming = asyncio.Lock()
+        self._owed: dict[str, str] = {}
+        """What we have claimed, perhaps, and could not load then: nobody else takes it up. With their workflows."""
         self._taken: list[Run] = []
         """What is ours and does not run yet."""
         self._task: asyncio.Task[None] | None = None
@@ -126,17 +127,28 @@ class Recovery:
         Those that another node holds are left out; for one that cannot be run here there is the error.
         """
         found: dict[str, Run | AutomationError] = {}
-        # What another call of ours has just claimed must not look like claimed by this one.
-        async with self._claiming:
-            wanted = await self._claimable(execution_ids, only, found)
-            ours = await self._claim([stored for stored, _ in wanted.values()]) if wanted else []
-        # Read only now: whoever held one may have written between the look and the claim.
-        met = await waits.met_of_many(self._store, [each for each in ours if wanted[each][1].waits])
-        for execution_id, journal in (await executions.journals(self._store, ours)).items():
+        wanted: dict[str, tuple[Stored, Plan]] = {}
+        try:
+            # What another call of ours has just claimed must not look like claimed by this one.
+            async with self._claiming:
+                wanted = await self._claimable(execution_ids, only, found)
+                ours = await self._claim([stored for stored, _ in wanted.values()]) if wanted else []
+            # Read only now: whoever held one may have written between the look and the claim.
+            met = await waits.met_of_many(self._store, [each for each in ours if wanted[each][1].waits])
+            journals = await executions.journals(self._store, ours)
+        except BaseException:
+            self._owed |= {execution_id: stored.execution.workflow for execution_id, (stored, _) in wanted.items()}
+            raise
+        for execution_id, journal in journals.items():
             if isinstance(journal, NotFound):
                 found[execution_id] = journal
-            else:
+                continue
+            try:
                 found[execution_id] = self._resumed(*wanted[execution_id], journal, met.get(execution_id, ()))
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                # One that is broken must not keep the others from running.
+                told = f"its journal cannot be read ({error!r}); see: automation db check"
+                found[execution_id] = StoreError(told)
         return found
 
     async def _claimable(
@@ -147,21 +159,25 @@ class Recovery:
         living = {node.id for node in await executions.all_nodes(self._store)} - self._silent
         living.add(self.node)
         for stored in await executions.of_ids(self._store, execution_ids):
-            if stored.execution.status.finished or stored.node in living or not only(stored):
+            execution = stored.execution
+            owed = self._owed.pop(execution.id, None) is not None and stored.node == self.node
+            if execution.status.finished or (stored.node in living and not owed) or not (owed or only(stored)):
                 continue
             try:
-                wanted[stored.execution.id] = stored, self.plan(stored.execution.definition_id, stored.definition)
+                wanted[execution.id] = stored, self.plan(execution.definition_id, stored.definition)
             except (DefinitionError, NotFound) as error:
-                failed[stored.execution.id] = error
+                failed[execution.id] = error
         return wanted
 
     async def _claim(self, wanted: Sequence[Stored]) -> list[str]:
         """The ids of those that are ours from now on: another node may have been quicker."""
-        running = WorkflowStatus.RUNNING.value
         await self._store.commit(
             [
                 statements.EXECUTION_CLAIM(
-                    node=self.node, status=running, where_id=stored.execution.id, where_node=stored.node
+                    node=self.node,
+                    status=_taken_up(stored.execution.status).value,
+                    where_id=stored.execution.id,
+                    where_node=stored.node,
                 )
                 for stored in wanted
             ]
@@ -172,17 +188,7 @@ class Recovery:
         """An execution as it runs on, from what is stored of it."""
         execution = stored.execution
         state = fold((step.name for step in plan.steps), journal.entries)
-        run = Run(
-            execution.id,
-            plan,
-            actor=execution.actor,
-            priority=execution.priority,
-            node=self.node,
-            state=state,
-            limits=self._store.limits,
-        )
-        run.knows(journal.large)
-        run.parent = None if execution.parent is None else (execution.parent, execution.parent_action or "")
+        run = Run.of(execution, plan, state, journal.large, node=self.node, limits=self._store.limits)
         if not state.started_at:
             run.note(self._clock.now(), "started", None, {"variables": {}, "event": None})
         for each in met:
@@ -257,7 +263,7 @@ class Recovery:
             [
                 statements.NODE(
                     id=self.node,
-                    host=socket.gethostname(),
+                    host=machine(),
                     pid=os.getpid(),
                     process_started=self._process_started,
                     started_at=self._started_at,
@@ -274,11 +280,7 @@ class Recovery:
         nodes = await executions.all_nodes(self._store)
         self._silent = self._silence.look(nodes, self._clock.monotonic()) - {self.node}
         for node in nodes:
-            if (
-                node.id != self.node
-                and node.host == socket.gethostname()
-                and not _alive(node.pid, node.process_started)
-            ):
+            if node.id != self.node and node.host == machine() and not _alive(node.pid, node.process_started):
                 log.warning("node %s (process %d) died; its work is taken up", node.id, node.pid)
                 await self.bury(node.id)
         return len(nodes) > 1
@@ -293,7 +295,7 @@ class Recovery:
 
         All of it is gone through: what cannot be run here must not hide what comes after it.
         """
-        took, last = False, None
+        took, last = await self._take_those(dict(self._owed)), None
         known: dict[str, bool] = {}
         while True:
             found = await executions.orphans(self._store, self._silent, self._clock.now(), last)
@@ -351,6 +353,10 @@ class Recovery:
                 raise DefinitionError(validation_problems(error), what="stored workflow") from None
             plan = self._plans[definition_id] = compile_workflow(definition)
         return plan
+
+
+def _taken_up(status: WorkflowStatus) -> WorkflowStatus:
+    return status if status is WorkflowStatus.ROLLING_BACK else WorkflowStatus.RUNNING
 
 
 def _alive(pid: int, started: float) -> bool:

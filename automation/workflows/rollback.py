@@ -15,6 +15,7 @@ from automation.actions.call import Call
 from automation.actions.context import ActionContext
 from automation.conditions import compile_condition
 from automation.errors import ActionTimeout, AutomationError, Refused
+from automation.model.event import Event
 from automation.model.execution import WorkflowStatus
 from automation.store import statements
 from automation.store.events import Decision
@@ -25,6 +26,9 @@ from automation.workflows.state import Scope
 from automation.workflows.steps import Surroundings
 
 log = logging.getLogger("automation.workflows")
+
+SOURCE = "rollback"
+"""The source of the events that tell of what could not be undone."""
 
 Ending = tuple[WorkflowStatus, dict[str, Any] | None]
 
@@ -192,9 +196,24 @@ class Undoing:
         reason = f"not undone after {rollback.reason}: {names}"
         run.write(Decision(self._clock.now(), "rollback", run.plan.name, "incomplete", f"{run.id}: {reason}").op())
         self._metrics.rollbacks_incomplete.labels(run.plan.name).inc()
+        if (run.state.event or {}).get("source") != SOURCE:
+            # Not of what such an event has itself started, which would not end.
+            run.events = [*(run.events or ()), self._event(run, told)]
         error["message"] = f"{error['message']}; {reason}"
         status = rollback.status if rollback.status is not WorkflowStatus.SUCCEEDED else WorkflowStatus.FAILED
         return status, error
+
+    def _event(self, run: Run, told: dict[str, Any]) -> Event:
+        data = {"execution": run.id, "workflow": run.plan.name, **told}
+        now = self._clock.now()
+        return Event(
+            type="rollback_incomplete",
+            source=SOURCE,
+            subject=run.plan.name,
+            data=data,
+            id=f"{run.id}:rollback",
+            time=now,
+        )
 
 
 def _item(run: Run, step: Step, key: str) -> dict[str, Any]:

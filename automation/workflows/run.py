@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from automation.model.event import Event
-from automation.model.execution import ActionStatus, Wish, WorkflowStatus
+from automation.model.execution import ActionStatus, Execution, Wish, WorkflowStatus
 from automation.model.workflow import ActionDefinition, RetryPolicy
 from automation.store import statements
 from automation.store.audit import Fact
@@ -66,7 +66,6 @@ class Run:
         "large",
         "lingers_until",
         "met",
-        "napping",
         "node",
         "noted",
         "ops",
@@ -81,12 +80,11 @@ class Run:
         "task",
         "tasks",
         "waiting",
+        "watch",
         "wish",
         "woken",
     )
 
-    napping: set[str]
-    """Those of the executing that only wait for their next attempt."""
     parent: tuple[str, str] | None
     """The execution that has started this one, and by which of its actions."""
     lingers_until: float
@@ -96,7 +94,7 @@ class Run:
     met: dict[str, tuple[str | None, Any]]
     """What has come for actions and items that wait, with the id of the wait."""
     resting: dict[str, asyncio.Future[None]]
-    """Items that wait in memory: a result wakes them."""
+    """Items that wait in memory: a result has them look again at what they may do."""
     _spare: dict[str, int] | None
     """For joins of some: how many more of those they count may end without success."""
 
@@ -134,10 +132,11 @@ class Run:
         self.large: set[str] = set()
         """The large values that its journal names."""
         self.task: asyncio.Task[None] | None = None
+        self.watch: asyncio.Task[None] | None = None
+        """Ends it when its time is over."""
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.executing: dict[str, asyncio.Task[Any]] = {}
         """The tasks whose cancellation cancels a handler, by action."""
-        self.napping = set()
         self.interruption: tuple[WorkflowStatus, str] | None = None
         """Why it must end before its actions have: cancelled or timed out."""
         self.wish: Wish | None = None
@@ -160,6 +159,24 @@ class Run:
         if state is not None:
             self.stored = self.noted = state.seq
             self._take_over(state)
+
+    @classmethod
+    def of(
+        cls, execution: Execution, plan: Plan, state: State, large: Mapping[str, int], *, node: str, limits: Limits
+    ) -> Run:
+        """An execution that is on disk, from what is stored of it."""
+        run = cls(
+            execution.id,
+            plan,
+            actor=execution.actor,
+            priority=execution.priority,
+            node=node,
+            state=state,
+            limits=limits,
+        )
+        run.knows(large)
+        run.parent = None if execution.parent is None else (execution.parent, execution.parent_action or "")
+        return run
 
     @property
     def begun(self) -> bool:
@@ -194,9 +211,8 @@ class Run:
 
     def note(self, at: float, kind: str, action: str | None, body: Mapping[str, Any]) -> None:
         """Take a fact into the state, and into what is written next."""
-        state = self.state
+        state, text = self.state, encode(body)
         state.apply(kind, action, at, body)
-        text = encode(body)
         if len(text) > self.inline_bytes:
             text = self._without_large(at, body)
         self.write((statements.JOURNAL, (self.id, state.seq, at, kind, action, text.decode())))
@@ -287,8 +303,9 @@ class Run:
         """Have it look at a wish as soon as it can."""
         self.wish = wish
         if wish.act == "pause":
-            for name in self.napping:
-                self.executing[name].cancel()
+            for resting in self.resting.values():
+                if not resting.done():
+                    resting.set_result(None)
         self.call()
 
     def _moved(self, name: str, status: ActionStatus) -> None:

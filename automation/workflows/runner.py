@@ -154,7 +154,6 @@ class Runner:
             landed.exception()
 
     async def _supervise(self, run: Run) -> None:
-        deadline = self._watch_deadline(run)
         try:
             await self._drive(run)
         except asyncio.CancelledError:
@@ -168,25 +167,20 @@ class Runner:
             log.exception("execution %s fails by a fault of the engine", run.id)
             await self._end(run, WorkflowStatus.FAILED, {"type": "InternalError", "message": repr(error)})
         finally:
-            if deadline is not None:
-                deadline.cancel()
+            if run.watch is not None:
+                run.watch.cancel()
             for task in run.tasks.values():
                 task.cancel()
             if run.tasks:
                 await asyncio.wait(run.tasks.values())
             self.runs.pop(run.id, None)
 
-    def _watch_deadline(self, run: Run) -> asyncio.Task[None] | None:
+    async def _watch(self, run: Run) -> None:
+        """End it when its time is over."""
+        while run.deadline is not None and run.deadline > self._clock.now():
+            await until(self._clock, run.deadline)
         limit = run.plan.definition.timeout_seconds
-        if limit is None:
-            return None
-
-        async def watch() -> None:
-            while run.deadline is not None and run.deadline > self._clock.now():
-                await until(self._clock, run.deadline)
-            run.interrupt(WorkflowStatus.TIMED_OUT, f"took longer than its limit of {limit:g} s")
-
-        return asyncio.get_running_loop().create_task(watch())
+        run.interrupt(WorkflowStatus.TIMED_OUT, f"took longer than its limit of {limit:g} s")
 
     async def _drive(self, run: Run) -> None:
         if run.state.rollback is not None:
@@ -196,13 +190,16 @@ class Runner:
             self._steps.settle(run, step, step.name)
         if run.state.status is not WorkflowStatus.RUNNING and await self._heed(run):
             return
+        if run.deadline is not None:
+            # Only now: the time in which it was proposed, queued or paused does not count.
+            run.watch = asyncio.get_running_loop().create_task(self._watch(run))
         while not self._stopping:
             # Before the look at what may go on: whatever comes from then on is not overlooked.
             run.woken.clear()
             if run.called and await self._heed(run):
                 return
             ready = advance(run, self._clock.now(), stopped=self._guards.stopped is not None)
-            if len(ready) == 1 and not run.tasks:
+            if len(ready) == 1 and not run.tasks and not run.waiting:
                 await self._steps.run(run, ready[0])
                 continue
             for step in ready:
@@ -290,8 +287,8 @@ class Runner:
             await self._await_first(run, self._wakers(run, None))
         if run.pausing and run.tasks:
             return False
-        if run.state.status is WorkflowStatus.PROPOSED:
-            return await self._propose(run)
+        if run.state.status is WorkflowStatus.PROPOSED and await self._propose(run):
+            return True
         await self._consent.settle(run)
         if run.wish is not None:
             self._grant(run, run.wish)

@@ -159,7 +159,7 @@ class Seats:
         try:
             while await self._let_in(*claim):
                 pass
-        except StoreError as error:
+        except (StoreError, NotFound) as error:
             # It waits on, and is looked after when the database can be used again.
             log.warning("nobody is let in for %s %r: %s", *claim, error.message)
 
@@ -184,7 +184,7 @@ class Seats:
             self._recovery.poke()
             if await seats.next_waiting(self._store, workflow, key) != first:
                 return True
-        if await self._admit(stored, plan, key):
+        if await self._admit(first, plan, key):
             return True
         if replaces:
             # One that was only proposed has not yet taken anybody's place.
@@ -192,18 +192,14 @@ class Seats:
             self._recovery.poke()
         return False
 
-    async def _admit(self, stored: executions.Stored, plan: Plan, key: str) -> bool:
-        execution, now = stored.execution, self._clock.now()
-        state = fold((step.name for step in plan.steps), stored.entries)
-        run = Run(
-            execution.id,
-            plan,
-            actor=execution.actor,
-            priority=execution.priority,
-            node=self._recovery.node,
-            state=state,
-        )
-        run.knows(stored.large)
+    async def _admit(self, execution_id: str, plan: Plan, key: str) -> bool:
+        # Whole: it runs on with its large values.
+        stored = await executions.load(self._store, execution_id)
+        if stored is None:
+            return True
+        state, now = fold((step.name for step in plan.steps), stored.entries), self._clock.now()
+        limits = self._store.limits
+        run = Run.of(stored.execution, plan, state, stored.large, node=self._recovery.node, limits=limits)
         run.note(now, "admitted", None, {"key": key})
         ops, facts = run.taken()
         admitted = statements.EXECUTION_ADMIT(node=run.node, started_at=now, where_id=run.id)

@@ -1,10 +1,12 @@
-"""Work that is not broken off in the middle."""
+"""Work that is not broken off in the middle, and not given up because the database cannot be used in a moment."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
+
+from automation.errors import StoreUnavailable
 
 T = TypeVar("T")
 
@@ -20,3 +22,15 @@ async def settled(work: Coroutine[Any, Any, T]) -> T:
         if not task.cancelled():
             task.exception()
         raise
+
+
+async def patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """What `work` gives, waiting out a database that cannot be used now: an execution must not be lost for that."""
+    pause = 0.1
+    while True:
+        try:
+            return await work()
+        except StoreUnavailable:
+            # Real seconds: a full disk does not follow a virtual clock.
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)

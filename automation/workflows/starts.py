@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+import msgspec
+
 from automation.errors import Conflict, DuplicateKey, InputError, NotFound
 from automation.model.execution import ExecutionResult, StartReceipt, WorkflowStatus
 from automation.model.ids import new_id
 from automation.store import executions, records, statements
 from automation.store.statement import Op, Statement, Unexpected
-from automation.store.store import decode, encode
+from automation.store.store import decode
 from automation.store.values import unstorable
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
@@ -240,8 +242,11 @@ def _row(insert: Statement, run: Run, cause: Cause, now: float, digest: str | No
 
 
 def _hash(variables: Mapping[str, Any]) -> str:
-    return sha256(encode(dict(sorted(variables.items())))).hexdigest()[:32] if variables else ""
+    return sha256(_in_order(variables)).hexdigest()[:32] if variables else ""
 
+
+_in_order = msgspec.json.Encoder(order="sorted").encode
+"""The same text for equal values, in whatever order their keys were written."""
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "string": str,

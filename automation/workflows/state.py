@@ -146,7 +146,8 @@ class State:
         state.held_by = None
         if kind == "action_started":
             state.status = ActionStatus.RUNNING
-            state.attempt = body["attempt"]
+            if state.attempt != body["attempt"]:
+                state.attempt, state.attempt_at = body["attempt"], at
             state.operation = body["operation"]
             state.parameters = body.get("parameters") or {}
             state.items = body.get("items", state.items)

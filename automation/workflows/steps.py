@@ -262,7 +262,7 @@ class Steps:
     def _await(self, run: Run, turn: Turn, awaited: Await) -> None:
         """Note that an action waits for what a stored wait stands for: no longer than its own limit, if it has one."""
         state, now, limit = run.state.action(turn.key), self._clock.now(), turn.step.definition.timeout_seconds
-        until = None if limit is None else (state.started_at or now) + limit
+        until = None if limit is None else (state.attempt_at or now) + limit
         body = {"until": until, "reason": awaited.reason, "wait": awaited.wait, "for": awaited.what}
         run.note(now, "action_awaits", turn.key, body)
         run.lingers_until = now + SHORT_WAIT

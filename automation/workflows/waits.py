@@ -99,15 +99,14 @@ class Waits:
     async def load(self) -> None:
         """Read what earlier engines have left: an event may come before the execution is taken up."""
         known = set(self._types)
+        # One that is just being written may come to the disk after this has looked, and before it goes on.
+        settled = {wait_id for wait_id in known if (found := self._find(wait_id)) and found.stored is None}
         stored = {wait.id: wait for wait in await waits.for_events(self._store)}
         for wait_id, wait in stored.items():
-            if wait_id not in known:
+            if wait_id not in known and wait_id not in self._types:
                 self._keep(Awaiting(wait, _compiled(wait)))
-        for wait_id in known - set(stored):
-            found = self._find(wait_id)
-            # One that is just being written is not yet among those stored.
-            if found is not None and found.stored is None and wait_id in known:
-                self.discard(wait_id)
+        for wait_id in settled - set(stored):
+            self.discard(wait_id)
 
     def add(self, wait: Wait) -> Awaiting:
         """Begin to look for it; `settle` says that it is on disk."""

@@ -7,7 +7,7 @@ import copy
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,12 @@ from automation import (
     WorkflowStatus,
     action,
 )
-from automation.errors import Conflict, DuplicateKey, Unauthenticated
+from automation.errors import Conflict, DuplicateKey, NotFound, StoreUnavailable, Unauthenticated
 from automation.model.alert import AlertState
 from automation.plugins import registry
 from automation.store import executions, records, schema, statements
+from automation.store.statement import Op
+from automation.store.store import Store
 from automation.utils import test_db_connection as try_database
 from tests.support import handlers, postgres
 from tests.support.databases import Database
@@ -153,13 +155,50 @@ async def test_what_an_engine_leaves_another_takes_up(config: AutomationConfig) 
     assert handlers.calls == [("pause", "waited"), ("after", None)]
 
 
-async def stored(engine: AutomationEngine, id: str, body: str, priority: int) -> None:
+async def stored(engine: AutomationEngine, id: str, body: str, priority: int, *further: Op) -> None:
     """Store an execution that is due, as another engine has left it."""
     digest, definition = records.definition("workflow", "left", body, BEGIN)
     row: dict[str, Any] = dict.fromkeys(statements.EXECUTION.keys)
     row |= {"id": id, "workflow": "left", "definition_id": digest, "status": "running", "priority": priority}
     row |= {"created_at": BEGIN, "reason": "asked for", "actor": "ann"}
-    await engine.store.commit([definition, statements.EXECUTION(**row)])
+    await engine.store.commit([definition, statements.EXECUTION(**row), *further])
+
+
+async def test_what_is_broken_keeps_nothing_else_from_running(config: AutomationConfig) -> None:
+    body = workflow("left", act("b")).model_dump_json()
+    handlers.calls.clear()
+    async with AutomationEngine(config) as engine:
+        entry = statements.JOURNAL, ("broken", 1, BEGIN, "action_started", "b", "{}")
+        # In one commit, so that they are taken up together.
+        await asyncio.gather(stored(engine, "broken", body, 1, entry), stored(engine, "well", body, 1))
+
+        result = await asyncio.wait_for(engine.wait_for("well"), 20)
+
+        assert result.status is WorkflowStatus.SUCCEEDED
+        assert "its journal cannot be read (KeyError('attempt')); see: automation db check" in str(
+            engine._recovery.blocked["broken"]
+        )
+
+
+async def test_what_was_claimed_and_could_not_be_read_is_run_all_the_same(
+    config: AutomationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failures = executions.journals, iter(range(2))
+
+    async def unwell(store: Store, execution_ids: Sequence[str]) -> dict[str, executions.Journal | NotFound]:
+        if execution_ids and next(failures, None) is not None:
+            raise StoreUnavailable("the server has gone away")
+        return await read(store, execution_ids)
+
+    monkeypatch.setattr(executions, "journals", unwell)
+    handlers.calls.clear()
+    async with AutomationEngine(config) as engine:
+        await stored(engine, "left", workflow("left", act("b")).model_dump_json(), priority=1)
+
+        result = await asyncio.wait_for(engine.wait_for("left"), 20)
+
+    assert result.status is WorkflowStatus.SUCCEEDED
+    assert handlers.calls == [("b", None)]
 
 
 async def test_what_cannot_be_run_here_does_not_hide_what_can(

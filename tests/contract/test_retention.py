@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -66,6 +67,12 @@ async def store(config: AutomationConfig) -> AsyncIterator[Store]:
 async def sweep(store: Store, clock: VirtualClock, config: AutomationConfig, **settings: Any) -> Swept:
     update = {"retention": config.retention.model_copy(update=settings)}
     return await Sweep(store, clock, config.model_copy(update=update)).run()
+
+
+async def until_asked(engine: AutomationEngine, execution_id: str) -> None:
+    async with asyncio.timeout(20):
+        while not await engine.approvals.of(execution_id):
+            await asyncio.sleep(0.01)
 
 
 def rows(database: Stored, query: str) -> list[tuple[Any, ...]]:
@@ -295,6 +302,33 @@ class TestExecutions:
         async with AutomationEngine(config) as engine:
             await engine.cancel(ids["wait"])
             assert (await engine.wait_for(ids["wait"])).status.value == "cancelled"
+
+    async def test_what_an_unfinished_one_has_started_stays_with_it(
+        self, config: AutomationConfig, database: Stored
+    ) -> None:
+        def starts(name: str, of: str, *further: dict[str, Any], **more: Any) -> WorkflowDefinition:
+            sub = {"name": "sub", "action_type": "flow.workflow", "parameters": {"workflow": of}}
+            return WorkflowDefinition.model_validate({"name": name, "actions": [sub, *further], **more})
+
+        ask = {"name": "ask", "action_type": "test.critical"}
+        leaf = {"name": "leaf", "actions": [{"name": "made", "action_type": "test.record"}]}
+        async with AutomationEngine(config) as engine:
+            await engine.register_workflow(WorkflowDefinition.model_validate(leaf))
+            await engine.register_workflow(starts("middle", "leaf"))
+            await engine.register_workflow(starts("top", "middle", ask, rollback_strategy={}))
+            top = await engine.start_workflow("top")
+            await until_asked(engine, top)
+        await after(100, config).compact()
+
+        async with AutomationEngine(config) as engine:
+            await engine.decide(top, "ask", False)
+            result = await engine.wait_for(top)
+
+        assert result.status.value == "rolled_back"
+        assert ("made.undo", {}) in handlers.calls
+        for _ in range(3):
+            await after(200, config).compact()
+        assert rows(database, "SELECT id FROM executions") == []
 
     async def test_a_value_stays_while_any_execution_names_it(self, config: AutomationConfig, database: Stored) -> None:
         ids = await made(config)

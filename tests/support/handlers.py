@@ -58,6 +58,8 @@ async def fail(params: Fail, context: ActionContext) -> dict[str, Any]:
         raise TryLater("not now")
     if params.how == "exit":
         raise SystemExit(3)
+    if params.how == "halves":
+        raise ValueError("/srv/\udcff is no file")
     raise ValueError("something broke")
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 
 from automation import AutomationConfig, AutomationEngine, WorkflowDefinition
 from automation.errors import ConfigurationError, Conflict, NotFound, SchemaError, StoreError
+from automation.infrastructure.processes import machine
 from automation.maintenance import Database
 from automation.store import schema
 from automation.store.inventory import Loss
@@ -378,9 +379,7 @@ class TestRestore:
             await database.restore(copy)
 
     async def test_a_dead_process_is_no_hindrance(self, database: Database, copy: Path, path: Path) -> None:
-        import socket
-
-        change(path, f"INSERT INTO nodes VALUES ('n', '{socket.gethostname()}', 99999999, 0.0, 0.0, 1e12)")
+        change(path, f"INSERT INTO nodes VALUES ('n', '{machine()}', 99999999, 0.0, 0.0, 1e12)")
         restored = await database.restore(copy)
         assert restored.file == str(copy)
 

@@ -535,11 +535,10 @@ class TestOtherEngines:
         self, invoke: Invoke, tmp_path: Path, host: str | None, dead: bool, lease: int, code: int
     ) -> None:
         import os
-        import socket
         import sqlite3
         import time
 
-        from automation.infrastructure.processes import began
+        from automation.infrastructure.processes import began, machine
 
         invoke("run", "slow", "--timeout", "0.1")
         execution = invoke("executions", "list", "--json").document["items"][0]["id"]
@@ -548,7 +547,7 @@ class TestOtherEngines:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(nodes)")]
         values = {
             "id": "other",
-            "host": host or socket.gethostname(),
+            "host": host or machine(),
             "pid": os.getpid(),
             "process_started": started,
             "lease_until": time.time() + lease,

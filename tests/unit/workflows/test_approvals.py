@@ -572,6 +572,17 @@ class TestLevels:
 
             assert [name for name, _ in handlers.calls] == (["standard", "tidy"] if on_expiry == "approve" else [])
 
+    async def test_the_time_of_what_is_proposed_counts_from_its_approval(self, make: Make, clock: VirtualClock) -> None:
+        async with make(level="manual") as engine:
+            definition = workflow(STANDARD, timeout_seconds=60, triggers=[{"type": "event", "event": "x"}])
+            await engine.register_workflow(definition)
+            (execution,) = (await engine.publish(Event(type="x"))).executions
+            await later(clock, 3600)
+
+            await engine.decide(execution, None, True)
+
+            await until(engine, execution, WorkflowStatus.SUCCEEDED)
+
     async def test_a_proposal_that_is_denied_or_cancelled_touches_nothing(self, make: Make) -> None:
         async with make(level="manual") as engine:
             tidy = ActionDefinition(name="tidy", action_type="test.record", always=True)

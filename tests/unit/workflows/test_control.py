@@ -151,6 +151,25 @@ class TestPause:
             # Its wait and its limit were both over at that time: what was due ran first.
             assert (await engine.get_workflow_status(slow)).finished
 
+    async def test_the_time_of_a_pause_does_not_count_where_people_were_asked_before(
+        self, config: AutomationConfig
+    ) -> None:
+        clock = VirtualClock()
+        long = act("long", "test.wait", parameters={"seconds": 30})
+        async with AutomationEngine(config, clock=clock) as engine:
+            await engine.register_workflow(workflow(act("ask", "test.critical"), long, act("b"), timeout_seconds=60))
+            execution = await engine.start_workflow("w")
+            await _until_virtually(engine, clock, execution, WorkflowStatus.WAITING)
+            await engine.decide(execution, "ask", True)
+            await called("ask")
+            await engine.executions.pause(execution)
+            await _until_virtually(engine, clock, execution, WorkflowStatus.PAUSED)
+            await clock.advance(3600)
+
+            await engine.executions.resume(execution)
+
+            await _until_virtually(engine, clock, execution, WorkflowStatus.SUCCEEDED)
+
     async def test_items_that_have_not_begun_wait_and_go_on(self, engine: AutomationEngine) -> None:
         each = act(
             "each",

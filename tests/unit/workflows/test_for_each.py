@@ -15,16 +15,33 @@ from automation import (
     ExecutionContext,
     ExecutionResult,
     InputError,
+    VirtualClock,
     WorkflowDefinition,
     WorkflowStatus,
 )
+from automation.model.execution import ActionStatus, Wish
+from automation.store.executions import Asked
 from automation.workflows.compiler import compile_workflow
 from tests.support import handlers
+from tests.support.virtual import ended
 
 
 @pytest.fixture(autouse=True)
 def _fresh() -> None:
     handlers.calls.clear()
+    handlers.gates.clear()
+
+
+async def begun(number: int) -> None:
+    async with asyncio.timeout(20):
+        while len(handlers.calls) < number:
+            await asyncio.sleep(0.01)
+
+
+async def until_resting(engine: AutomationEngine, execution_id: str, number: int) -> None:
+    async with asyncio.timeout(20):
+        while len(engine._runner.runs[execution_id].resting) < number:
+            await asyncio.sleep(0.01)
 
 
 def act(name: str, operation: str = "test.record", **further: Any) -> ActionDefinition:
@@ -122,6 +139,92 @@ async def test_cancelling_reaches_all_items(engine: AutomationEngine) -> None:
 
     assert result.status is WorkflowStatus.CANCELLED
     assert sum(what == "cancelled" for _, what in handlers.calls) == 3
+    assert [action.status for action in result.actions] == [ActionStatus.CANCELLED]
+
+
+async def test_a_retry_does_what_was_cancelled(engine: AutomationEngine) -> None:
+    each = act("a", "test.gate", parameters={"value": "${item}"}, for_each=[1, 2, 3])
+    await engine.register_workflow(WorkflowDefinition(name="w", actions=(each, act("b"))))
+    handlers.open_gate(2)
+    execution_id = await engine.start_workflow("w")
+    await begun(3)
+    await engine.cancel(execution_id)
+    await engine.wait_for(execution_id)
+    handlers.open_gate(1)
+    handlers.open_gate(3)
+
+    await engine.executions.retry(execution_id)
+    result = await engine.wait_for(execution_id)
+
+    assert result.status is WorkflowStatus.SUCCEEDED
+    assert sorted(handlers.calls[3:]) == [("a[0]", 1), ("a[2]", 3), ("b", None)]
+
+
+async def test_after_a_failure_none_begins_when_those_that_waited_are_back(config: AutomationConfig) -> None:
+    clock = VirtualClock()
+    retry = {"attempts": 2, "initial_seconds": 3600, "max_seconds": 3600, "jitter": False, "on": ["TryLater"]}
+    parameters = {"times": "${item.times}", "how": "${item.how}"}
+    items = [{"times": 1, "how": "later"}, *[{"times": 9, "how": "refused"}] * 3]
+    each = act("a", "test.fail", parameters=parameters, for_each={"items": items, "concurrency": 2}, retry=retry)
+    async with AutomationEngine(config, clock=clock) as engine:
+        await engine.register_workflow(WorkflowDefinition(name="w", actions=(each,)))
+        execution_id = await engine.start_workflow("w")
+        await clock.advance(60)
+        assert await engine.get_workflow_status(execution_id) is WorkflowStatus.WAITING
+        await clock.advance(3600)
+        result = await ended(engine, clock, execution_id)
+
+    assert result.error == "a: Refused: 1 of 4 items failed; a[1]: it will not work"
+    assert handlers.calls == [("a[0]", 1), ("a[1]", 1), ("a[0]", 2)]
+
+
+async def test_cleanup_of_items_goes_on_after_a_restart(config: AutomationConfig) -> None:
+    items = {"items": [1, 2], "concurrency": 1}
+    clean = act("clean", "test.gate", parameters={"value": "${item}"}, for_each=items, always=True)
+    async with AutomationEngine(config) as first:
+        long = act("long", "test.gate", parameters={"value": "long"})
+        await first.register_workflow(WorkflowDefinition(name="w", actions=(long, clean)))
+        execution_id = await first.start_workflow("w")
+        await begun(1)
+        await first.cancel(execution_id)
+        await begun(2)
+        # While the engine stops: what runs may end.
+        asyncio.get_running_loop().call_later(0.1, handlers.open_gate, 1)
+    handlers.open_gate(2)
+    async with AutomationEngine(config) as second, asyncio.timeout(20):
+        result = await second.wait_for(execution_id)
+
+    assert result.status is WorkflowStatus.CANCELLED
+    assert handlers.calls == [("long", "long"), ("clean[0]", 1), ("clean[1]", 2)]
+    assert result.actions[1].status is ActionStatus.SUCCEEDED
+
+
+async def test_a_pause_that_is_taken_back_at_once_breaks_nothing_off(config: AutomationConfig) -> None:
+    clock = VirtualClock()
+    # So short that they wait in memory.
+    retry = {"attempts": 2, "initial_seconds": 0.5, "jitter": False}
+    flaky = act("a", "test.fail", parameters={"times": 1, "how": "later"}, for_each=[1, 2], retry=retry)
+    async with AutomationEngine(config, clock=clock) as engine:
+        await engine.register_workflow(WorkflowDefinition(name="w", actions=(flaky,)))
+        execution_id = await engine.start_workflow("w")
+        await until_resting(engine, execution_id, 2)
+        # As when both were written in one commit: nothing runs in between.
+        engine._runner.heed(Asked(execution_id, None, Wish("pause", "ann", "")))
+        engine._runner.heed(Asked(execution_id, None, Wish("resume", "ann", "")))
+        result = await ended(engine, clock, execution_id)
+
+    assert result.status is WorkflowStatus.SUCCEEDED
+    assert sorted(handlers.calls) == [("a[0]", 1), ("a[0]", 2), ("a[1]", 1), ("a[1]", 2)]
+
+
+async def test_what_a_guardrail_leaves_out_has_not_succeeded(config: AutomationConfig) -> None:
+    limits = {"workflow_rate": {"limit": 2, "window_seconds": 60}}
+    narrow = AutomationConfig(database_url=config.database_url, data_dir=config.data_dir, guardrails=limits)
+    async with AutomationEngine(narrow) as engine:
+        result = await run(engine, act("a", for_each=[1, 2, 3], on_guardrail="skip"))
+
+    assert result.status is WorkflowStatus.SUCCEEDED
+    assert result.outputs["a"] == {"results": [{}, {}, None], "succeeded": 2, "failed": 0}
 
 
 async def test_after_a_restart_only_what_had_not_ended_runs(config: AutomationConfig) -> None:

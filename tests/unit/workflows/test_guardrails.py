@@ -294,6 +294,20 @@ async def test_retries_and_waits_belong_to_the_act_that_has_begun(stage: Make) -
     assert result.actions[0].attempt == 3
 
 
+async def test_what_a_retry_by_hand_does_again_counts_from_then(stage: Make) -> None:
+    made = await stage(cooldown_seconds=60)
+    await made.define("broken", {**_restart(times=1), "retry_attempts": 1})
+    await made.define("other")
+    failed = await made.run("broken")
+    await made.clock.advance(100)
+    await made.engine.executions.retry(failed.execution_id)
+    assert (await made.engine.wait_for(failed.execution_id)).status is WorkflowStatus.FAILED
+
+    refused = await made.run("other")
+
+    assert "guardrail cooldown: guarded.restart acted on api 0 s ago" in (refused.error or "")
+
+
 async def test_each_item_of_a_for_each_is_an_act(stage: Make) -> None:
     here = await stage(cooldown_seconds=600)
     item = {**_restart("${item}"), "for_each": ["api", "web", "api"], "on_failure": "continue"}

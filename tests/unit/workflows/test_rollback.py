@@ -134,6 +134,26 @@ async def test_what_cannot_be_undone_is_a_loud_fact(engine: AutomationEngine) ->
     assert error["rollback"]["without_undo"] == ["p"]
 
 
+async def test_what_cannot_be_undone_starts_workflows(engine: AutomationEngine) -> None:
+    tell = act("tell", parameters={"value": "${event.data.execution}: ${event.data.not_undone.b}"})
+    stuck = act("b", parameters={"value": "stuck"})
+    told = [{"type": "event", "event": "rollback_incomplete"}]
+    await engine.register_workflow(
+        WorkflowDefinition(
+            name="tell", actions=(tell, stuck, act("c", "test.fail")), rollback_strategy={}, triggers=told
+        )
+    )
+
+    result = await run(engine, workflow(act("a"), stuck, act("c", "test.fail")))
+    await engine.drain(20)
+
+    assert ("tell", f"{result.execution_id}: it is stuck") in handlers.calls
+    # What could not be undone of that itself is no event: it would not end.
+    (stored,) = (await engine.queries.events(type="rollback_incomplete")).items
+    assert stored.event.data["undone"] == ["a"]
+    assert len((await engine.queries.decisions(kind="rollback")).items) == 2
+
+
 async def test_it_also_happens_on_cancel(engine: AutomationEngine) -> None:
     await engine.register_workflow(workflow(act("a"), act("b", "test.pause")))
     execution_id = await engine.start_workflow("w")

@@ -290,6 +290,26 @@ async def test_declared_inputs_are_checked_and_have_defaults(engine: AutomationE
     assert handlers.calls == [("a", 2)]
 
 
+async def test_an_error_that_names_what_is_not_text_is_kept(engine: AutomationEngine) -> None:
+    """Such as the name of a file that is not UTF-8."""
+    bad = act("bad", "test.fail", parameters={"how": "halves"}, on_failure="continue", retry={"attempts": 1})
+    result = await run(engine, workflow(bad, act("b")))
+
+    assert result.status is WorkflowStatus.SUCCEEDED, result.error
+    assert result.actions[0].error is not None
+    assert result.actions[0].error["message"] == "ValueError: /srv/\\udcff is no file"
+
+
+async def test_an_idempotency_key_knows_inputs_whose_keys_come_in_another_order(engine: AutomationEngine) -> None:
+    await engine.register_workflow(workflow(act("a")))
+    one, same = {"x": {"a": 1, "b": [{"c": 2, "d": 3}]}}, {"x": {"b": [{"d": 3, "c": 2}], "a": 1}}
+
+    first = await engine.start_workflow("w", ExecutionContext(variables=one), idempotency_key="k")
+    again = await engine.start_workflow("w", ExecutionContext(variables=same), idempotency_key="k")
+
+    assert again == first
+
+
 async def test_an_idempotency_key_starts_once(engine: AutomationEngine) -> None:
     await engine.register_workflow(workflow(act("a")))
     context = ExecutionContext(variables={"x": 1})

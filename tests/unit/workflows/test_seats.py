@@ -411,3 +411,46 @@ async def test_what_a_dead_process_left_waiting_is_let_in(idle: AutomationEngine
         await look_after()
     handlers.open_gate("second")
     await has(idle, second, WorkflowStatus.SUCCEEDED)
+
+
+async def test_who_was_let_in_has_its_large_values(config: AutomationConfig) -> None:
+    large = {"inline_bytes": 1024}
+    config = AutomationConfig(database_url=config.database_url, data_dir=config.data_dir, store=large)
+    async with AutomationEngine(config) as engine:
+        tell = {"name": "tell", "action_type": "test.record", "parameters": {"values": {"text": "${text}"}}}
+        gate = {"name": "hold", "action_type": "test.gate", "parameters": {"value": "${who}"}}
+        await engine.register_workflow(workflow(gate, tell, concurrency={"key": "k"}))
+        variables = {"who": "first", "text": "x" * 5000}
+        await engine.start_workflow("w", ExecutionContext(variables=variables))
+        second = await engine.start_workflow("w", ExecutionContext(variables=variables | {"who": "second"}))
+        handlers.open_gate("first")
+        handlers.open_gate("second")
+
+        result = await engine.wait_for(second)
+
+        assert result.outputs["tell"] == {"text": "x" * 5000}
+
+
+@pytest.mark.parametrize("on_conflict", ["queue", "skip"])
+async def test_what_was_proposed_waits_for_its_seat_once_it_is_approved(
+    config: AutomationConfig, on_conflict: str
+) -> None:
+    manual = AutomationConfig(database_url=config.database_url, data_dir=config.data_dir, level="manual")
+    async with AutomationEngine(manual) as engine:
+        await engine.register_workflow(keyed(on_conflict, triggers=[{"type": "event", "event": "x"}]))
+        proposed = []
+        for who in ("first", "second"):
+            receipt = await engine.publish(Event(type="x", data={"who": who, "host": "a1"}))
+            proposed += receipt.executions
+        first, second = proposed
+        await engine.decide(first, None, True)
+        await until(lambda: begun() == ["first"])
+        await engine.decide(second, None, True)
+        await has(engine, second, WorkflowStatus.PENDING)
+        assert begun() == ["first"]
+
+        handlers.open_gate("first")
+        handlers.open_gate("second")
+
+        await has(engine, second, WorkflowStatus.SUCCEEDED)
+        assert begun() == ["first", "second"]

@@ -17,9 +17,10 @@ from automation import (
     WorkflowDefinition,
     WorkflowStatus,
 )
-from automation.errors import Conflict
+from automation.errors import Conflict, StoreUnavailable
 from automation.model.execution import ActionRun, Execution
 from automation.store import children, waits
+from automation.store.store import Store
 from tests.support import handlers
 from tests.support.virtual import ended, until
 
@@ -27,6 +28,8 @@ from tests.support.virtual import ended, until
 @pytest.fixture(autouse=True)
 def _fresh() -> None:
     handlers.calls.clear()
+    handlers.broken.clear()
+    handlers.gates.clear()
 
 
 def act(name: str, operation: str = "test.record", **further: Any) -> ActionDefinition:
@@ -231,6 +234,99 @@ async def test_the_time_of_the_action_is_the_time_of_the_child(config: Automatio
     assert result.actions[0].attempt == 1
 
 
+async def test_each_attempt_has_the_whole_time_of_the_action(config: AutomationConfig) -> None:
+    clock = VirtualClock()
+    retry = {"attempts": 2, "initial_seconds": 5, "jitter": False, "on": ["ChildFailed"]}
+    flaky = act("a", "test.fail", parameters={"times": "${times}"})
+    async with AutomationEngine(config, clock=clock) as engine:
+        await define(engine, "child", act("wait", "test.wait", parameters={"seconds": 40}), flaky)
+        variables = {"times": "${2 - attempt}"}
+        await define(engine, "parent", sub(variables=variables, timeout_seconds=60, retry=retry))
+        execution_id = await engine.start_workflow("parent")
+        await clock.advance(43)
+        await clock.advance(50)
+        result = await ended(engine, clock, execution_id)
+
+    assert result.status is WorkflowStatus.SUCCEEDED, result.error
+
+
+async def test_a_clock_that_is_set_back_starts_no_child_twice(config: AutomationConfig) -> None:
+    clock = VirtualClock()
+    retry = {"attempts": 2, "initial_seconds": 5, "jitter": False, "on": ["ChildFailed"]}
+    gate = act("gate", "test.gate", parameters={"value": "${attempt_of_parent}"})
+    flaky = act("a", "test.fail", parameters={"times": "${2 - attempt_of_parent}"})
+    async with AutomationEngine(config, clock=clock) as engine:
+        await define(engine, "child", gate, flaky)
+        await define(engine, "parent", sub(variables={"attempt_of_parent": "${attempt}"}, retry=retry))
+        execution_id = await engine.start_workflow("parent")
+        await the_child(engine, execution_id)
+        clock.set_by(-7200)
+        handlers.open_gate(1)
+        handlers.open_gate(2)
+        result = await ended(engine, clock, execution_id)
+        found = await children.of(engine.store, execution_id)
+
+    assert result.status is WorkflowStatus.SUCCEEDED, result.error
+    assert len(found) == 2
+
+
+async def test_a_database_that_is_away_for_a_moment_starts_no_child_twice(
+    engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, failures = children.of, iter(range(2))
+
+    async def unwell(store: Store, parent: str, action: str | None = None) -> tuple[Execution, ...]:
+        found = await look(store, parent, action)
+        if any(child.status.finished for child in found) and next(failures, None) is not None:
+            raise StoreUnavailable("the server has gone away")
+        return found
+
+    monkeypatch.setattr(children, "of", unwell)
+    await define(engine, "child", act("a", parameters={"values": {"n": 1}}))
+    await define(engine, "parent", sub(), act("broken", "test.fail"), rollback_strategy={})
+    async with asyncio.timeout(30):
+        result = await engine.execute_workflow("parent")
+
+    assert result.status is WorkflowStatus.ROLLED_BACK, result.error
+    assert [name for name, _ in handlers.calls] == ["a", "broken", "a.undo"]
+    assert result.actions[0].attempt == 1
+
+
+async def test_a_child_that_waited_for_its_seat_tells_its_parent(engine: AutomationEngine) -> None:
+    gate = act("gate", "test.gate", parameters={"value": "${who}"})
+    await define(engine, "child", gate, concurrency={"key": "k"})
+    await define(engine, "parent", sub(variables={"who": "second"}))
+    await engine.start_workflow("child", ExecutionContext(variables={"who": "first"}))
+    execution_id = await engine.start_workflow("parent")
+    child = await the_child(engine, execution_id)
+    assert child.status is WorkflowStatus.PENDING
+    handlers.open_gate("first")
+    handlers.open_gate("second")
+
+    async with asyncio.timeout(20):
+        assert (await engine.wait_for(execution_id)).status is WorkflowStatus.SUCCEEDED
+
+
+async def test_a_child_that_is_retried_by_hand_tells_its_parent(engine: AutomationEngine) -> None:
+    await define(engine, "child", act("a", "test.mend"), act("gate", "test.gate", parameters={"value": "go"}))
+    handlers.broken.add("a")
+    failed = await run(engine, sub())
+    child = await the_child(engine, failed.execution_id)
+    handlers.broken.clear()
+    await engine.executions.retry(child.id)
+    await engine.executions.retry(failed.execution_id)
+
+    async def waits() -> bool:
+        return (await action(engine, failed.execution_id)).waits_for == "workflow"
+
+    await until(waits)
+    handlers.open_gate("go")
+
+    async with asyncio.timeout(20):
+        assert (await engine.wait_for(failed.execution_id)).status is WorkflowStatus.SUCCEEDED
+    assert [found.id for found in await children.of(engine.store, failed.execution_id)] == [child.id]
+
+
 async def test_items_start_a_child_each(engine: AutomationEngine) -> None:
     await define(engine, "child", act("a", "test.fail", parameters={"times": "${bad}"}, retry={"attempts": 1}))
     each = sub(variables={"bad": "${item}"}, for_each=[0, 5, 0], on_failure="continue")
@@ -277,6 +373,31 @@ async def test_a_rollback_of_a_child_needs_no_second_place(config: AutomationCon
         async with asyncio.timeout(30):
             result = await engine.execute_workflow("parent")
     assert result.status is WorkflowStatus.ROLLED_BACK
+
+
+async def test_a_rollback_of_a_child_is_finished_after_a_restart(
+    config: AutomationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(value: Any) -> None:
+        # The engine stops in it.
+        monkeypatch.setattr(handlers, "undo_hook", None)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(handlers, "undo_hook", die)
+    async with AutomationEngine(config) as first:
+        await define(first, "child", act("a", parameters={"values": {"n": 1}}))
+        await define(first, "parent", sub(), act("broken", "test.fail"), rollback_strategy={})
+        execution_id = await first.start_workflow("parent")
+
+        async def died() -> bool:
+            return handlers.undo_hook is None
+
+        await until(died)
+    async with AutomationEngine(config) as second, asyncio.timeout(20):
+        result = await second.wait_for(execution_id)
+
+    assert result.status is WorkflowStatus.ROLLED_BACK, result.error
+    assert handlers.calls[-2:] == [("a.undo", {"n": 1})] * 2
 
 
 async def test_a_retry_of_the_parent_starts_a_new_child_where_the_former_has_failed(engine: AutomationEngine) -> None:

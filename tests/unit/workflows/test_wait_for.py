@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,10 +18,13 @@ from automation import (
     WorkflowDefinition,
     WorkflowStatus,
 )
-from automation.errors import DefinitionError
+from automation.errors import DefinitionError, StoreUnavailable
 from automation.model.event import EventReceipt
 from automation.model.execution import ActionRun
 from automation.store import waits
+from automation.store.audit import Fact
+from automation.store.statement import Op
+from automation.store.store import Store
 from automation.workflows.compiler import compile_workflow
 from tests.support import handlers
 from tests.support.virtual import ended, until
@@ -218,6 +222,41 @@ async def test_no_moment_is_too_early(engine: AutomationEngine) -> None:
             assert (await engine.wait_for(execution_id)).status is WorkflowStatus.SUCCEEDED
 
 
+async def test_a_wait_that_comes_to_the_disk_during_a_look_is_not_forgotten(
+    engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, looked, go_on = waits.for_events, asyncio.Event(), asyncio.Event()
+
+    async def slow_look(store: Store) -> list[waits.Wait]:
+        found = await look(store)
+        looked.set()
+        await go_on.wait()
+        return found
+
+    begun, commit = asyncio.Event(), engine.store.post
+
+    def late_commit(ops: Sequence[Op], facts: Sequence[Fact] = ()) -> asyncio.Future[None]:
+        async def write() -> None:
+            begun.set()
+            await looked.wait()
+            await commit(ops, facts)
+
+        return asyncio.ensure_future(write())
+
+    monkeypatch.setattr(waits, "for_events", slow_look)
+    monkeypatch.setattr(engine.store, "post", late_commit)
+    execution_id = await start(engine, wait())
+    await begun.wait()
+    look_of_recovery = asyncio.create_task(engine._awaited.load())
+    await waiting(engine, execution_id)
+    go_on.set()
+    await look_of_recovery
+    await publish(engine)
+
+    async with asyncio.timeout(10):
+        assert (await engine.wait_for(execution_id)).status is WorkflowStatus.SUCCEEDED
+
+
 async def test_a_wait_survives_a_restart(config: AutomationConfig) -> None:
     async with AutomationEngine(config) as first:
         execution_id = await start(first, wait(condition="event.data.order == order"), order=1)
@@ -239,10 +278,10 @@ async def test_another_engine_takes_the_event_in(config: AutomationConfig) -> No
         )
         await waiting(waits_here, parked)
 
-        async def both_wait() -> bool:
-            return len(await waits.for_events(waits_here.store)) == 2
+        async def busy_waits_too() -> bool:
+            return (await action(waits_here, busy, "paid")).waits_for == "event"
 
-        await until(both_wait)
+        await until(busy_waits_too)
         # At once: the other engine may not know of the waits yet.
         await publish(publishes_here, n=1)
         async with asyncio.timeout(30):
@@ -272,6 +311,28 @@ async def test_a_wait_in_vain_fails(config: AutomationConfig, timeout: Any) -> N
         assert result.actions[0].attempt == 1
         assert (await publish(engine)).woken == ()
         assert await waits.for_events(engine.store) == []
+
+
+async def test_a_database_that_is_away_when_the_time_is_over_fails_nothing(
+    config: AutomationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, failures = waits.met_of, iter(range(2))
+
+    async def unwell(store: Store, execution_id: str) -> list[waits.Met]:
+        if next(failures, None) is not None:
+            raise StoreUnavailable("the server has gone away")
+        return await look(store, execution_id)
+
+    monkeypatch.setattr(waits, "met_of", unwell)
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as engine:
+        execution_id = await start(engine, wait(timeout=90, on_timeout="continue"))
+        await waiting(engine, execution_id)
+        await clock.advance(91)
+        result = await ended(engine, clock, execution_id)
+
+    assert result.status is WorkflowStatus.SUCCEEDED
+    assert result.outputs["paid"] == {"timed_out": True}
 
 
 async def test_a_wait_in_vain_can_be_no_failure(config: AutomationConfig) -> None:
