@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -290,8 +291,12 @@ async def test_declared_inputs_are_checked_and_have_defaults(engine: AutomationE
     assert handlers.calls == [("a", 2)]
 
 
-async def test_an_error_that_names_what_is_not_text_is_kept(engine: AutomationEngine) -> None:
+async def test_an_error_that_names_what_is_not_text_is_kept(
+    engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Such as the name of a file that is not UTF-8."""
+    # What is logged goes from one process of the tests to another, and that takes only text.
+    monkeypatch.setattr(logging.getLogger("automation.actions"), "disabled", True)
     bad = act("bad", "test.fail", parameters={"how": "halves"}, on_failure="continue", retry={"attempts": 1})
     result = await run(engine, workflow(bad, act("b")))
 
