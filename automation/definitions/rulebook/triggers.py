@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,7 @@ from automation.definitions.rulebook.model import Rule, Several, Throttle
 from automation.definitions.rulebook.syntax import Binary, Expression, Path, Value
 
 MOST_PARTS = 10
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 Note = Callable[[str, str], None]
 """Told the path within the rule, and what came out otherwise."""
 
@@ -97,12 +99,16 @@ def _attribute(text: str, scope: Scope) -> str:
 
 def _pattern(given: Several, scope: Scope, timeless: str, note: Note) -> tuple[list[dict[str, Any]], Scope]:
     found = [read(str(each)) for each in given.conditions]
+    if len(found) < 2:
+        raise NoEquivalent("not_all with one condition never holds: write a trigger of type absence")
     if len(found) > MOST_PARTS:
         raise NoEquivalent(f"it has {len(found)} conditions; at most {MOST_PARTS} events belong together here")
     _mention(found, note)
     if len(scope.layout.types) > 1:
         note("condition", f"only events of type {scope.layout.types[0]} are taken for several conditions")
     names = [each.alias or f"m_{index}" for index, each in enumerate(found)]
+    if len(set(names)) < len(names) or not all(_NAME.fullmatch(name) for name in names):
+        raise NoEquivalent(f"each event needs a name of its own, of letters, digits and _: {', '.join(names)}")
     scope = with_steps(scope, frozenset(names))
     within = given.timeout or timeless
     plain = [_alone(each) for each in found]

@@ -113,6 +113,27 @@ async def test_throttles(tmp_path: Path) -> None:
     assert await started(tmp_path, made, [a, a, a]) == ["r"]
 
 
+@pytest.mark.parametrize(
+    ("condition", "why"),
+    [
+        ("{not_all: [event.i == 1], timeout: 10 seconds}", "not_all with one condition never holds"),
+        ("{all: []}", "the list of conditions is empty"),
+        ('{all: ["events.a << event.i == 1", "events.a << event.j == 1"]}', "each event needs a name of its own"),
+        ('{all: ["events._a << event.i == 1", "event.j == 1"]}', "each event needs a name of its own"),
+        (str({"all": [f"event.i == {number}" for number in range(11)]}), "at most 10 events belong together here"),
+        (
+            '{not_all: ["events.a << event.i == 1", "event.j == events.a.j + 1"], timeout: 10 seconds}',
+            "in not_all, no condition can compare",
+        ),
+        ('{all: ["event.i == events.b.i", "events.b << event.j == 1"]}', "events.b.i names no other event"),
+    ],
+)
+def test_patterns_that_have_no_equivalent_are_left_out(tmp_path: Path, condition: str, why: str) -> None:
+    made = imported(tmp_path, rule(condition))
+    assert (made.workflows, made.left_out) == ([], 1)
+    assert why in made.notes[-1].message
+
+
 def test_a_workflow_with_an_action_that_is_to_be_written_is_disabled(tmp_path: Path) -> None:
     made = imported(tmp_path, rule("event.i == 1", action="run_playbook: {name: fix.yml}"))
     [workflow] = made.workflows
