@@ -30,6 +30,9 @@ log = logging.getLogger("automation.workflows")
 SOURCE = "rollback"
 """The source of the events that tell of what could not be undone."""
 
+PATIENCE_SECONDS = 6.0
+"""How much longer than its time an undo is waited for: one that has begun is ended by its own limit before that."""
+
 Ending = tuple[WorkflowStatus, dict[str, Any] | None]
 
 
@@ -121,7 +124,7 @@ class Undoing:
         try:
             if rollback.until <= now:
                 raise ActionTimeout("max_rollback_time was over before its turn came")
-            await self._executor.execute(self._call(run, step, key, rollback.until - now))
+            await self._in_time(self._call(run, step, key, rollback.until - now), rollback.until - now)
             run.note(self._clock.now(), "undo_completed", key, {})
         except AutomationError as error:
             outcome = "failed"
@@ -132,6 +135,14 @@ class Undoing:
             # The engine stops: the next one runs this undo again.
             raise
         run.fact(self._clock.now(), "action_execution", f"undo {step.plugin.name}", outcome, {"action": key})
+
+    async def _in_time(self, call: Call, left: float) -> None:
+        """Have an undo run; raises ActionTimeout if the time is over before there is a place for it."""
+        try:
+            async with asyncio.timeout(left + PATIENCE_SECONDS):
+                await self._executor.execute(call)
+        except TimeoutError:
+            raise ActionTimeout("max_rollback_time was over while it waited for its place") from None
 
     async def _let_through(self, run: Run, rollback: Rollback) -> None:
         """Return when no stop of all changes is in force; what that takes is not counted in the time of the rollback.

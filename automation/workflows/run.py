@@ -145,8 +145,7 @@ class Run:
         """Whether somebody has asked or answered something that it must look at before it goes on."""
         self.woken = asyncio.Event()
         self.parent, self.stopped, self.lingers_until = None, set(), 0.0
-        self.met = {}
-        self.resting = {}
+        self.met, self.resting = {}, {}
         self.failed: str | None = None
         """The action whose failure fails the workflow."""
         self.waiting: set[str] = set()

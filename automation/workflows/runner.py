@@ -238,7 +238,11 @@ class Runner:
 
     def _wake_at(self, run: Run) -> float | None:
         """When the first waiting action, or the limit of the whole, is due."""
-        times = [run.state.actions[name].wake_at for name in run.waiting]
+        actions, waiting = run.state.actions, run.waiting
+        if run.interruption is not None:
+            # Of the others, those are left that wait for a child to end, however long that takes.
+            waiting = {name for name in waiting if run.plan.by_name[name].definition.always}
+        times = [actions[name].wake_at for name in waiting]
         if run.interruption is None:
             times.append(run.deadline)
         return min((moment for moment in times if moment is not None), default=None)

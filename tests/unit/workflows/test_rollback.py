@@ -17,6 +17,7 @@ from automation import (
     WorkflowDefinition,
     WorkflowStatus,
 )
+from automation.workflows import rollback
 from tests.support import handlers
 
 
@@ -176,6 +177,34 @@ async def test_its_time_is_bounded(engine: AutomationEngine) -> None:
     assert result.duration_seconds < 10
     error = (await engine.queries.execution(result.execution_id)).error or {}
     assert set(error["rollback"]["not_undone"]) == {"a", "b"}
+
+
+async def test_its_time_is_bounded_also_where_there_is_no_place_for_it(
+    config: AutomationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollback, "PATIENCE_SECONDS", 0.1)
+    narrow = config.model_copy(update={"max_concurrent_actions": 1})
+    hold = act("hold", "test.gate", parameters={"value": "hold"})
+    handlers.gates.clear()
+    async with AutomationEngine(narrow) as engine:
+        long = act("long", "flow.wait", parameters={"seconds": 3600})
+        await engine.register_workflow(workflow(act("a"), long, max_rollback_time=0.2))
+        await engine.register_workflow(WorkflowDefinition(name="holds", actions=(hold,)))
+        execution_id = await engine.start_workflow("w")
+        while await engine.get_workflow_status(execution_id) is not WorkflowStatus.WAITING:
+            await asyncio.sleep(0.01)
+        holding = await engine.start_workflow("holds")
+        while ("hold", "hold") not in handlers.calls:
+            await asyncio.sleep(0.01)
+
+        await engine.cancel(execution_id)
+        async with asyncio.timeout(20):
+            result = await engine.wait_for(execution_id)
+
+        assert result.status is WorkflowStatus.CANCELLED
+        assert "not undone after cancelled: a" in (result.error or "")
+        handlers.open_gate("hold")
+        assert (await engine.wait_for(holding)).status is WorkflowStatus.SUCCEEDED
 
 
 async def test_one_that_was_begun_is_finished_by_the_next_engine(config: AutomationConfig) -> None:

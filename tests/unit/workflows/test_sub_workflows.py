@@ -234,6 +234,23 @@ async def test_the_time_of_the_action_is_the_time_of_the_child(config: Automatio
     assert result.actions[0].attempt == 1
 
 
+async def test_a_child_that_is_long_in_ending_costs_nothing_meanwhile(config: AutomationConfig) -> None:
+    clock = VirtualClock()
+    # Its cleanup takes longer than the time of the action that waits for it.
+    clean = act("clean", "flow.wait", parameters={"seconds": 100}, always=True)
+    async with AutomationEngine(config, clock=clock) as engine:
+        await define(engine, "child", LONG, clean)
+        await define(engine, "parent", sub(timeout_seconds=60))
+        execution_id = await engine.start_workflow("parent")
+        await the_child(engine, execution_id)
+        await engine.cancel(execution_id)
+        await clock.advance(90)
+        assert not (await engine.get_workflow_status(execution_id)).finished
+        result = await ended(engine, clock, execution_id)
+
+    assert result.status is WorkflowStatus.CANCELLED
+
+
 async def test_each_attempt_has_the_whole_time_of_the_action(config: AutomationConfig) -> None:
     clock = VirtualClock()
     retry = {"attempts": 2, "initial_seconds": 5, "jitter": False, "on": ["ChildFailed"]}
