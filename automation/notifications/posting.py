@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from automation.errors import Refused, TryLater
 from automation.infrastructure.probe import innermost, tls_context
@@ -19,6 +20,7 @@ _RETRYABLE = frozenset({408, 425, 429})
 _READ_BYTES = 4096
 _SHOWN = 200
 _LEAST_SECRET = 4
+_BETWEEN = re.compile(r"[/?&=;,#\s]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,11 @@ class Post:
         """The text without what is secret in the URL and the headers: some servers send back what they were sent."""
         _, _, path = self.url.partition("://")
         _, _, path = path.partition("/")
-        for secret in (self.url, path, *path.split("/"), *self.headers.values()):
+        found = {self.url, path, *self.headers.values()}
+        # A key may be sent back without what was around it: out of the query, or without `Bearer` before it.
+        found |= {part for whole in (path, unquote(path), *self.headers.values()) for part in _BETWEEN.split(whole)}
+        # The longest first: what is left of one, when a shorter one in it is gone, would be shown.
+        for secret in sorted(found, key=len, reverse=True):
             if len(secret) >= _LEAST_SECRET:
                 text = text.replace(secret, "***")
         return text

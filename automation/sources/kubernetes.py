@@ -26,6 +26,7 @@ _MAX_DEPTH = 64
 _MAX_LINE = 4_194_304
 _GONE = 410
 _PAGE = 500
+_SHORTEST_WATCH = 1.0
 _SEVERITIES = {"Warning": "warning", "Normal": "info"}
 
 
@@ -63,6 +64,7 @@ async def kubernetes(settings: Kubernetes, context: SourceContext) -> AsyncItera
                 fresh = False
                 for one in batch(items, position=version):
                     yield one
+            began = context.clock.monotonic()
             async for kind, item in _watch(client, settings, version):
                 if kind == "ERROR":
                     if item.get("code") != _GONE:
@@ -76,6 +78,8 @@ async def kubernetes(settings: Kubernetes, context: SourceContext) -> AsyncItera
                     yield replace(told, position=version)
                 else:
                     yield Delivery((told,) if told else (), version)
+            # A server, or a proxy before it, that ends each watch at once must not be asked without a pause.
+            await context.clock.sleep(max(0.0, _SHORTEST_WATCH - (context.clock.monotonic() - began)))
 
 
 def _client(settings: Kubernetes) -> httpx2.AsyncClient:

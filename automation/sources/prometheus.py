@@ -42,22 +42,25 @@ class PrometheusQuery(Web):
 @source("prometheus")
 async def prometheus(settings: PrometheusQuery, context: SourceContext) -> AsyncIterator[Delivery]:
     """Evaluate a PromQL query at an interval; what comes into its answer, and leaves it, are events."""
-    at, active = _stored(context.position, settings)
+    interval = settings.interval_seconds
+    done, active = _stored(context.position, settings)
     while True:
-        latest = _moment(context.clock.now() - settings.delay_seconds, settings)
-        if at is None:
-            at = latest - settings.interval_seconds
-        at = max(at, latest - settings.interval_seconds * settings.catch_up)
-        while at < latest:
-            at += settings.interval_seconds
+        latest = math.floor((context.clock.now() - settings.delay_seconds) / interval)
+        if done is None or done > latest:
+            # At the first start; and after the clock was set back, which must not silence it for as long.
+            done = latest - 1
+        done = max(done, latest - settings.catch_up)
+        while done < latest:
+            done += 1
+            at = done * interval
             found = await _evaluated(settings, at)
             if settings.emit == "every":
                 events = [_event(settings, context.name, labels, value, at, "") for labels, value in found.values()]
             else:
                 events, active = _changes(settings, context.name, at, found, active)
             position = {"query": settings.query, "at": at, "active": active}
-            yield Delivery(tuple(events), position, lag=round((latest - at) / settings.interval_seconds))
-        due = latest + settings.interval_seconds + settings.delay_seconds
+            yield Delivery(tuple(events), position, lag=latest - done)
+        due = (latest + 1) * interval + settings.delay_seconds
         await context.clock.sleep(max(0.0, due - context.clock.now()))
 
 
@@ -67,15 +70,13 @@ Active = dict[str, dict[str, str]]
 """The labels of the series that were in the last answer, by fingerprint."""
 
 
-def _stored(position: Any, settings: PrometheusQuery) -> tuple[float | None, Active]:
+def _stored(position: Any, settings: PrometheusQuery) -> tuple[int | None, Active]:
+    """How many intervals since the epoch are done with, and what was in the last answer."""
     # Another query has other series: what the old one had says nothing of them.
     if not isinstance(position, Mapping) or position.get("query") != settings.query:
         return None, {}
-    return float(position["at"]), dict(position["active"])
-
-
-def _moment(now: float, settings: PrometheusQuery) -> float:
-    return math.floor(now / settings.interval_seconds) * settings.interval_seconds
+    # The interval may be another than before; and a product that was divided again may be a hair too small.
+    return math.floor(position["at"] / settings.interval_seconds + 1e-6), dict(position["active"])
 
 
 async def _evaluated(settings: PrometheusQuery, at: float) -> Found:

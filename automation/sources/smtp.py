@@ -197,8 +197,7 @@ def _event(sender: str, recipients: list[str], content: bytes, settings: Smtp, c
         type=settings.type,
         source=f"smtp:{context.name}",
         subject=recipients[0][:_LONGEST],
-        # A sender that did not hear our answer sends the same again.
-        id=message_id[:_LONGEST] or sha256(content).hexdigest()[:32],
+        id=_id(message_id, recipients, content),
         time=context.clock.now(),
         data={
             "from": _header(mail, "From") or sender,
@@ -213,6 +212,13 @@ def _event(sender: str, recipients: list[str], content: bytes, settings: Smtp, c
             else [],
         },
     )
+
+
+def _id(message_id: str, recipients: list[str], content: bytes) -> str:
+    # A sender that did not hear our answer sends the same again. What it sends to other recipients in a delivery of its
+    # own has the same Message-ID and is not the same.
+    to = sha256("\n".join(sorted(recipients)).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{message_id[: _LONGEST - 13] or sha256(content).hexdigest()[:32]}:{to}"
 
 
 def _header(mail: EmailMessage, name: str) -> str:

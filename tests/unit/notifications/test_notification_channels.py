@@ -17,6 +17,7 @@ from automation.model.notification import Message
 from automation.notifications.channel import ChannelContext
 from automation.notifications.channels.slack import COLOURS, SlackSettings, slack
 from automation.notifications.channels.webhook import WebhookSettings, webhook
+from automation.notifications.posting import Post
 from automation.plugins import read_settings, registry
 
 from .conftest import SECRET_PATH, Receiver
@@ -160,6 +161,13 @@ async def test_a_server_that_sends_back_what_it_got_tells_no_secret(receiver: Re
     header = "topsecret" if name == "webhook" else ""
     receiver.body = f"cannot POST {receiver.url} nor /{SECRET_PATH} nor XXXXsecretXXXX {header}".encode()
     assert "cannot POST ***" in (await failed(name, receiver.url)).message
+
+
+def test_a_key_that_is_sent_back_alone_is_not_told() -> None:
+    url = "https://chat.example.com/v1/spaces?key=AIzaKey&token=AIzaKey-more%2Dof-it"
+    sent = Post("chat", url, b"", 1.0, {"Authorization": "Bearer topsecret"})
+    said = sent.scrubbed("key AIzaKey, decoded AIzaKey-more-of-it, and topsecret are wrong")
+    assert said == "key ***, decoded ***, and *** are wrong"
 
 
 @channels

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from automation import AutomationEngine
+from automation.clock import VirtualClock
+from automation.plugins import read_settings
+from automation.sources.kubernetes import Kubernetes, kubernetes
+from automation.sources.source import SourceContext
 from tests.support.kubernetes import Cluster, cluster
 from tests.support.programs import until
 from tests.support.sources import came, dead_letters, follow, is_so, state, unfollow
@@ -89,6 +94,33 @@ async def test_what_is_there_already_is_taken_where_that_is_asked_for(engine: Au
     api.happen("next")
     await came(engine, 2)
     assert (await is_so(engine, lambda found: found.rejected == 2)).restarts == 0
+
+
+@pytest.mark.parametrize("forgotten", [0, 1000], ids=["ended", "gone"])
+async def test_watches_that_end_at_once_are_not_begun_without_a_pause(api: Cluster, forgotten: int) -> None:
+    api.forgotten = forgotten
+    clock = VirtualClock()
+    settings = read_settings(Kubernetes, {"url": api.url, "token": "t0ken"})
+    assert isinstance(settings, Kubernetes)
+
+    async def follow_all() -> None:
+        async for _ in kubernetes(settings, SourceContext("k", clock, "100")):
+            pass
+
+    def watches() -> int:
+        return sum("watch" in asked for _, asked in api.asked)
+
+    task = asyncio.create_task(follow_all())
+    for number in (1, 2):
+        await until(lambda n=number: watches() == n, "it watches")  # type: ignore[misc]
+        if not forgotten:
+            await until(lambda: api.watched == 1, "it watches")
+            api.end_watches()
+        await until(lambda: clock.next_due is not None, "it waits", seconds=10)
+        assert watches() == number
+        await clock.advance(1)
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def test_a_refusal_fails_the_source(engine: AutomationEngine, api: Cluster) -> None:

@@ -100,6 +100,21 @@ async def test_moments_that_were_missed_are_evaluated_afterwards_up_to_a_limit(
     assert asked.times == [990, 1000]
 
 
+async def test_a_clock_that_was_set_back_does_not_silence_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(monkeypatch, lambda at: vector())
+    position = {"query": "up == 0", "at": START + 86_400, "active": {}}
+    found = await deliveries(VirtualClock(START + 3), 2, position)
+    assert asked.times == [0, 10]
+    assert [one.lag for one in found] == [0, 0]
+
+
+async def test_another_interval_is_kept_to_its_own_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(monkeypatch, lambda at: vector())
+    position = {"query": "up == 0", "at": START + 25, "active": {}}
+    await deliveries(VirtualClock(START + 41), 2, position)
+    assert asked.times == [30, 40]
+
+
 async def test_another_query_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Asked(monkeypatch, lambda at: vector())
     position = {"query": "other", "at": START, "active": {"x": {"job": "gone"}}}

@@ -73,7 +73,8 @@ async def test_a_mail_is_an_event_once_it_is_stored(engine: AutomationEngine) ->
     await send(port, made)
     # Answered with 250, so it is there.
     [event] = await came(engine, 1)
-    assert (event.type, event.subject, event.id) == ("email.received", "alarms@ops.example.com", "<1@example.com>")
+    assert (event.type, event.subject) == ("email.received", "alarms@ops.example.com")
+    assert event.data["message_id"] == "<1@example.com>"
     assert event.data["subject"] == "UPS: on battery ⚡"
     assert event.data["text"] == "the disk is full\n"
     assert event.data["attachments"] == [{"name": "plan.pdf", "type": "application/pdf", "bytes": 3}]
@@ -90,6 +91,16 @@ async def test_mail_for_others_and_large_mail_is_refused(engine: AutomationEngin
     with pytest.raises((smtplib.SMTPSenderRefused, smtplib.SMTPDataError)):
         await send(port, mail("x" * 3000))
     assert state(engine).events == 0
+
+
+async def test_a_mail_that_comes_in_one_delivery_for_each_recipient_is_an_event_for_each(
+    engine: AutomationEngine,
+) -> None:
+    port = await listening(engine)
+    one, other = mail(), mail(To="night@ops.example.com")
+    await send(port, one, other, one)
+    assert [event.subject for event in await came(engine, 2)] == ["alarms@ops.example.com", "night@ops.example.com"]
+    assert state(engine).duplicates == 1
 
 
 @pytest.mark.parametrize(
