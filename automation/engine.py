@@ -134,7 +134,7 @@ class AutomationEngine:
     def _build_watching(self, config: AutomationConfig, clock: Clock) -> None:
         """What sees the world and tells people of it."""
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
-        self.alerts.latest, self.alerts.view = self.metric_store.latest_value, self.samples.windows.view
+        self.alerts.look_at(self.samples.windows)
         self._intake = self.samples.leading_to(self.alerts, self.triggers.thresholds)
         self._dispatcher.companions.append(self.alerts.external)
         self.catalogue = Catalogue(
