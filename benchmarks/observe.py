@@ -102,6 +102,7 @@ def _memory(kept: int) -> list[Figure]:
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     store = MetricStore()
+    store.resolution = 60.0
     turn = 0
 
     def fill(until: int) -> float:
@@ -110,6 +111,11 @@ def _memory(kept: int) -> list[Figure]:
             for sample in _samples(turn, float(turn)):
                 store.record(sample)
             turn += 1
+            if not turn % 60:
+                # As the history does it once a minute.
+                for series in store.all():
+                    series.hand_over()
+                    series.handed_over(True)
         retained = sum(len(series) for name in store.names() for series in store.series(name))
         return (tracemalloc.get_traced_memory()[0] - before) / retained
 

@@ -114,7 +114,7 @@ class History:
         if self.began > since:
             known = f"{max(0.0, now - self.began):.0f} of {window.seconds:g}"
             return View(Gap(f"only the last {known} seconds are known"), self.began + window.seconds)
-        blind = sum(min(end, now) - max(begin, since) for begin, end in self._gaps if end > since)
+        blind = self.blind(since, now)
         if blind > window.seconds / 10:
             return View(Gap(f"nobody watched for {blind:.0f} of {window.seconds:g} seconds"))
         key = (self._number(series), resolution.seconds)
@@ -125,6 +125,10 @@ class History:
             return View(Gap("its history is being read"), now + 1.0)
         past.used_at = now
         return View(past.value(window.function, since, now, series.unsaved()))
+
+    def blind(self, since: float, until: float) -> float:
+        """For how many seconds between two times nobody watched."""
+        return sum(min(end, until) - max(begin, since) for begin, end in self._gaps if begin < until and end > since)
 
     def resolution_of(self, seconds: float) -> Resolution | None:
         """The longest buckets that are kept for so long and are fine enough for a window; None if there are none."""
