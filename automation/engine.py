@@ -126,8 +126,8 @@ class AutomationEngine:
     def _build_watching(self, config: AutomationConfig, clock: Clock) -> None:
         """What sees the world and tells people of it."""
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
-        self.alerts.latest = self.metric_store.latest_value
-        self.alerts.view = self.triggers.view = self.samples.windows.view
+        self.alerts.look_at(self.samples.windows)
+        self.triggers.view = self.samples.windows.view
         self._intake = self.samples.leading_to(self.alerts, self.triggers.thresholds)
         self._dispatcher.companions.append(self.alerts.external)
         self.catalogue = Catalogue(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from automation.alerts.backtest import (
     AlertBacktest,
@@ -139,6 +140,8 @@ class Hindsight:
             known_from = max(self._history.began, until - self._history.kept(step))
             if known_from > question.since:
                 notes.append("the history does not reach so far back")
+            if (blind := self._history.blind(question.since, until)) >= step:
+                notes.append(f"nobody watched for {blind:.0f} seconds of it")
         else:
             known_from = since
         for metric in metrics:
@@ -158,12 +161,15 @@ class Hindsight:
             settings = PromqlCollector(url=url, query=metric, metric=metric)
             known = self._queries().get(metric)
             if known is not None:
-                settings = known.model_copy(update={"url": url})
+                other = urlsplit(known.url).netloc != urlsplit(url).netloc
+                # What the one in the definition is told in confidence is not for another one.
+                settings = known.model_copy(update={"url": url} | ({"token": None, "headers": {}} if other else {}))
         except ValueError:
             raise InputError(
                 f"prometheus: {url[:100]!r} is not an address of a Prometheus", path="prometheus"
             ) from None
-        times = [span[1] - step * back for back in range(int((span[1] - span[0]) // step), -1, -1)]
+        last = span[1] // step * step
+        times = [last - step * back for back in range(int((last - span[0]) // step), -1, -1)]
         found: dict[tuple[str, tuple[tuple[str, str], ...]], dict[int, float]] = {}
         for begin in range(0, len(times), PROMETHEUS_STEPS):
             part = times[begin : begin + PROMETHEUS_STEPS]

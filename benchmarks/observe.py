@@ -6,6 +6,7 @@ import asyncio
 import time
 import tracemalloc
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from automation import AutomationConfig, AutomationEngine, WorkflowDefinition
 from automation.model.metric import Sample
@@ -36,6 +37,7 @@ def run(setting: Setting) -> Outcome:
         note = f"{of_processor:,.0f} a second of the processor; wanted 100,000"
         figures.append(Figure(name, on_clock, "samples/s", note))
     figures += _memory(120 if setting.quick else 600)
+    figures += asyncio.run(_history(setting, 2 if setting.quick else 5))
     facts = {"series": SERIES, "metrics": METRICS, "rounds": rounds, "beyond": f"{BEYOND} series all the time"}
     return Outcome("observe", "samples of 10,000 series among 100 threshold rules", figures, facts)
 
@@ -100,6 +102,7 @@ def _memory(kept: int) -> list[Figure]:
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     store = MetricStore()
+    store.resolution = 60.0
     turn = 0
 
     def fill(until: int) -> float:
@@ -108,6 +111,11 @@ def _memory(kept: int) -> list[Figure]:
             for sample in _samples(turn, float(turn)):
                 store.record(sample)
             turn += 1
+            if not turn % 60:
+                # As the history does it once a minute.
+                for series in store.all():
+                    series.hand_over()
+                    series.handed_over(True)
         retained = sum(len(series) for name in store.names() for series in store.series(name))
         return (tracemalloc.get_traced_memory()[0] - before) / retained
 
@@ -120,3 +128,41 @@ def _memory(kept: int) -> list[Figure]:
         Figure(f"the same, after {kept} of each series", full, "bytes"),
         Figure(f"the same, after {kept + 60}", again, "bytes", "the store keeps 512 of each: it stays flat"),
     ]
+
+
+async def _history(setting: Setting, rounds: int) -> list[Figure]:
+    """What it costs to write a minute of all series, at the three default resolutions, and what that takes on disk."""
+    folder = setting.folder
+    async with (
+        setting.databases.new(folder) as database,
+        AutomationEngine(AutomationConfig(database_url=database.url, data_dir=folder)) as engine,
+    ):
+        start = time.time() - 3600.0
+        clocks, processors = [], []
+        for turn in range(rounds + 1):
+            for sample in _samples(turn, start + turn * 60):
+                engine.metric_store.record(sample)
+            on_clock, of_processor = time.perf_counter(), time.process_time()
+            await engine.samples.history.flush()
+            clocks.append(time.perf_counter() - on_clock)
+            processors.append(time.process_time() - of_processor)
+        begin = time.perf_counter()
+        found = await engine.samples.history.read("usage_7", 60, start, time.time(), "service-7")
+        read = time.perf_counter() - begin
+        assert sum(len(line.buckets) for line in found) == rounds + 1
+    figures = [
+        Figure(
+            "to write a minute of all series",
+            median(clocks[1:]),
+            "s",
+            f"{median(processors[1:]):.2g} s of the processor, all threads, of 60",
+        ),
+        Figure("to read an hour of one series", read * 1e3, "ms"),
+    ]
+    if database.url.startswith("sqlite"):
+        size = sum(file.stat().st_size for file in folder.glob(Path(database.url).name + "*"))
+        buckets = SERIES * (rounds + 1 + 2)
+        figures.append(
+            Figure("disk a bucket", size / buckets, "bytes", "the whole file; 7,056 buckets a series at most")
+        )
+    return figures

@@ -31,7 +31,9 @@ from automation.model.metric import Sample
 MOST_SAMPLES = 1_000_000
 MOST_FIRINGS = 1_000
 """How many are told one by one."""
-_TURN = 2_000
+MOST_KEPT = 100_000
+"""After how many firings it breaks off."""
+_TURN = 500
 """After how many samples others get their turn."""
 
 Starts = Callable[[Event], Sequence[str]]
@@ -222,7 +224,7 @@ class Played:
     until: float
     samples: int
     complete: bool
-    """False where there were more samples than are looked at."""
+    """False where there were more samples, or firings, than are looked at."""
 
 
 async def play(tape: Tape, trials: Sequence[Trial], since: float, until: float) -> Played:
@@ -231,7 +233,7 @@ async def play(tape: Tape, trials: Sequence[Trial], since: float, until: float) 
     for moment in tape.moments:
         if moment > until:
             break
-        if count >= MOST_SAMPLES:
+        if count >= MOST_SAMPLES or any(len(trial.firings) >= MOST_KEPT for trial in trials):
             return Played(moment, count, False)
         for trial in trials:
             trial.wait(moment)

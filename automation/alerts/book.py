@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from automation.alerts.explain import RuleReading, explain_series
 from automation.alerts.life import OPEN, follow
 from automation.alerts.reading import (
     Latest,
@@ -45,6 +46,25 @@ class Publish(Protocol):
     def __call__(self, event: Event, *, also: list[Op], hold: Mapping[str, str]) -> Awaitable[EventReceipt]: ...
 
 
+class Newest(Protocol):
+    """The newest sample of each series of a metric, of any subject or of one."""
+
+    def __call__(self, name: str, subject: str | None) -> list[Sample]: ...
+
+
+class Measured(Protocol):
+    """What was measured."""
+
+    @property
+    def latest_value(self) -> Latest: ...
+
+    @property
+    def view(self) -> Look: ...
+
+    @property
+    def newest(self) -> Newest: ...
+
+
 @dataclass(slots=True)
 class _Turn:
     """Of one series: one reading after the other, in the order in which they come."""
@@ -73,6 +93,11 @@ class AlertBook:
         self._task: asyncio.Task[None] | None = None
         self.latest: Latest = lambda name, subject: None
         self.view: Look = lambda window, sample, now: View(Gap("no samples are kept"))
+        self.newest: Newest = lambda name, subject: []
+
+    def look_at(self, measured: Measured) -> None:
+        """Take other metrics, windows and series from here."""
+        self.latest, self.view, self.newest = measured.latest_value, measured.view, measured.newest
 
     async def start(self) -> None:
         """Read what an earlier engine knew, so that nothing is decided from an empty state."""
@@ -118,6 +143,43 @@ class AlertBook:
         what has to be awaited."""
         concerned = self._concerned(sample)
         return self._evaluate_all(concerned, sample) if concerned else None
+
+    def explain(self, name: str, limit: int = 50) -> RuleReading:
+        """What a rule says of each series now, and why it fires or does not; raises NotFound."""
+        watched = self._rules.get(name)
+        if watched is None:
+            raise NotFound(kind="alert rule", name=name)
+        rule, found = watched.rule, self._series_of(watched)
+        order = sorted(found, key=lambda each: (each not in self._alerts, found[each].subject, each))
+        seen = (self.latest, self.view, self._clock.now())
+        told = [explain_series(watched, found[each], each, self._alerts.get(each), seen) for each in order[:limit]]
+        reason = "" if rule.enabled else "the rule is disabled"
+        if rule.enabled and not found:
+            of = f" of {rule.subject}" if rule.subject else ""
+            reason = f"there are no samples{of} of {', '.join(sorted(watched.names)) or 'any metric'}"
+        return RuleReading(rule, reason, tuple(told), len(order) - len(told))
+
+    def states_of(self, name: str) -> dict[str, int]:
+        """How many alerts of a rule are not resolved, by state."""
+        states = [alert.state for alert in self._alerts.values() if alert.name == name and alert.source == "alerts"]
+        return {state.value: states.count(state) for state in (AlertState.PENDING, *OPEN) if state in states}
+
+    def _series_of(self, watched: Watched) -> dict[str, Sample]:
+        """The newest sample of each series that a rule looks at, by fingerprint; those with an alert in any case."""
+        rule, found = watched.rule, dict[str, Sample]()
+        for fingerprint, alert in self._alerts.items():
+            if alert.name == rule.name and alert.source == "alerts":
+                labels = {key: text for key, text in alert.labels.items() if rule.labels.get(key) != text}
+                found[fingerprint] = Sample(
+                    name="", value=math.nan, subject=alert.subject, labels=labels, time=alert.updated_at
+                )
+        for metric in watched.names:
+            for sample in self.newest(metric, rule.subject):
+                fingerprint = fingerprint_of(rule, sample)
+                known = found.get(fingerprint)
+                if known is None or not known.name or known.time < sample.time:
+                    found[fingerprint] = sample
+        return found
 
     def _concerned(self, sample: Sample) -> list[Watched]:
         """The rules that a sample means something to: all that name its metric, but for those which it does not

@@ -25,6 +25,7 @@ TAGS = (
         "description": "What starts workflows: switched off and on; what could not be taken in; replays.",
     },
     {"name": "alerts", "description": "Conditions with a life, ours and those of other systems."},
+    {"name": "metrics", "description": "What was measured, now and before."},
     {"name": "webhooks", "description": "Events from other systems, in their own forms."},
     {"name": "records", "description": "Decisions, notifications, the audit chain, live changes."},
     {"name": "guardrails", "description": "What holds actions back: the global stop, freeze windows, open circuits."},

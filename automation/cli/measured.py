@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from automation.clock import iso
+from automation.errors import InputError
 
 if TYPE_CHECKING:
     from automation.cli.client import Document
@@ -37,6 +38,10 @@ class MetricsClient(Protocol):
         """What a metric was."""
         ...
 
+    async def explain(self, rule: str) -> Document:
+        """What an alert rule says of each series now."""
+        ...
+
     async def backtest(self, rule: str, question: Question, definition: AlertRule | None) -> Document:
         """What an alert rule would have done."""
         ...
@@ -62,6 +67,10 @@ class RemoteMetrics:
             subject=stretch.subject,
             limit=stretch.limit,
         )
+
+    async def explain(self, rule: str) -> Document:
+        """What an alert rule says of each series now."""
+        return await self._get(f"/alert-rules/{quote(rule, safe='')}")
 
     async def backtest(self, rule: str, question: Question, definition: AlertRule | None) -> Document:
         """What an alert rule would have done."""
@@ -91,6 +100,12 @@ class LocalMetrics:
 
         excerpt = Excerpt(stretch.since, stretch.step, stretch.subject, stretch.limit)
         return _document(await history_of(await self._defined(), name, excerpt))
+
+    async def explain(self, rule: str) -> Document:
+        """Refused: what was measured last is in the memory of a server."""
+        raise InputError(
+            f"to explain {rule}, ask the server that measures: its memory has the samples; set AUTOMATION_URL"
+        )
 
     async def backtest(self, rule: str, question: Question, definition: AlertRule | None) -> Document:
         """What an alert rule would have done."""

@@ -72,6 +72,8 @@ class History:
         self._gaps: list[tuple[float, float]] = []
         self._pasts: dict[tuple[int, int], Past] = {}
         self._wanted: dict[tuple[int, int], float] = {}
+        # What is being written is neither written twice nor read twice.
+        self._turn = asyncio.Lock()
         self._sooner = asyncio.Event()
         self._ending = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -112,7 +114,7 @@ class History:
         if self.began > since:
             known = f"{max(0.0, now - self.began):.0f} of {window.seconds:g}"
             return View(Gap(f"only the last {known} seconds are known"), self.began + window.seconds)
-        blind = sum(min(end, now) - max(begin, since) for begin, end in self._gaps if end > since)
+        blind = self.blind(since, now)
         if blind > window.seconds / 10:
             return View(Gap(f"nobody watched for {blind:.0f} of {window.seconds:g} seconds"))
         key = (self._number(series), resolution.seconds)
@@ -123,6 +125,10 @@ class History:
             return View(Gap("its history is being read"), now + 1.0)
         past.used_at = now
         return View(past.value(window.function, since, now, series.unsaved()))
+
+    def blind(self, since: float, until: float) -> float:
+        """For how many seconds between two times nobody watched."""
+        return sum(min(end, until) - max(begin, since) for begin, end in self._gaps if begin < until and end > since)
 
     def resolution_of(self, seconds: float) -> Resolution | None:
         """The longest buckets that are kept for so long and are fine enough for a window; None if there are none."""
@@ -156,6 +162,13 @@ class History:
         # Each bucket is looked up: what cannot be there must not be asked for.
         since = max(since, self._clock.now() - self.kept(resolution))
         until = min(until, self._clock.now())
+        async with self._turn:
+            return await self._read(name, resolution, (since, until), subject, limit)
+
+    async def _read(
+        self, name: str, resolution: int, span: tuple[float, float], subject: str | None, limit: int
+    ) -> list[Line]:
+        since, until = span
         lines: dict[int, StoredSeries] = {}
         for each in await metric_history.series(self._store, name, subject, limit):
             lines[each.id] = each
@@ -178,16 +191,17 @@ class History:
 
     async def flush(self) -> None:
         """Write all that is in memory only; raises StoreError, and what was not written is kept for the next time."""
-        batch: list[Series] = []
-        for series in self._recent.all():
-            if self._has_history(series) and series.hand_over():
-                batch.append(series)
-                if len(batch) == TOGETHER:
-                    await self._write(batch)
-                    batch = []
-        if batch:
-            await self._write(batch)
-        await self._note_time()
+        async with self._turn:
+            batch: list[Series] = []
+            for series in self._recent.all():
+                if self._has_history(series) and series.hand_over():
+                    batch.append(series)
+                    if len(batch) == TOGETHER:
+                        await self._write(batch)
+                        batch = []
+            if batch:
+                await self._write(batch)
+            await self._note_time()
 
     async def _note_time(self) -> None:
         """Note until when somebody has watched: what was not seen must not be taken for what was not there."""
@@ -239,7 +253,8 @@ class History:
                 await rest(self._clock, None, max(0.0, due - self._clock.monotonic()), self._sooner)
                 last = self._ending.is_set()
             try:
-                await self._load()
+                if self._wanted:
+                    await self._load()
                 if last or self._clock.monotonic() >= due:
                     due = self._clock.monotonic() + length - self._clock.now() % length
                     await self.flush()
@@ -257,7 +272,11 @@ class History:
                 await rest(self._clock, None, 1.0, self._ending)
 
     async def _load(self) -> None:
-        """Read the pasts that windows have asked for. Between this and the next flush nothing is written."""
+        """Read the pasts that windows have asked for."""
+        async with self._turn:
+            await self._load_wanted()
+
+    async def _load_wanted(self) -> None:
         wanted, now = dict(self._wanted), self._clock.now()
         by_resolution: dict[int, list[int]] = {}
         for number, resolution in wanted:

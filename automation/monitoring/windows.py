@@ -25,6 +25,14 @@ class Windows:
         """The newest sample of a metric, of any subject or of this one."""
         return self._store.latest(name, subject)
 
+    def latest_value(self, name: str, subject: str) -> float | None:
+        """The newest value of a metric of a subject."""
+        return self._store.latest_value(name, subject)
+
+    def newest(self, name: str, subject: str | None = None) -> list[Sample]:
+        """The newest sample of each series of a metric, of all subjects or of this one."""
+        return [series.last() for series in self._store.series(name, subject)]
+
     def view(self, window: Window, sample: Sample, now: float) -> View:
         """What a window shows at `now` for the series of a sample.
 

@@ -85,6 +85,8 @@ async def fill(site: Site) -> dict[str, str]:
         "event": f"/events/{evil}",
         "sources": "/sources",
         "alerts": "/alerts",
+        "rules": "/alert-rules",
+        "rule": "/alert-rules/hot",
         "guardrails": "/guardrails",
         "stop": "/guardrails/stop",
         "missing": "/nowhere",

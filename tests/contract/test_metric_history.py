@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -152,6 +153,19 @@ async def test_a_database_that_cannot_be_written_gets_it_all_later(
         await samples.history.flush()
 
         assert stored(database, 3600) == [(2, 3, 1, 2, 1, 2, 1)]
+
+
+async def test_what_is_being_written_is_neither_written_nor_read_twice(database: Database) -> None:
+    clock = VirtualClock()
+    async with room_on(database, clock) as (samples, _):
+        keep(samples, clock, 1.0)
+        reads = [samples.history.read("heat", 60, clock.now() - 60, clock.now()) for _ in range(3)]
+        writes = [samples.history.flush() for _ in range(3)]
+
+        found = await asyncio.gather(reads[0], writes[0], reads[1], writes[1], writes[2], reads[2])
+
+        assert [line.buckets[0].count for lines in found if lines is not None for line in lines] == [1, 1, 1]
+        assert [row[0] for row in stored(database, 60)] == [1]
 
 
 async def test_a_window_of_a_day_is_answered_from_the_history(database: Database) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +15,8 @@ from automation.api.access import demand, engine_of, needs
 from automation.api.operations import gives, takes
 from automation.api.reading import read_model
 from automation.api.render import Json
+from automation.api.routes.events import Value, values_of
+from automation.engine import AutomationEngine
 from automation.hindsight import Question
 from automation.model.alert import Alert, AlertRule, AlertState
 from automation.model.base import Definition
@@ -79,6 +82,70 @@ async def acknowledge_alert(request: Request, fingerprint: Fingerprint, caller: 
 async def list_alert_rules(request: Request, caller: Viewer) -> Response:
     """All alert rules."""
     return Json(AlertRuleList(tuple(engine_of(request).alerts.rules())))
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesReadingView:
+    """What a rule says of one series now."""
+
+    subject: str
+    labels: Mapping[str, str]
+    state: str
+    """`inactive`, `pending`, `firing` or `acknowledged`."""
+    holds: bool | None
+    """Whether the condition holds now; null when that is unknown."""
+    since: float | None
+    """Since when it is in that state; null if it is inactive."""
+    reason: str
+    """Why it is in that state, and what would have to come for it to fire."""
+    fingerprint: str
+    """Of the alert that it has, or would have."""
+    values: tuple[Value, ...]
+    """What the parts of the condition are worth."""
+    resolve_values: tuple[Value, ...]
+    """The same of `resolve_when`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRuleView:
+    """An alert rule, and what it says of the series that it looks at."""
+
+    rule: AlertRule
+    reason: str
+    """Why it fires for none of them, where that has one reason."""
+    series: tuple[SeriesReadingView, ...]
+    """Those with an alert first, then by subject."""
+    more: int
+    """How many series are left out."""
+
+
+@router.get("/alert-rules/{name}", responses=gives(AlertRuleView))
+async def explain_alert_rule(
+    request: Request, name: RuleName, caller: Viewer, limit: Annotated[int, Query(ge=1, le=1000)] = 50
+) -> Response:
+    """One alert rule: for each series its state, since when, what the parts of its condition are worth, and why it
+    fires or does not."""
+    return Json(rule_view(engine_of(request), name, limit))
+
+
+def rule_view(engine: AutomationEngine, name: str, limit: int = 50) -> AlertRuleView:
+    """What a rule says of its series; raises NotFound."""
+    found = engine.alerts.explain(name, limit)
+    series = tuple(
+        SeriesReadingView(
+            each.subject,
+            each.labels,
+            each.state,
+            each.holds,
+            each.since,
+            each.reason,
+            each.fingerprint,
+            tuple(values_of((each.condition,))),
+            tuple(values_of((each.resolve,))) if each.resolve is not None else (),
+        )
+        for each in found.series
+    )
+    return AlertRuleView(found.rule, found.reason, series, found.more)
 
 
 @router.post(

@@ -123,12 +123,14 @@ async def view_of(engine: AutomationEngine, event_id: str, source: str | None) -
 def explained(engine: AutomationEngine, event: Event) -> tuple[Considered, ...]:
     """How the rules of now see an event."""
     return tuple(
-        Considered(rule.workflow, rule.about, reason is None, reason or "", tuple(_values(told)))
+        Considered(rule.workflow, rule.about, reason is None, reason or "", tuple(values_of(told)))
         for rule, reason, told in engine.triggers.explain(event)
     )
 
 
-def _values(told: Iterable[Explanation], depth: int = 0) -> Iterator[Value]:
+def values_of(told: Iterable[Explanation], depth: int = 0) -> Iterator[Value]:
+    """The parts of conditions, each behind the whole that it is part of."""
     for part in told:
-        yield Value(part.text, depth, shown(part.value))
-        yield from _values(part.children, depth + 1)
+        said = f"{shown(part.value)} ({part.reason})" if part.reason else shown(part.value)
+        yield Value(part.text, depth, said)
+        yield from values_of(part.children, depth + 1)

@@ -1,4 +1,4 @@
-"""`automation alerts backtest`."""
+"""`automation alerts explain`, `backtest`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,23 @@ MOST_SHOWN = 20
 
 
 def add_to(alerts: typer.Typer) -> None:
-    """Add the command to those of `automation alerts`."""
+    """Add the commands to those of `automation alerts`."""
+
+    @command(alerts, "explain")
+    async def explain(
+        session: Session,
+        rule: Annotated[str, typer.Argument(metavar="RULE", help="The alert rule's name.", show_default=False)],
+    ) -> None:
+        """Say why an alert rule fires, or does not.
+
+        For each series its state, since when, and what the parts of the condition are worth. A running server is asked,
+        which has the samples in its memory.
+        """
+        from automation.cli.client import connect
+
+        async with connect(session) as client:
+            found = await client.metrics.explain(rule)
+        _print_readings(session, found)
 
     @command(alerts, "backtest")
     async def backtest(
@@ -60,6 +76,24 @@ def add_to(alerts: typer.Typer) -> None:
         async with connect(session) as client:
             found = await client.metrics.backtest(rule, question, version)
         _print(session, found, compared=version is not None)
+
+
+def _print_readings(session: Session, found: Document) -> None:
+    from automation.cli.output import moment
+
+    if session.out.as_json:
+        session.out.document(found)
+        return
+    session.out.facts({"rule": found["rule"]["name"], "condition": found["rule"]["condition"], "but": found["reason"]})
+    for each in found["series"]:
+        labels = "".join(f"  {key}={text}" for key, text in each["labels"].items())
+        since = f" since {moment(each['since'])}" if each["since"] else ""
+        session.out.line()
+        session.out.line(f"{each['subject'] or '-'}{labels}: {each['state']}{since}: {each['reason']}")
+        for value in (*each["values"], *each["resolve_values"]):
+            session.out.line(f"  {'  ' * value['depth']}{value['expression']}  →  {value['value']}")
+    if found["more"]:
+        session.out.line(f"and {found['more']} more series")
 
 
 def _read(file: Path, name: str) -> AlertRule:

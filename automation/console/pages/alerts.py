@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from automation.api.access import engine_of, needs
+from automation.api.routes.alerts import rule_view
 from automation.console.desk import address, choice, desk_of
 from automation.console.gate import PageRoute
 from automation.model.alert import AlertState
@@ -17,12 +18,13 @@ from automation.model.identity import Identity
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 PER_PAGE = 50
+Viewer = Annotated[Identity, Depends(needs("alerts:view"))]
 
 
 @router.get("/alerts")
 async def list_alerts(
     request: Request,
-    caller: Annotated[Identity, Depends(needs("alerts:view"))],
+    caller: Viewer,
     state: Annotated[str, Query(max_length=20)] = "",
     cursor: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:
@@ -41,4 +43,35 @@ async def list_alerts(
         state=state,
         newest=address("/alerts", {"state": state}) if cursor else None,
         older=address("/alerts", {"state": state, "cursor": page.next_cursor}) if page.next_cursor else None,
+    )
+
+
+@router.get("/alert-rules")
+async def list_rules(request: Request, caller: Viewer) -> Response:
+    """Alert rules, and how many alerts each has."""
+    alerts = engine_of(request).alerts
+    return desk_of(request).page(
+        request,
+        "rules.html",
+        identity=caller,
+        section="alerts",
+        watch="/console/stream?kinds=alert",
+        rows=[(rule, alerts.states_of(rule.name)) for rule in alerts.rules()],
+    )
+
+
+@router.get("/alert-rules/{name}")
+async def show_rule(request: Request, name: str, caller: Viewer) -> Response:
+    """One alert rule: what it says of each series now, and why it fires or does not."""
+    view = rule_view(engine_of(request), name)
+    return desk_of(request).page(
+        request,
+        "rule.html",
+        identity=caller,
+        section="alerts",
+        watch="/console/stream?kinds=alert",
+        rule=view.rule,
+        series=view.series,
+        reason=view.reason,
+        more=view.more,
     )

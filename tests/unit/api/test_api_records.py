@@ -184,3 +184,27 @@ async def test_a_quiet_stream_beats_and_ends_with_the_server(monkeypatch: pytest
     async with asyncio.timeout(20):
         assert [part async for part in stream] == []
     assert not changes
+
+
+async def test_an_alert_rule_says_why_it_fires_or_not(face: Face, admin: Any) -> None:
+    await admin.post("/api/v1/alert-rules", json={"name": "cpu", "condition": "cpu_usage > 80 OR avg(load, 5m) > 3"})
+    await face.engine.observe("cpu_usage", 91.5, subject="api")
+    await face.engine.observe("cpu_usage", 1.5, subject="db")
+    viewer = await face.as_role("automation_viewer")
+
+    found = (await viewer.get("/api/v1/alert-rules/cpu")).json()
+
+    assert found["rule"]["condition"] == "cpu_usage > 80 OR avg(load, 5m) > 3"
+    assert [(each["subject"], each["state"], each["holds"]) for each in found["series"]] == [
+        ("api", "firing", True),
+        ("db", "inactive", None),
+    ]
+    assert found["series"][0]["since"].endswith("Z")
+    values = [(value["depth"], value["expression"], value["value"]) for value in found["series"][1]["values"]]
+    assert values[:3] == [
+        (0, "cpu_usage > 80 OR avg(load, 5m) > 3", "unknown"),
+        (1, "cpu_usage > 80", "false"),
+        (2, "cpu_usage", "1.5"),
+    ]
+    assert values[-1][2].startswith("unknown (only the last")
+    assert (await viewer.get("/api/v1/alert-rules/nosuch")).status_code == 404

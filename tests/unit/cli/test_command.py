@@ -31,14 +31,15 @@ ALL = dict(commands(typer.main.get_command(app)))
 
 def test_the_commands_that_were_asked_for() -> None:
     wanted = """serve; demo; check; run; version; executions list; executions show; executions cancel;
-        executions approve; executions deny; executions pause; executions resume; executions retry; executions rerun;
-        executions fork; approvals list; approvals approve; approvals deny; events publish; events list;
-        events explain; events dead; events replay; alerts list; alerts acknowledge; alerts backtest; metrics list;
-        metrics show; workflows list; workflows show;
-        workflows versions; workflows triggers; workflows enable; workflows disable; workflows backtest; services list;
-        sources list; tokens issue; tokens list; tokens revoke; audit verify; audit list; config show; db status;
-        db migrate; db check; db compact; db backup; db restore; guardrails status; guardrails stop; guardrails release;
-        guardrails freeze; guardrails thaw; import prometheus-rules; import ansible-rulebook"""
+        executions approve; executions deny; executions pause; executions resume; executions retry;
+        executions rerun; executions fork; approvals list; approvals approve; approvals deny;
+        events publish; events list; events explain; events dead; events replay; alerts list;
+        alerts acknowledge; alerts explain; alerts backtest; metrics list; metrics show; workflows list;
+        workflows show; workflows versions; workflows triggers; workflows enable; workflows disable;
+        workflows backtest; services list; sources list; tokens issue; tokens list; tokens revoke;
+        audit verify; audit list; config show; db status; db migrate; db check; db compact; db backup;
+        db restore; guardrails status; guardrails stop; guardrails release; guardrails freeze;
+        guardrails thaw; import prometheus-rules; import ansible-rulebook"""
     assert set(ALL) == {name.strip() for name in wanted.split(";")}
 
 

@@ -288,3 +288,13 @@ async def test_an_alert_rule_is_tried_alike_by_a_server_and_on_its_database(pair
 
     assert [each["tried"]["count"] for each in told] == [1, 1]
     assert told[0]["tried"]["firings"][0]["value"] == told[1]["tried"]["firings"][0]["value"] == 40.0
+
+
+async def test_a_rule_is_explained_by_the_server_that_measures(pair: Pair) -> None:
+    await pair.engine.observe("temperature", 40, subject="oven")
+
+    told = await pair.remote.metrics.explain("hot")
+
+    assert [(each["subject"], each["state"]) for each in told["series"]] == [("oven", "firing")]
+    with pytest.raises(InputError, match="AUTOMATION_URL"):
+        await pair.local.metrics.explain("hot")

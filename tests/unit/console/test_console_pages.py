@@ -56,6 +56,8 @@ async def full(site: Site) -> dict[str, str]:
         "events": "/events",
         "event": event,
         "alerts": "/alerts",
+        "rules": "/alert-rules",
+        "rule": "/alert-rules/hot",
         "workflows": "/workflows",
         "workflow": "/workflows/broken",
         "login": "/login?next=" + EVIL,
@@ -321,3 +323,22 @@ async def test_triggers_are_said_in_words(site: Site) -> None:
         "metric threshold cpu_usage &gt; 80% duration 5m (stop)",
     ):
         assert expected in text
+
+
+async def test_a_rule_tells_why_it_fires_for_one_series_and_not_for_another(site: Site) -> None:
+    site.engine.register_alert_workflow({"name": "hot", "condition": "heat > 90", "severity": "high"})
+    site.engine.register_alert_workflow({"name": "idle", "condition": "draught > 1"})
+    await site.engine.observe("heat", 95, subject="stove")
+    await site.engine.observe("heat", 5, subject="oven")
+    browser = await site.signed_in()
+
+    rules, hot, idle = [
+        (await browser.get(path)).text for path in ("/alert-rules", "/alert-rules/hot", "/alert-rules/idle")
+    ]
+
+    assert 'href="/alert-rules/hot"' in rules
+    assert "the condition is false" in hot
+    assert "heat &gt; 90  →  false" in hot
+    assert "heat  →  95.0" in hot
+    assert "It fires for nothing: there are no samples of draught." in idle
+    assert (await browser.get("/alert-rules/nosuch")).status_code == 404
