@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 
 from automation.model.event import Event
 from automation.plugins import source
-from automation.sources.record import Origin, Records, batch, event_or_rejected
+from automation.sources.record import Origin, Records, batch, event_or_rejected, told_time
 from automation.sources.source import Item, Rejected, SourceContext
 
 if TYPE_CHECKING:
@@ -93,11 +93,12 @@ async def _lag(consumer: AIOKafkaConsumer) -> int | None:
 
 
 def _item(record: ConsumerRecord[Any, Any], settings: Kafka, context: SourceContext) -> Event | Rejected:
+    now = context.clock.now()
     key = record.key.decode(errors="replace") if isinstance(record.key, bytes) else ""
     origin = Origin(
         f"kafka:{context.name}",
         f"{record.topic}/{record.partition}/{record.offset}",
-        record.timestamp / 1000 if record.timestamp and record.timestamp > 0 else context.clock.now(),
+        told_time(record.timestamp / 1000, now) if record.timestamp and record.timestamp > 0 else now,
         key[:500] if key.isprintable() else "",
         {"topic": record.topic},
     )

@@ -94,6 +94,11 @@ def event_or_rejected(raw: bytes, settings: Records, origin: Origin, place: str)
         return Rejected(raw[:_RAW_KEPT].decode(errors="replace"), f"{place}: {error.message}")
 
 
+def told_time(seconds: float, now: float) -> float:
+    """`seconds` since the epoch where they are a date at all, else `now`: brokers pass on what a sender wrote."""
+    return seconds if payload.FIRST_MOMENT <= seconds <= payload.LAST_MOMENT else now
+
+
 def batch(items: Sequence[Event | Rejected], *, position: Any = None, lag: int | None = None) -> Iterator[Item]:
     """What is yielded for what was taken at a time: each that is no event, then all events in one delivery."""
     yield from (item for item in items if isinstance(item, Rejected))

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from automation.model.event import Event
 from automation.plugins import source
-from automation.sources.record import Origin, Records, batch, event_or_rejected
+from automation.sources.record import Origin, Records, batch, event_or_rejected, told_time
 from automation.sources.source import Item, Rejected, SourceContext
 
 if TYPE_CHECKING:
@@ -178,6 +178,7 @@ def _item(entry: Entry, settings: RedisStreams, context: SourceContext) -> Event
     if raw is None:
         whole = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in fields.items()}
         raw = json.dumps(whole).encode()
-    milliseconds = int(entry_id.partition("-")[0])
-    origin = Origin(f"redis_streams:{context.name}", f"{stream}/{entry_id}", milliseconds / 1000)
+    # Whoever adds an entry may choose its id, which then is no time.
+    time = told_time(int(entry_id.partition("-")[0]) / 1000, context.clock.now())
+    origin = Origin(f"redis_streams:{context.name}", f"{stream}/{entry_id}", time)
     return event_or_rejected(raw, settings, origin, f"{stream}, entry {entry_id}")

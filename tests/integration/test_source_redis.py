@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from automation import AutomationEngine
-from automation.clock import VirtualClock
+from automation.clock import VirtualClock, iso
 from automation.sources.redis_streams import RedisStreams, redis_streams
 from automation.sources.source import Delivery, SourceContext
 from tests.support.brokers import listening, needs_package, needs_program, redis_server, sbin
@@ -77,6 +77,15 @@ async def test_what_is_no_event_is_a_dead_letter_and_acknowledged(engine: Automa
         return await pending(redis) == 0
 
     await until(done, "all are acknowledged")
+
+
+async def test_an_id_that_its_sender_chose_is_not_taken_for_a_time(engine: AutomationEngine, redis: Redis) -> None:
+    await redis.xadd("s", {"event": '{"type": "a"}'}, id="1767225600250000000-0")
+    await follow(engine, "redis_streams", url=url_of(redis), streams=["s"])
+    [event] = await came(engine, 1)
+    # Else no list that this event is in could be shown.
+    assert iso(event.time)
+    assert event.id == "s/1767225600250000000-0"
 
 
 async def test_plain_fields_are_data_where_a_type_is_set(engine: AutomationEngine, redis: Redis) -> None:

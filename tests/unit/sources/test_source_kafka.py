@@ -116,6 +116,19 @@ async def test_offsets_are_committed_after_what_they_stand_for_is_stored() -> No
     assert consumer.ended
 
 
+async def test_a_timestamp_that_is_no_date_is_not_taken_for_one() -> None:
+    clock = VirtualClock()
+    items = kafka(settings(), SourceContext("k", clock))
+    task = asyncio.ensure_future(anext(items))
+    await asyncio.sleep(0)
+    # In nanoseconds, as some producers have it by mistake.
+    made[0].batches.append({FIRST: [Record("orders", 0, 4, b'{"type": "a"}', timestamp=1_767_225_600_250_000_000)]})
+    delivery = await task
+    assert isinstance(delivery, Delivery)
+    assert [event.time for event in delivery.events] == [clock.now()]
+    await items.aclose()
+
+
 async def test_a_failed_start_leaves_nothing_behind() -> None:
     with pytest.raises(ConnectionError):
         await anext(kafka(settings(servers=["nowhere:1"]), SourceContext("k", VirtualClock())))
