@@ -218,6 +218,8 @@ class Steps:
         step, name = turn.step, turn.key
         if run.interruption is not None and not step.definition.always:
             run.note(self._clock.now(), "action_cancelled", name, {"reason": run.interruption[1]})
+            if self._guards.acts:
+                self._gate.ended(run, name)
             return
         task = asyncio.current_task()
         assert task is not None

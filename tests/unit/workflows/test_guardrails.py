@@ -595,6 +595,25 @@ async def test_a_restart_forgets_no_act(stage: Make) -> None:
     assert "guardrail cooldown" in error_of(await other.run())
 
 
+async def test_an_act_is_over_that_was_cancelled_before_it_began(stage: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = await stage(cooldown_seconds=600)
+    await here.define()
+    steps = here.engine._runner._steps
+    flush = steps._flush
+
+    async def cancelling(run: Any) -> None:
+        await flush(run)
+        run.interrupt(WorkflowStatus.CANCELLED, "enough")
+
+    monkeypatch.setattr(steps, "_flush", cancelling)
+    result = await here.run()
+
+    assert (result.status, guarded.done) == (WorkflowStatus.CANCELLED, [])
+    act = here.engine.guardrails.acts.get(result.execution_id, "a0")
+    assert act is not None
+    assert act.until <= here.clock.now()
+
+
 async def test_acts_are_not_kept_for_ever(stage: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("automation.workflows.guards.KEPT_SECONDS", 100.0)
     monkeypatch.setattr("automation.workflows.guards.FORGET_SECONDS", 10.0)
