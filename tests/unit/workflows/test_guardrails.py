@@ -596,7 +596,7 @@ async def test_a_restart_forgets_no_act(stage: Make) -> None:
 
 
 async def test_an_act_is_over_that_was_cancelled_before_it_began(stage: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = await stage(cooldown_seconds=600)
+    here = await stage(blast_radius={"share": 1.0, "window_seconds": 600})
     await here.define()
     steps = here.engine._runner._steps
     flush = steps._flush
