@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
@@ -11,8 +12,11 @@ from automation.model.metric import Sample
 from automation.monitoring.metrics import MetricStore
 from automation.telemetry.metrics import Metrics
 
+log = logging.getLogger("automation.monitoring")
+
 AHEAD_SECONDS = 300.0
 """How far a clock elsewhere may be ahead: after a sample of a later time, all true ones would be out of order."""
+MOST_TOLD = 1000
 TURN = 500
 """After how many samples of one call others get their turn."""
 
@@ -45,6 +49,7 @@ class Intake:
         self._taken = metrics.samples
         self._alerts = alerts
         self._thresholds = thresholds
+        self._told: set[str] = set()
 
     async def take(self, sample: Sample) -> bool:
         """Take in one sample; returns when all that it leads to is on disk. False if it was refused and counted."""
@@ -79,4 +84,16 @@ class Intake:
         reason = "future" if sample.time > now + AHEAD_SECONDS else self._store.take(sample)
         if reason is not None:
             self._refused.labels(reason).inc()
+            if reason.endswith("_limit"):
+                self._warn(sample)
         return reason is None
+
+    def _warn(self, sample: Sample) -> None:
+        """Once for each metric: labels that are new with each sample would fill the log as well."""
+        if sample.name not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(sample.name)
+            log.warning(
+                "samples of %s are refused: there are too many series of it, or in all. Give it fewer labels; "
+                "automation_samples_refused_total counts them",
+                sample.name,
+            )

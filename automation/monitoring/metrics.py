@@ -220,6 +220,7 @@ class MetricStore:
         self._total_limit = total_series
         self._metrics: dict[str, _Family] = {}
         self._total = 0
+        self._full_until: dict[str, float] = {}
         self.dropped: Counter[str] = Counter()
 
     def record(self, sample: Sample) -> bool:
@@ -241,7 +242,7 @@ class MetricStore:
             reason = self._no_room(sample.name, time)
             if reason is not None:
                 return self._drop(reason)
-            series = self._new(sample.name, sample.subject, labels)
+            series = self._new(sample.name, sample.subject, labels, time)
         return None if series.add(time, value) else self._drop("out_of_order")
 
     def latest(self, name: str, subject: str | None = None) -> Sample | None:
@@ -282,7 +283,10 @@ class MetricStore:
     def __len__(self) -> int:
         return self._total
 
-    def _new(self, name: str, subject: str, labels: Labels) -> Series:
+    def _new(self, name: str, subject: str, labels: Labels, time: float) -> Series:
+        for place in (name, ""):
+            if time < self._full_until.get(place, -math.inf):
+                self._full_until[place] = time
         family = self._metrics.setdefault(name, _Family())
         series = Series(name, subject, labels, self._samples, self.resolution)
         family.subjects.setdefault(subject, {})[labels] = series
@@ -292,18 +296,23 @@ class MetricStore:
 
     def _no_room(self, name: str, now: float) -> str | None:
         if self._metrics.get(name, _NONE).size >= self._per_metric:
-            self._forget_silent(name, now)
+            self._make_room(name, [name], now)
             if self._metrics.get(name, _NONE).size >= self._per_metric:
                 return "series_limit"
         if self._total >= self._total_limit:
-            for each in list(self._metrics):
-                self._forget_silent(each, now)
+            self._make_room("", list(self._metrics), now)
             if self._total >= self._total_limit:
                 return "total_limit"
         return None
 
-    def _forget_silent(self, name: str, now: float) -> None:
-        # Replicas come and go: series that have been silent for a window make room for new ones.
+    def _make_room(self, place: str, names: list[str], now: float) -> None:
+        # Replicas come and go: series that have been silent for a window make room for new ones. It is known when the
+        # first of the others can be, and not looked at before: labels that explode must not cost a walk each.
+        if now - self._window > self._full_until.get(place, -math.inf):
+            self._full_until[place] = min((self._forget_silent(name, now) for name in names), default=math.inf)
+
+    def _forget_silent(self, name: str, now: float) -> float:
+        """Forget the silent series of a metric; since when the first of the others may be silent."""
         family = self._metrics.get(name, _NONE)
         for series in [series for series in family.all() if series.last_time < now - self._window]:
             of_subject = family.subjects[series.subject]
@@ -312,8 +321,10 @@ class MetricStore:
                 del family.subjects[series.subject]
             family.size -= 1
             self._total -= 1
+        first = min((series.last_time for series in family.all()), default=math.inf)
         if not family.size:
             self._metrics.pop(name, None)
+        return first
 
     def _drop(self, reason: str) -> str:
         self.dropped[reason] += 1

@@ -59,6 +59,24 @@ async def test_what_is_refused_is_counted_by_its_reason(config: AutomationConfig
         assert "automation_samples_total 5.0" in shown
 
 
+async def test_labels_that_explode_are_refused_and_said_once(
+    config: AutomationConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as engine:
+        now = clock.now()
+        many = [Sample(name="heat", value=1, labels={"request": str(number)}, time=now) for number in range(10_005)]
+
+        assert await engine.observe_many(many) == 10_000
+        assert await engine.observe_many(samples(now, 1, name="draught")) == 1
+
+        assert 'automation_samples_refused_total{reason="series_limit"} 5.0' in engine.metrics.render().decode()
+        assert [record.message for record in caplog.records if "too many series" in record.message] == [
+            "samples of heat are refused: there are too many series of it, or in all. Give it fewer labels; "
+            "automation_samples_refused_total counts them"
+        ]
+
+
 async def test_a_sample_below_resolves_what_one_above_has_made_fire_at_the_same_moment(
     config: AutomationConfig,
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,3 +97,39 @@ def test_too_many_series_in_all_are_refused() -> None:
     assert store.names() == ["d"]
     assert len(store) == 1
     assert store.dropped == {"total_limit": 1}
+
+
+def test_labels_that_explode_cost_no_walk_through_all_series_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MetricStore(series_per_metric=3, window_seconds=100)
+    for replica in "abc":
+        store.record(sample(1, 0, replica=replica))
+    walks = 0
+    walk = store._forget_silent
+
+    def counted(name: str, now: float) -> float:
+        nonlocal walks
+        walks += 1
+        return walk(name, now)
+
+    monkeypatch.setattr(store, "_forget_silent", counted)
+    assert not any(store.record(sample(1, time, replica=f"x{time}")) for time in range(100))
+    assert walks == 1
+
+    # All are silent now and make room, and what comes after them does in its time.
+    assert store.record(sample(1, 101, replica="d"))
+    assert len(store) == 1
+    assert store.record(sample(1, 50, replica="late"))
+    assert store.record(sample(1, 102, replica="e"))
+    assert not store.record(sample(1, 150, replica="f"))
+    assert store.record(sample(1, 151, replica="f"))
+    assert walks == 3
+
+
+@given(moves=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 60)), max_size=60))
+def test_room_is_found_as_if_all_were_looked_at_each_time(moves: list[tuple[int, int]]) -> None:
+    store = MetricStore(series_per_metric=2, total_series=3, window_seconds=10)
+    plain = MetricStore(series_per_metric=2, total_series=3, window_seconds=10)
+    for number, time in moves:
+        plain._full_until.clear()
+        each = sample(1, time, name=f"m{number % 2}", replica=str(number))
+        assert store.record(each) == plain.record(each)
