@@ -41,8 +41,9 @@ def test_the_configuration_of_the_specification_loads_from_everywhere(
     given = AutomationConfig(performance=PERFORMANCE_CONFIG)
     loaded = AutomationConfig.load(file)
 
-    # And one key that the specification does not have.
-    assert given.performance.model_dump() == {**PERFORMANCE_CONFIG, "retry_budget": None}
+    # And two keys that the specification does not have.
+    further = {"retry_budget": None, "garbage_threshold": 50_000}
+    assert given.performance.model_dump() == {**PERFORMANCE_CONFIG, **further}
     assert loaded.performance.circuit_breaker.failure_threshold == 7
     assert loaded.performance.batch_processing == given.performance.batch_processing
 

@@ -120,7 +120,9 @@ async def test_a_join_of_some_survives_a_restart(config: AutomationConfig, clock
     assert [name for name, _ in handlers.calls] == ["quick", "early", "late"]
 
 
-async def test_a_branch_that_waits_is_not_held_up_by_the_only_one_that_runs(engine: AutomationEngine) -> None:
+async def test_a_branch_that_waits_is_not_held_up_by_the_only_one_that_runs(
+    engine: AutomationEngine, clock: VirtualClock
+) -> None:
     actions = [
         act("wait", "flow.wait", parameters={"seconds": 0.2}, depends_on=[]),
         act("quick", "test.read", depends_on=[]),
@@ -130,8 +132,9 @@ async def test_a_branch_that_waits_is_not_held_up_by_the_only_one_that_runs(engi
     handlers.gates.clear()
     await engine.register_workflow(WorkflowDefinition(name="w", actions=actions))
     execution_id = await engine.start_workflow("w")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while ("late", None) not in handlers.calls:
+            await clock.advance(0.05)
             await asyncio.sleep(0.005)
     assert ("long", "long") in handlers.calls
 
