@@ -13,6 +13,10 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+FIRST_MOMENT = -62_135_596_800.0
+LAST_MOMENT = 253_402_300_799.0
+"""The years 1 to 9999: what can be written as a date."""
+
 
 class Clock(Protocol):
     """What the engine needs to know of time."""

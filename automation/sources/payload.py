@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from automation.clock import FIRST_MOMENT as FIRST_MOMENT
+from automation.clock import LAST_MOMENT as LAST_MOMENT
 from automation.clock import parse_iso
 from automation.errors import InputError
 
@@ -16,10 +18,6 @@ T = TypeVar("T")
 MAX_TYPE = 200
 MAX_NAME = 500
 """The longest type or source of an event, and the longest id or subject, in characters."""
-
-FIRST_MOMENT = -62_135_596_800.0
-LAST_MOMENT = 253_402_300_799.0
-"""The years 1 to 9999: what can be written as a date."""
 
 _KINDS: Mapping[type[Any], str] = {
     dict: "an object",

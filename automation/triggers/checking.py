@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from automation.clock import FIRST_MOMENT, LAST_MOMENT
 from automation.errors import InputError
 from automation.model.event import Event
 from automation.store.store import encode
@@ -24,12 +27,17 @@ def check(event: Event, path: str = "") -> None:
 def _check(event: Event) -> None:
     if not _plain(event):
         _check_texts(event)
+    # Not a number, it would be no time on disk: SQLite says then that it has such an event already.
+    if not isinstance(event.time, int | float) or not FIRST_MOMENT <= event.time <= LAST_MOMENT:
+        raise InputError("event.time: must be seconds since 1970, within the years 1 to 9999")
     if not isinstance(event.data, dict):
         raise InputError(f"event.data: must be a mapping, not {type(event.data).__name__}")
     try:
         encode(event.data)
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"event.data: cannot be stored as JSON: {error}") from None
+    if not isinstance(event.labels, Mapping):
+        raise InputError(f"event.labels: must be a mapping, not {type(event.labels).__name__}")
     if event.labels:
         try:
             encode(event.labels)

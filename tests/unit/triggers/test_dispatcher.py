@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -151,6 +152,12 @@ async def test_which_events_are_kept(config: AutomationConfig, retain: str, kept
     ("event", "message"),
     [
         ({"type": ""}, "must not be empty"),
+        ({"type": "x", "time": math.nan}, "event.time: must be seconds since 1970"),
+        ({"type": "x", "time": math.inf}, "event.time: must be seconds since 1970"),
+        ({"type": "x", "time": 9e15}, "event.time: must be seconds since 1970"),
+        ({"type": "x", "time": "09:00"}, "event.time: must be seconds since 1970"),
+        ({"type": "x", "severity": 3}, "event.severity: must be text"),
+        ({"type": "x", "labels": ["a"]}, "event.labels: must be a mapping, not list"),
         ({"type": "x" * 201}, "at most 200"),
         ({"type": "x", "data": {"a": object()}}, "cannot be stored"),
         ({"type": "x", "data": ["a"]}, "must be a mapping"),
