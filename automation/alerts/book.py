@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from automation.alerts.explain import RuleReading, explain_series
 from automation.alerts.life import OPEN, follow
@@ -24,9 +24,9 @@ from automation.alerts.reading import (
     read,
     watched_of,
 )
-from automation.clock import Clock, iso, rest
+from automation.clock import FIRST_MOMENT, LAST_MOMENT, Clock, iso, rest
 from automation.conditions import Gap, View
-from automation.errors import Conflict, NotFound
+from automation.errors import Conflict, InputError, NotFound
 from automation.model.alert import Alert, AlertRule, AlertState
 from automation.model.event import Event, EventReceipt
 from automation.model.metric import Sample
@@ -222,7 +222,10 @@ class AlertBook:
         return changed
 
     def external(self, event: Event) -> Iterable[Op]:
-        """The row for an alert that another system fires or resolves: it is committed with its event."""
+        """The row for an alert that another system fires or resolves: it is committed with its event.
+
+        Raises InputError where the event tells of an alert in a way that cannot be one.
+        """
         if not event.type.startswith("alert.") or event.source == "alerts":
             return ()
         name, fingerprint = event.data.get("alert"), event.data.get("fingerprint")
@@ -230,8 +233,10 @@ class AlertBook:
             return ()
         now = self._clock.now()
         firing = event.type == "alert.firing"
+        starts_at = event.data.get("starts_at") or event.time
+        annotations = event.data.get("annotations") or {}
+        _check(fingerprint, starts_at, annotations)
         known = self._alerts.get(fingerprint)
-        starts_at = float(event.data.get("starts_at") or event.time)
         acknowledged = known is not None and known.state is AlertState.ACKNOWLEDGED and known.starts_at == starts_at
         alert = Alert(
             fingerprint=str(fingerprint),
@@ -240,11 +245,11 @@ class AlertBook:
             severity=event.severity or "medium",
             source=event.source,
             subject=event.subject,
-            starts_at=starts_at,
+            starts_at=float(starts_at),
             updated_at=now,
             labels=event.labels,
-            annotations=event.data.get("annotations") or {},
-            fired_at=starts_at,
+            annotations=annotations,
+            fired_at=float(starts_at),
             resolved_at=None if firing else now,
             reason=f"told by {event.source}",
         )
@@ -375,6 +380,16 @@ class AlertBook:
                     await self._evaluate(watched, sample)
                 except Exception:
                     log.exception("alert %s could not be evaluated", watched.rule.name)
+
+
+def _check(fingerprint: Any, starts_at: Any, annotations: Any) -> None:
+    # Anybody who may publish can send such an event. Failed on, it would fail its source again and again.
+    if not isinstance(fingerprint, str):
+        raise InputError("event.data.fingerprint: must be text")
+    if not isinstance(starts_at, int | float) or not FIRST_MOMENT <= starts_at <= LAST_MOMENT:
+        raise InputError("event.data.starts_at: must be seconds since 1970, within the years 1 to 9999")
+    if not isinstance(annotations, Mapping):
+        raise InputError("event.data.annotations: must be a mapping")
 
 
 def _nothing(rule: AlertRule, now: float) -> Sample:

@@ -49,11 +49,7 @@ JOURNAL = insertion("journal", tables.journal, 3)
 EXECUTION_STATUS = change("execution_status", tables.executions, 4, sets=("status", "wake_at", "node"), where=("id",))
 EXECUTION_BEGUN = change("execution_begun", tables.executions, 4, sets=("started_at",), where=("id",))
 EXECUTION_END = change(
-    "execution_end",
-    tables.executions,
-    5,
-    sets=("status", "finished_at", "error", "node", "wake_at"),
-    where=("id",),
+    "execution_end", tables.executions, 5, sets=("status", "finished_at", "error", "node", "wake_at"), where=("id",)
 )
 EXECUTION_CANCEL = Statement(
     "execution_cancel",

@@ -9,7 +9,7 @@ import pytest
 
 from automation import AutomationConfig, AutomationEngine, DefinitionError, Event, VirtualClock
 from automation.alerts.life import Reading, follow
-from automation.errors import Conflict, StoreUnavailable
+from automation.errors import Conflict, InputError, StoreUnavailable
 from automation.model.alert import Alert, AlertState
 from tests.support import handlers
 
@@ -159,6 +159,18 @@ async def test_acknowledge(engine: AutomationEngine, clock: VirtualClock) -> Non
         await engine.alerts.acknowledge(alert.fingerprint, "ann")
     await feed(engine, clock, 50)
     assert await states(engine) == [("high_cpu_usage", "resolved")]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"fingerprint": ["x"]}, {"starts_at": "2026-01-01T00:00:00Z"}, {"starts_at": 9e15}, {"annotations": "x"}]
+)
+async def test_an_event_that_tells_of_no_alert_that_can_be_is_refused(
+    engine: AutomationEngine, wrong: dict[str, Any]
+) -> None:
+    told = {"alert": "DiskFull", "fingerprint": "f1", **wrong}
+    with pytest.raises(InputError, match=f"event.data.{next(iter(wrong))}: must be"):
+        await engine.publish(Event(type="alert.firing", source="pager", data=told))
+    assert not (await engine.queries.events()).items
 
 
 async def test_alerts_of_other_systems_get_a_row(engine: AutomationEngine) -> None:
