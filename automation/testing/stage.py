@@ -41,6 +41,8 @@ class EngineUnderTest(AutomationEngine):
         """What stands in for operations and channels, and what was asked of them."""
         self.successor: EngineUnderTest | None = None
         """The engine that took over after a crash of this one."""
+        self.unburied: list[str] = []
+        """The nodes of engines before it that it has not yet told to be dead."""
         recorder.attach(self)
 
     async def start(self, *, watch: bool = False) -> None:
@@ -158,9 +160,12 @@ async def crash_and_recover(engine: EngineUnderTest) -> EngineUnderTest:
     await engine.crash()
     engine.recorder.crashed = None
     successor = engine.successor = EngineUnderTest(engine.config, engine.clock, engine.recorder)
+    successor.unburied = [*engine.unburied, engine._recovery.node]
     await successor.start()
-    # Both are in one process, which is not dead: nobody would take up the work of the old one before its lease ends.
-    await successor._recovery.bury(engine._recovery.node)
+    # All are in one process, which is not dead: nobody would take up the work of the old ones before their leases end.
+    while successor.unburied:
+        await successor._recovery.bury(successor.unburied[0])
+        del successor.unburied[0]
     _define_again(engine, successor)
     await successor.save()
     await successor.clock.settle()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from unittest.mock import patch
 
-from automation import ActionContext, AutomationLevel, Event, TryLater, WorkflowDefinition, WorkflowStatus
+from automation import ActionContext, AutomationLevel, Event, TryLater, WorkflowDefinition
 from automation.errors import Conflict, EngineStopped
 from automation.store.writer import Unit
 from automation.testing import EngineUnderTest, crash_and_recover, engine
@@ -168,7 +168,8 @@ async def _go_on(running: EngineUnderTest, workflow: WorkflowDefinition) -> None
         return all(status.finished for status in await running.queries.execution_counts())
 
     while not await running.pass_time(ended) and running.recorder.crashed is None:
-        for execution in (await running.queries.executions(status=WorkflowStatus.WAITING)).items:
+        # Not only what has left memory: where its time is over, cleanup waits for a person in memory.
+        for execution in (await running.queries.executions()).items:
             detail = await running.queries.execution_detail(execution.id)
             for action in detail.actions:
                 if action.status.value == "waiting":
