@@ -41,7 +41,7 @@ class EngineUnderTest(AutomationEngine):
         """What stands in for operations and channels, and what was asked of them."""
         self.successor: EngineUnderTest | None = None
         """The engine that took over after a crash of this one."""
-        self.unburied: list[str] = []
+        self._unburied: list[str] = []
         """The nodes of engines before it that it has not yet told to be dead."""
         recorder.attach(self)
 
@@ -160,12 +160,12 @@ async def crash_and_recover(engine: EngineUnderTest) -> EngineUnderTest:
     await engine.crash()
     engine.recorder.crashed = None
     successor = engine.successor = EngineUnderTest(engine.config, engine.clock, engine.recorder)
-    successor.unburied = [*engine.unburied, engine._recovery.node]
+    successor._unburied = [*engine._unburied, engine._recovery.node]
     await successor.start()
     # All are in one process, which is not dead: nobody would take up the work of the old ones before their leases end.
-    while successor.unburied:
-        await successor._recovery.bury(successor.unburied[0])
-        del successor.unburied[0]
+    while successor._unburied:
+        await successor._recovery.bury(successor._unburied[0])
+        del successor._unburied[0]
     _define_again(engine, successor)
     await successor.save()
     await successor.clock.settle()
