@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, String, and_, bindparam, func, literal, or_, select, union_all
 from sqlalchemy.engine import Connection, Row
 
 from automation.errors import NotFound
@@ -20,6 +20,12 @@ from automation.store.tables import definitions, executions, large_value_uses, n
 _WAITING = tuple(
     status.value
     for status in (WorkflowStatus.WAITING, WorkflowStatus.PROPOSED, WorkflowStatus.PAUSED, WorkflowStatus.PENDING)
+)
+
+_WITH_DEFINITION = (
+    select(executions, definitions.c.body)
+    .join(definitions, definitions.c.id == executions.c.definition_id)
+    .where(executions.c.id == bindparam("id", type_=String))
 )
 
 
@@ -108,22 +114,20 @@ async def load(store: Store, execution_id: str, *, whole: bool = True) -> Stored
     Without `whole`, a `LargeValue` stands for each large value of the journal, and it is not read.
     """
 
-    def read(connection: Connection) -> Stored | None:
-        row = connection.execute(
-            select(executions, definitions.c.body)
-            .join(definitions, definitions.c.id == executions.c.definition_id)
-            .where(executions.c.id == execution_id)
-        ).first()
-        if row is None:
-            return None
-        rows = rows_of(connection, execution_id)
-        texts = [told.body for told in rows]
-        bodies = large.whole(connection, texts) if whole else [large.named(text) for text in texts]
-        entries = tuple(entry_of(execution_id, told, body) for told, body in zip(rows, bodies, strict=True))
-        found = large.distinct(decode(text) for text in texts if large.MARK in text)
-        return Stored(from_row(row), row.body, row.node, row.cancel_reason, entries, found)
+    return await store.read(lambda connection: read_stored(connection, execution_id, whole=whole))
 
-    return await store.read(read)
+
+def read_stored(connection: Connection, execution_id: str, *, whole: bool = True) -> Stored | None:
+    """What `load` returns, for a reader that looks at more in the same picture."""
+    row = connection.execute(_WITH_DEFINITION, {"id": execution_id}).first()
+    if row is None:
+        return None
+    rows = rows_of(connection, execution_id)
+    texts = [told.body for told in rows]
+    bodies = large.whole(connection, texts) if whole else [large.named(text) for text in texts]
+    entries = tuple(entry_of(execution_id, told, body) for told, body in zip(rows, bodies, strict=True))
+    found = large.distinct(decode(text) for text in texts if large.MARK in text)
+    return Stored(from_row(row), row.body, row.node, row.cancel_reason, entries, found)
 
 
 async def of_ids(store: Store, execution_ids: Sequence[str]) -> list[Stored]:

@@ -17,6 +17,7 @@ from automation.conditions import Template, compile_template
 from automation.errors import DefinitionError, InputError, NotFound, StoreError
 from automation.model.workflow import Concurrency
 from automation.store import executions, seats, statements
+from automation.store.executions import Stored
 from automation.store.statement import Op, Unexpected
 from automation.store.store import Store, to_json
 from automation.workflows.plan import Plan
@@ -101,6 +102,8 @@ class Seats:
         self._recovery = recovery
         self._launch = launch
         self._tasks: set[asyncio.Task[None]] = set()
+        self._under_way: dict[Claim, bool] = {}
+        """The keys for which somebody looks just now, and whether it has to look once more."""
 
     @property
     def busy(self) -> bool:
@@ -109,7 +112,7 @@ class Seats:
 
     def look(self, claim: Claim) -> None:
         """Let in who waits for a seat of a key, soon: one has become free, or somebody has come."""
-        if self._stopped:
+        if self._stopped or not self._turn(claim):
             return
         task = asyncio.get_running_loop().create_task(self._look(claim))
         self._tasks.add(task)
@@ -125,13 +128,9 @@ class Seats:
 
     async def look_everywhere(self) -> None:
         """Let in all for whom there is a seat: what a process left undone that died at the wrong moment."""
-        for queue in await seats.queues(self._store):
-            if not queue.taken:
-                await self._look((queue.workflow, queue.key))
-                continue
-            first = await seats.next_waiting(self._store, queue.workflow, queue.key)
-            if first is not None and queue.taken < await self._limit(first):
-                await self._look((queue.workflow, queue.key))
+        for claim in await seats.queues(self._store):
+            if self._turn(claim):
+                await self._look(claim)
 
     async def refusal(self, run: Run) -> str | None:
         """Why there is no seat for one more, or None if there is one by now."""
@@ -145,58 +144,61 @@ class Seats:
         what = f"execution {holders[0]} is" if len(holders) == 1 else f"{len(holders)} executions are"
         return f"{what} under way with the concurrency key {claim[1]!r}, and the limit is {limit}"
 
-    async def _limit(self, execution_id: str) -> int:
-        stored = await executions.load(self._store, execution_id, whole=False)
-        if stored is None:
-            return 0
-        try:
-            concurrency = self._recovery.plan(stored.execution.definition_id, stored.definition).definition.concurrency
-        except DefinitionError:
-            return 0
-        return concurrency.limit if concurrency is not None else 0
+    def _turn(self, claim: Claim) -> bool:
+        """Whether it is the caller's to look: hundreds who look at once are only in each other's way."""
+        first = claim not in self._under_way
+        self._under_way[claim] = True
+        return first
 
     async def _look(self, claim: Claim) -> None:
         try:
-            while await self._let_in(*claim):
-                pass
+            while self._under_way[claim]:
+                self._under_way[claim] = False
+                while await self._let_in(*claim):
+                    pass
         except (StoreError, NotFound) as error:
             # It waits on, and is looked after when the database can be used again.
             log.warning("nobody is let in for %s %r: %s", *claim, error.message)
+        finally:
+            del self._under_way[claim]
 
     async def _let_in(self, workflow: str, key: str) -> bool:
         """Let the next one in; False if nobody waits, or there is no seat."""
-        first = await seats.next_waiting(self._store, workflow, key)
-        if first is None:
+        found = await seats.next_of(self._store, workflow, key)
+        if found is None:
             return False
-        stored = await executions.load(self._store, first, whole=False)
-        if stored is None:
-            return True
+        first = found.stored.execution
         try:
-            plan = self._recovery.plan(stored.execution.definition_id, stored.definition)
+            plan = self._recovery.plan(first.definition_id, found.stored.definition)
         except (DefinitionError, NotFound) as error:
-            log.warning("execution %s of %s waits: %s", first, workflow, error.message)
+            log.warning("execution %s of %s waits: %s", first.id, workflow, error.message)
             return False
-        replaces = plan.definition.concurrency is not None and plan.definition.concurrency.on_conflict == "replace"
+        concurrency = plan.definition.concurrency
+        replaces = concurrency is not None and concurrency.on_conflict == "replace"
+        if concurrency is not None and not replaces and found.taken >= concurrency.limit:
+            return False
         newest = await seats.next_waiting(self._store, workflow, key, newest=True) if replaces else None
-        if newest is not None and newest != first:
+        if newest is not None and newest != first.id:
             # Two nodes that started one at the same time did not see each other's: the newest are those that stay.
             await self._store.commit([_replace(plan, newest, key)])
             self._recovery.poke()
-            if await seats.next_waiting(self._store, workflow, key) != first:
+            if await seats.next_waiting(self._store, workflow, key) != first.id:
                 return True
-        if await self._admit(first, plan, key):
+        if await self._admit(found.stored, plan, key):
             return True
         if replaces:
             # One that was only proposed has not yet taken anybody's place.
-            await self._store.commit([_replace(plan, newest or first, key)])
+            await self._store.commit([_replace(plan, newest or first.id, key)])
             self._recovery.poke()
         return False
 
-    async def _admit(self, execution_id: str, plan: Plan, key: str) -> bool:
-        # Whole: it runs on with its large values.
-        stored = await executions.load(self._store, execution_id)
-        if stored is None:
-            return True
+    async def _admit(self, stored: Stored, plan: Plan, key: str) -> bool:
+        if stored.large:
+            # It runs on with its large values.
+            whole = await executions.load(self._store, stored.execution.id)
+            if whole is None:
+                return True
+            stored = whole
         state, now = fold((step.name for step in plan.steps), stored.entries), self._clock.now()
         limits = self._store.limits
         run = Run.of(stored.execution, plan, state, stored.large, node=self._recovery.node, limits=limits)

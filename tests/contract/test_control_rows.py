@@ -81,7 +81,7 @@ class TestSeats:
             await store.commit([*execution(id, status="pending", priority=priority), keyed])
         assert await seats.next_waiting(store, "w", "k") == "b"
         assert await seats.next_waiting(store, "w", "k", newest=True) == "d"
-        assert await seats.queues(store) == [seats.Queue("w", "k", 0)]
+        assert await seats.queues(store) == [("w", "k")]
 
         await store.commit([take("b"), statements.EXECUTION_ADMIT(node="n", started_at=2.5, where_id="b")])
         with pytest.raises(Unexpected):
@@ -90,7 +90,7 @@ class TestSeats:
         assert row is not None
         assert (row.status, row.started_at, row.concurrency_key) == (WorkflowStatus.RUNNING, 2.5, "k")
         assert await seats.next_waiting(store, "w", "k") == "c"
-        assert await seats.queues(store) == [seats.Queue("w", "k", 1)]
+        assert await seats.queues(store) == [("w", "k")]
 
     @pytest.mark.parametrize(("kept", "cancelled"), [(0, "abc"), (1, "ab"), (2, "a"), (3, "")])
     async def test_the_newest_are_kept(self, store: Store, kept: int, cancelled: str) -> None:

@@ -20,6 +20,8 @@ from automation import (
     WorkflowStatus,
 )
 from automation.errors import Conflict, DuplicateKey
+from automation.store import seats
+from automation.store.statement import Unexpected
 from tests.support import handlers
 
 
@@ -103,6 +105,37 @@ class TestQueue:
             handlers.open_gate(who)
         await engine.drain()
         assert sorted(begun()) == ["a", "b", "c", "d"]
+
+    async def test_a_crowd_that_comes_at_once_is_let_in_one_by_one_and_not_in_its_own_way(
+        self, engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks, refused = 0, 0
+        look, commit = seats.next_of, engine.store.commit
+
+        async def counted_look(*claim: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            return await look(*claim)
+
+        async def counted_commit(*given: Any) -> None:
+            nonlocal refused
+            try:
+                await commit(*given)
+            except Unexpected:
+                refused += 1
+                raise
+
+        monkeypatch.setattr(seats, "next_of", counted_look)
+        monkeypatch.setattr(engine.store, "commit", counted_commit)
+        await engine.register_workflow(keyed())
+        crowd = [str(number) for number in range(50)]
+        for who in crowd:
+            handlers.open_gate(who)
+        await asyncio.gather(*(start(engine, who) for who in crowd))
+        await engine.drain()
+        assert sorted(begun()) == sorted(crowd)
+        assert refused == 0
+        assert looks < 5 * len(crowd)
 
     async def test_without_a_key_it_is_for_the_whole_workflow(self, engine: AutomationEngine) -> None:
         await engine.register_workflow(workflow(concurrency={}))
