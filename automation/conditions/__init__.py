@@ -5,6 +5,7 @@ condition({"cpu_usage": 91.5, "event": {"severity": "high"}})    # True
 """
 
 from automation.conditions.bindings import BoundCondition, compile_bound
+from automation.conditions.compiler import compile_path
 from automation.conditions.condition import Condition, Expression, compile_condition, compile_expression
 from automation.conditions.durations import Held
 from automation.conditions.interpreter import Explanation, Names, look_up, shown
@@ -29,6 +30,7 @@ __all__ = [
     "compile_condition",
     "compile_expression",
     "compile_measured",
+    "compile_path",
     "compile_template",
     "look_up",
     "seconds_of",

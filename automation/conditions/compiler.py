@@ -1,8 +1,9 @@
 """Tree to function: writes Python source for a tree and compiles it.
 
 Why `exec` is safe here: the source is made only of the fixed phrases below and of names that this file counts up
-(`k1`, `v2`, `f3`). Not one character of a condition's text reaches it; names and literals are bound as values in the
-globals of the function, and those hold no builtins.
+(`k1`, `v2`, `f3`). Not one character of a condition's text reaches it; names and literals are bound as values, to
+parameters of the function, whose globals hold no builtins. Conditions of the same shape so share one code object: what
+the interpreter learns of it by running one, it knows for all.
 
 A node is written in one of three ways. As a *value*, three-valued where it is logical. As *true* or as *false*: an
 ordinary Python boolean that says whether the node is certainly true, or certainly false. `NOT` swaps the two, so a
@@ -12,6 +13,8 @@ whole condition runs on Python's own `and` and `or`, and unknown costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
+from types import CodeType, FunctionType
 from typing import Any
 
 from automation.conditions import values as kinds
@@ -39,7 +42,8 @@ from automation.conditions.syntax import (
 )
 from automation.conditions.windows import read as read_window
 
-_BOUND: dict[str, Any] = {
+_GLOBALS: dict[str, Any] = {
+    "__builtins__": {},
     "type": type,
     "int": int,
     "float": float,
@@ -53,6 +57,8 @@ _BOUND: dict[str, Any] = {
 }
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_KEPT = 1024
+"""How many shapes are kept for the next condition of the same."""
 # Deeper expressions go to a function of their own: Python's parser bounds how deep parentheses nest.
 _LEVELS = 10
 # Longer paths are walked by a helper for the same reason.
@@ -77,19 +83,33 @@ def compile_truth(tree: Node, parameters: str = "names") -> Callable[..., bool |
     return writer.function(f"True if {writer.true(tree)} else False if {writer.false(tree)} else None")
 
 
+def compile_path(parts: tuple[str | int, ...]) -> Callable[[Any], Any]:
+    """A function that gives the value of a path, as `look_up`: for whoever reads it again and again."""
+    return compile_value(Name(parts))
+
+
+@lru_cache(_KEPT)
+def _code(source: str) -> CodeType:
+    module = compile(source, "<condition>", "exec")
+    return next(found for found in module.co_consts if isinstance(found, CodeType))
+
+
 class _Writer:
     """Writes one function, and those that it needs below it."""
 
     def __init__(self, parameters: str) -> None:
         self.parameters = parameters
-        self.bound = dict(_BOUND)
+        self.constants: dict[str, Any] = {}
         self.below: list[str] = []
         self.count = 0
         self.level = 0
 
     def function(self, body: str) -> Callable[..., Any]:
+        if not self.below:
+            source = f"def condition({', '.join([self.parameters, *self.constants])}):\n    return {body}"
+            return FunctionType(_code(source), _GLOBALS, "condition", tuple(self.constants.values()))
         source = "\n".join([*self.below, f"def condition({self.parameters}):\n    return {body}"])
-        scope = {"__builtins__": {}, **self.bound}
+        scope = {**_GLOBALS, **self.constants}
         exec(compile(source, "<condition>", "exec"), scope)  # noqa: S102  # nothing of the user's text is in the source: see above
         compiled: Callable[..., Any] = scope["condition"]
         return compiled
@@ -100,7 +120,7 @@ class _Writer:
 
     def constant(self, value: Any) -> str:
         name = self.fresh("k")
-        self.bound[name] = value
+        self.constants[name] = value
         return name
 
     def nested(self, write: Callable[[Node], str], node: Node) -> str:

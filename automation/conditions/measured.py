@@ -28,9 +28,8 @@ class MeasuredCondition(Condition):
     def __init__(self, condition: Condition) -> None:
         super().__init__(condition.text, condition._tree, condition._meant)
         self._named = {window.text: window for window in condition.windows}
-
-    def __call__(self, names: Names) -> bool:
-        return super().__call__(self._with(names))
+        plain = self.test
+        self.test = lambda names: plain(self._with(names))
 
     def evaluate(self, names: Names) -> bool | None:
         """True, False, or None for unknown."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import String, bindparam, select
 from sqlalchemy.engine import Connection
 
 from automation.store.tables import journal, packed_journals
@@ -31,6 +31,13 @@ class Told(NamedTuple):
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(list[tuple[int, float, str, str | None, msgspec.Raw]])
 
+_LOOSE = (
+    select(journal.c.seq, journal.c.at, journal.c.kind, journal.c.action, journal.c.body)
+    .where(journal.c.execution_id == bindparam("id", type_=String))
+    .order_by(journal.c.seq)
+)
+_PACKED = select(packed_journals.c.body).where(packed_journals.c.execution_id == bindparam("id", type_=String))
+
 
 def packed(rows: Iterable[Told]) -> bytes:
     """The rows of a journal, as one compressed text."""
@@ -48,15 +55,10 @@ def unpacked(body: bytes) -> list[Told]:
 
 def rows_of(connection: Connection, execution_id: str) -> list[Told]:
     """The journal of an execution, in order, from wherever it stands."""
-    columns = journal.c
-    query = select(columns.seq, columns.at, columns.kind, columns.action, columns.body)
-    loose = connection.execute(query.where(columns.execution_id == execution_id).order_by(columns.seq))
-    rows = [Told(*row) for row in loose]
+    rows = [Told(*row) for row in connection.execute(_LOOSE, {"id": execution_id})]
     if rows and rows[0].seq == 1:
         return rows
-    body = connection.execute(
-        select(packed_journals.c.body).where(packed_journals.c.execution_id == execution_id)
-    ).scalar()
+    body = connection.execute(_PACKED, {"id": execution_id}).scalar()
     return joined(unpacked(body), rows) if body is not None else rows
 
 

@@ -2,13 +2,134 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, String, bindparam, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    String,
+    Update,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    text,
+    union_all,
+    update,
+)
 
 from automation.store.executions import Stored, read_stored
+from automation.store.statement import Statement
 from automation.store.store import Store
 from automation.store.tables import executions, seats
+
+
+def _free_seat() -> Any:
+    """The least number below the limit that no seat of the key has: its row is refused if somebody else takes it too,
+    so that there are never more than the limit, whoever looks at the same moment."""
+    of_key = [seats.c.workflow == bindparam("workflow", type_=String), seats.c.key == bindparam("key", type_=String)]
+    after = select((seats.c.seat + literal_column("1")).label("seat")).where(*of_key)
+    candidates = union_all(select(literal_column("0", Integer).label("seat")), after).subquery()
+    taken = select(seats.c.seat).where(*of_key)
+    free = (
+        select(func.min(candidates.c.seat).label("seat"))
+        .where(candidates.c.seat < bindparam("limit", type_=Integer), candidates.c.seat.not_in(taken))
+        .subquery()
+    )
+    return select(
+        bindparam("workflow", type_=String),
+        bindparam("key", type_=String),
+        free.c.seat,
+        bindparam("execution_id", type_=String),
+    ).where(free.c.seat.is_not(None))
+
+
+TAKE = Statement(
+    "seat_take",
+    insert(seats).from_select(["workflow", "key", "seat", "execution_id"], _free_seat()),
+    ("workflow", "key", "execution_id", "limit"),
+    5,
+    expect=1,
+)
+LEAVE = Statement(
+    "seat_leave",
+    delete(seats).where(seats.c.execution_id == bindparam("where_execution_id")),
+    ("where_execution_id",),
+    6,
+)
+_OTHER = executions.alias("other")
+_UNFINISHED = (
+    update(executions).where(executions.c.id == bindparam("where_id")).where(executions.c.finished_at.is_(None))
+)
+
+
+def _admit(name: str, *further: ColumnElement[bool]) -> Statement:
+    """That one who waits runs; refused if it does no longer, or is to be cancelled."""
+    return Statement(
+        name,
+        _UNFINISHED.values(
+            status=literal_column("'running'"), node=bindparam("node"), started_at=bindparam("started_at")
+        )
+        .where(text("status = 'pending'"))
+        .where(executions.c.cancel_reason.is_(None), *further),
+        ("node", "started_at", "where_id"),
+        4,
+        expect=1,
+    )
+
+
+ADMIT = _admit("execution_admit")
+ADMIT_ALONE = _admit(
+    "execution_admit_alone",
+    ~exists().where(
+        _OTHER.c.workflow == executions.c.workflow,
+        _OTHER.c.concurrency_key == executions.c.concurrency_key,
+        _OTHER.c.finished_at.is_(None),
+        text("other.status = 'pending'"),
+        _OTHER.c.cancel_reason.is_(None),
+        _OTHER.c.id != executions.c.id,
+    ),
+)
+"""The same, and refused if others wait: their turn comes first."""
+
+
+def _others() -> Update:
+    """All of a key but the newest so many, and but this one: those of which a new execution takes the place, unless it
+    is cancelled by now. Of two that start at the same moment only the later one does: no newer one has a seat yet."""
+
+    def under_way(table: Any) -> list[Any]:
+        return [
+            table.c.workflow == bindparam("where_workflow"),
+            table.c.concurrency_key == bindparam("where_key"),
+            table.c.finished_at.is_(None),
+            table.c.cancel_reason.is_(None),
+            table.c.id != bindparam("where_id"),
+            table.c.status != literal_column("'proposed'"),
+        ]
+
+    found, newer, this = executions, executions.alias("newer"), executions.alias("this")
+    count = select(func.count()).where(*under_way(newer), newer.c.id > found.c.id).scalar_subquery()
+    seated = exists().where(seats.c.execution_id == found.c.id)
+    before = or_(found.c.id < bindparam("where_id"), seated)
+    wanted = exists().where(this.c.id == bindparam("where_id"), this.c.cancel_reason.is_(None))
+    replaced = (*under_way(found), count >= bindparam("where_kept", type_=Integer), before, wanted)
+    return update(found).values(cancel_reason=bindparam("cancel_reason")).where(*replaced)
+
+
+REPLACE = Statement(
+    "executions_replace",
+    _others(),
+    ("cancel_reason", "where_workflow", "where_key", "where_id", "where_kept"),
+    4,
+)
 
 
 async def holders(store: Store, workflow: str, key: str) -> tuple[str, ...]:
@@ -34,10 +155,18 @@ _TAKEN = (
 )
 
 
-async def next_waiting(store: Store, workflow: str, key: str, *, newest: bool = False) -> str | None:
-    """Who comes next: of the highest priority the first, or with `newest` the last of all; None if nobody waits."""
+async def first_waiting(store: Store, workflow: str, key: str) -> str | None:
+    """Who comes next: of the highest priority the first; None if nobody waits."""
+    return await _one(store, _FIRST, workflow, key)
+
+
+async def newest_waiting(store: Store, workflow: str, key: str) -> str | None:
+    """The last who has come to wait; None if nobody waits."""
+    return await _one(store, _NEWEST, workflow, key)
+
+
+async def _one(store: Store, query: Select[Any], workflow: str, key: str) -> str | None:
     claim = {"workflow": workflow, "key": key}
-    query = _NEWEST if newest else _FIRST
     found: str | None = await store.read(lambda connection: connection.execute(query, claim).scalar())
     return found
 
@@ -46,18 +175,23 @@ async def next_waiting(store: Store, workflow: str, key: str, *, newest: bool = 
 class Next:
     """Who comes next for a seat of a key, with named large values, and how many of its seats are taken."""
 
+    key: str
     stored: Stored
     taken: int
 
 
-async def next_of(store: Store, workflow: str, key: str) -> Next | None:
-    """Who comes next and whether there is room, in one look; None if nobody waits."""
-    claim = {"workflow": workflow, "key": key}
+async def next_of(store: Store, claims: Sequence[tuple[str, str]]) -> list[Next]:
+    """For each workflow and key for which somebody waits who comes next, and whether there is room: in one look."""
 
-    def read(connection: Connection) -> Next | None:
-        first = connection.execute(_FIRST, claim).scalar()
-        stored = read_stored(connection, first, whole=False) if first is not None else None
-        return Next(stored, connection.execute(_TAKEN, claim).scalar_one()) if stored is not None else None
+    def read(connection: Connection) -> list[Next]:
+        found = []
+        for workflow, key in claims:
+            claim = {"workflow": workflow, "key": key}
+            first = connection.execute(_FIRST, claim).scalar()
+            stored = read_stored(connection, first, whole=False) if first is not None else None
+            if stored is not None:
+                found.append(Next(key, stored, connection.execute(_TAKEN, claim).scalar_one()))
+        return found
 
     return await store.read(read)
 

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
-    Integer,
-    String,
     bindparam,
     delete,
-    exists,
     func,
-    insert,
     literal_column,
     null,
-    or_,
     select,
     text,
-    union_all,
     update,
 )
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.sql.dml import Update
 
 from automation.store import tables
 from automation.store.statement import Statement, change, insertion, upsert
@@ -191,80 +182,6 @@ WAITS_DELETE = Statement(
 )
 
 
-def _free_seat() -> Any:
-    """The least number below the limit that no seat of the key has: its row is refused if somebody else takes it too,
-    so that there are never more than the limit, whoever looks at the same moment."""
-    seats = tables.seats
-    of_key = [seats.c.workflow == bindparam("workflow", type_=String), seats.c.key == bindparam("key", type_=String)]
-    after = select((seats.c.seat + literal_column("1")).label("seat")).where(*of_key)
-    candidates = union_all(select(literal_column("0", Integer).label("seat")), after).subquery()
-    taken = select(seats.c.seat).where(*of_key)
-    free = (
-        select(func.min(candidates.c.seat).label("seat"))
-        .where(candidates.c.seat < bindparam("limit", type_=Integer), candidates.c.seat.not_in(taken))
-        .subquery()
-    )
-    return select(
-        bindparam("workflow", type_=String),
-        bindparam("key", type_=String),
-        free.c.seat,
-        bindparam("execution_id", type_=String),
-    ).where(free.c.seat.is_not(None))
-
-
-SEAT_TAKE = Statement(
-    "seat_take",
-    insert(tables.seats).from_select(["workflow", "key", "seat", "execution_id"], _free_seat()),
-    ("workflow", "key", "execution_id", "limit"),
-    5,
-    expect=1,
-)
-SEAT_LEAVE = Statement(
-    "seat_leave",
-    delete(tables.seats).where(tables.seats.c.execution_id == bindparam("where_execution_id")),
-    ("where_execution_id",),
-    6,
-)
-EXECUTION_ADMIT = Statement(
-    "execution_admit",
-    _UNFINISHED.values(status=literal_column("'running'"), node=bindparam("node"), started_at=bindparam("started_at"))
-    .where(text("status = 'pending'"))
-    .where(tables.executions.c.cancel_reason.is_(None)),
-    ("node", "started_at", "where_id"),
-    4,
-    expect=1,
-)
-
-
-def _others() -> Update:
-    """All of a key but the newest so many, and but this one: those of which a new execution takes the place, unless it
-    is cancelled by now. Of two that start at the same moment only the later one does: no newer one has a seat yet."""
-
-    def under_way(table: Any) -> list[Any]:
-        return [
-            table.c.workflow == bindparam("where_workflow"),
-            table.c.concurrency_key == bindparam("where_key"),
-            table.c.finished_at.is_(None),
-            table.c.cancel_reason.is_(None),
-            table.c.id != bindparam("where_id"),
-            table.c.status != literal_column("'proposed'"),
-        ]
-
-    found, newer, this = tables.executions, tables.executions.alias("newer"), tables.executions.alias("this")
-    count = select(func.count()).where(*under_way(newer), newer.c.id > found.c.id).scalar_subquery()
-    seated = exists().where(tables.seats.c.execution_id == found.c.id)
-    before = or_(found.c.id < bindparam("where_id"), seated)
-    wanted = exists().where(this.c.id == bindparam("where_id"), this.c.cancel_reason.is_(None))
-    replaced = (*under_way(found), count >= bindparam("where_kept", type_=Integer), before, wanted)
-    return update(found).values(cancel_reason=bindparam("cancel_reason")).where(*replaced)
-
-
-EXECUTIONS_REPLACE = Statement(
-    "executions_replace",
-    _others(),
-    ("cancel_reason", "where_workflow", "where_key", "where_id", "where_kept"),
-    4,
-)
 APPROVAL = insertion("approval", tables.approvals, 6, omit=("settled_at",))
 APPROVAL_CHANGE = Statement(
     "approval_change",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
@@ -363,8 +364,8 @@ class Dispatcher(Generic[P]):
         ops = [*intake.head, *intake.ops, *intake.draft.ops(self._clock.now())]
         if ops:
             await (self._store.commit_patiently if patiently else self._store.commit)(ops, all_facts)
-        for source in intake.sources:
-            self._metrics.events_received.add(source)
+        for source, count in Counter(intake.sources).items():
+            self._metrics.events_received.add(source, by=count)
         for outcome in intake.outcomes:
             self._metrics.events_not_started.labels(outcome).inc()
         for prepared in intake.starts:

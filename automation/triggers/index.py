@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from automation.conditions import look_up
+from automation.conditions import Names, compile_path
 from automation.model.event import Event, as_mapping
 from automation.triggers.compiled import Compiled
 from automation.triggers.rules import EventScope, Rule
@@ -22,11 +22,13 @@ _EXACT = frozenset((str, int, float, bool))
 class _Bucket:
     """Rules of one type or name: those that want a constant somewhere by that, the others in a heap."""
 
-    __slots__ = ("_by_value", "_others")
+    __slots__ = ("_by_value", "_others", "_read")
 
     def __init__(self) -> None:
         self._by_value: dict[_Parts, dict[Any, dict[Rule, None]]] = {}
         self._others: dict[Rule, None] = {}
+        self._read: list[tuple[Callable[[Names], Any], dict[Any, dict[Rule, None]]]] = []
+        """What reads each path, beside what is found by its value."""
 
     def put(self, rule: Rule) -> None:
         """Add a rule, where the fewest are."""
@@ -34,7 +36,10 @@ class _Bucket:
         if parts is None:
             self._others[rule] = None
             return
-        slots = self._by_value.setdefault(parts, {})
+        slots = self._by_value.get(parts)
+        if slots is None:
+            slots = self._by_value[parts] = {}
+            self._read.append((compile_path(parts), slots))
         for value in rule.equals[parts]:
             slots.setdefault(value, {})[rule] = None
 
@@ -50,6 +55,7 @@ class _Bucket:
                         del slots[value]
             if parts in self._by_value and not slots:
                 del self._by_value[parts]
+                self._read = [(read, known) for read, known in self._read if known is not slots]
 
     def __bool__(self) -> bool:
         return bool(self._others or self._by_value)
@@ -64,8 +70,8 @@ class _Bucket:
     def find(self, scope: EventScope) -> list[Rule]:
         """The rules that no constant excludes, each once."""
         found = list(self._others)
-        for parts, slots in self._by_value.items():
-            value = look_up(scope, parts)
+        for read, slots in self._read:
+            value = read(scope)
             if type(value) in _EXACT:
                 found += slots.get(value, ())
             elif isinstance(value, str | int | float):

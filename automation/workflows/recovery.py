@@ -341,6 +341,10 @@ class Recovery:
         for run in taken:
             self._launch(run)
 
+    def know(self, plan: Plan) -> None:
+        """Keep a plan for when an execution of it is taken up: compiling it again takes longer than many executions."""
+        self._plans.setdefault(plan.id, plan)
+
     def plan(self, definition_id: str, body: str) -> Plan:
         """A stored version of a workflow, compiled; raises DefinitionError if this version cannot run it, as when an
         operation of it is not known.

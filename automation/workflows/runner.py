@@ -15,7 +15,7 @@ from typing import Any
 from automation.clock import until
 from automation.errors import AutomationError, EngineStopped, StoreUnavailable
 from automation.model.execution import ActionStatus, Wish, WorkflowStatus
-from automation.store import executions, statements
+from automation.store import executions, seats, statements
 from automation.store.executions import Asked
 from automation.store.store import encode
 from automation.store.waits import Met
@@ -372,7 +372,7 @@ class Runner:
         )
         run.fact(now, "workflow_execution", "end", status.value, {"workflow": run.plan.name})
         if run.claim is not None:
-            run.write(statements.SEAT_LEAVE(where_execution_id=run.id))
+            run.write(seats.LEAVE(where_execution_id=run.id))
         await self.flush(run)
         if run.claim is not None:
             self.look_for_seat(run.claim)

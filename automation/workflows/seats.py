@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from automation.clock import Clock
@@ -18,7 +20,7 @@ from automation.errors import DefinitionError, InputError, NotFound, StoreError
 from automation.model.workflow import Concurrency
 from automation.store import executions, seats, statements
 from automation.store.executions import Stored
-from automation.store.statement import Op, Unexpected
+from automation.store.statement import Op, Statement, Unexpected
 from automation.store.store import Store, to_json
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
@@ -29,6 +31,10 @@ log = logging.getLogger("automation.workflows")
 
 LONGEST_KEY = 500
 """Characters of a key."""
+AT_ONCE = 100
+"""How many keys are looked after with one read, at most."""
+MOST_SOUGHT = 10_000
+"""How many keys are remembered, at most."""
 
 Claim = tuple[str, str]
 """A workflow and one of its keys."""
@@ -64,7 +70,7 @@ def entry(plan: Plan, execution_id: str, key: str, *, proposed: bool = False) ->
         return ops
     if concurrency.on_conflict == "skip":
         ops.append(_take(plan, execution_id, key))
-    elif concurrency.on_conflict == "replace":
+    elif replaces(plan):
         ops.append(_replace(plan, execution_id, key))
     return ops
 
@@ -75,15 +81,21 @@ def queues(plan: Plan) -> bool:
     return concurrency is not None and concurrency.on_conflict != "skip"
 
 
+def replaces(plan: Plan) -> bool:
+    """Whether an execution that starts takes the place of others."""
+    concurrency = plan.definition.concurrency
+    return concurrency is not None and concurrency.on_conflict == "replace"
+
+
 def _take(plan: Plan, execution_id: str, key: str) -> Op:
     assert plan.definition.concurrency is not None
     limit = plan.definition.concurrency.limit
-    return statements.SEAT_TAKE(workflow=plan.name, key=key, execution_id=execution_id, limit=limit)
+    return seats.TAKE(workflow=plan.name, key=key, execution_id=execution_id, limit=limit)
 
 
 def _replace(plan: Plan, execution_id: str, key: str) -> Op:
     assert plan.definition.concurrency is not None
-    return statements.EXECUTIONS_REPLACE(
+    return seats.REPLACE(
         cancel_reason=f"replaced by {execution_id}",
         where_workflow=plan.name,
         where_key=key,
@@ -101,36 +113,41 @@ class Seats:
         self._clock = clock
         self._recovery = recovery
         self._launch = launch
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._under_way: dict[Claim, bool] = {}
-        """The keys for which somebody looks just now, and whether it has to look once more."""
+        self._asked: dict[Claim, Run | None] = {}
+        """The keys for which somebody is to be let in, those asked for first first; the only one who waits for it, as
+        far as is known here, where one has just come."""
+        self._sought: set[Claim] = set()
+        """Keys of which a seat was taken here, or none was free: who comes now waits, most likely."""
+        self._usher: asyncio.Task[None] | None = None
 
     @property
     def busy(self) -> bool:
         """Whether somebody is just being let in."""
-        return bool(self._tasks)
+        return self._usher is not None
 
-    def look(self, claim: Claim) -> None:
-        """Let in who waits for a seat of a key, soon: one has become free, or somebody has come."""
-        if self._stopped or not self._turn(claim):
+    def look(self, claim: Claim, newcomer: Run | None = None) -> None:
+        """Let in who waits for a seat of a key, soon: one has become free, or somebody has come, who is on disk."""
+        if self._stopped:
             return
-        task = asyncio.get_running_loop().create_task(self._look(claim))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if newcomer is None:
+            self._sought.discard(claim)
+        elif claim in self._asked or claim in self._sought:
+            newcomer = None
+        self._asked[claim] = newcomer
+        if self._usher is None:
+            self._usher = asyncio.get_running_loop().create_task(self._ushered())
 
     async def stop(self) -> None:
         """Let nobody in any more."""
         self._stopped = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._usher is not None:
+            self._usher.cancel()
+            await asyncio.wait([self._usher])
 
     async def look_everywhere(self) -> None:
         """Let in all for whom there is a seat: what a process left undone that died at the wrong moment."""
         for claim in await seats.queues(self._store):
-            if self._turn(claim):
-                await self._look(claim)
+            self.look(claim)
 
     async def refusal(self, run: Run) -> str | None:
         """Why there is no seat for one more, or None if there is one by now."""
@@ -144,72 +161,105 @@ class Seats:
         what = f"execution {holders[0]} is" if len(holders) == 1 else f"{len(holders)} executions are"
         return f"{what} under way with the concurrency key {claim[1]!r}, and the limit is {limit}"
 
-    def _turn(self, claim: Claim) -> bool:
-        """Whether it is the caller's to look: hundreds who look at once are only in each other's way."""
-        first = claim not in self._under_way
-        self._under_way[claim] = True
-        return first
-
-    async def _look(self, claim: Claim) -> None:
+    async def _ushered(self) -> None:
+        """Look after all keys that were asked for, many with one read: hundreds who look at once would only be in each
+        other's way."""
         try:
-            while self._under_way[claim]:
-                self._under_way[claim] = False
-                while await self._let_in(*claim):
-                    pass
-        except (StoreError, NotFound) as error:
-            # It waits on, and is looked after when the database can be used again.
-            log.warning("nobody is let in for %s %r: %s", *claim, error.message)
+            while claims := list(islice(self._asked, AT_ONCE)):
+                asked = {claim: self._asked.pop(claim) for claim in claims}
+                found = await self._next_of([claim for claim in claims if asked[claim] is None])
+                come = (self._welcome(claim, run) for claim, run in asked.items() if run is not None)
+                await asyncio.gather(*(self._look(each) for each in found), *come)
         finally:
-            del self._under_way[claim]
+            self._usher = None
 
-    async def _let_in(self, workflow: str, key: str) -> bool:
-        """Let the next one in; False if nobody waits, or there is no seat."""
-        found = await seats.next_of(self._store, workflow, key)
-        if found is None:
-            return False
-        first = found.stored.execution
+    async def _next_of(self, claims: Sequence[Claim]) -> list[seats.Next]:
+        try:
+            return await seats.next_of(self._store, claims) if claims else []
+        except StoreError as error:
+            # They wait on, and are looked after when the database can be used again.
+            log.warning("nobody is let in for %d keys: %s", len(claims), error.message)
+            return []
+
+    async def _welcome(self, claim: Claim, run: Run) -> None:
+        """Let somebody in who has just come, if nobody else waits: without a look at what is on disk."""
+        try:
+            entered = await self._enter(run, claim[1], seats.ADMIT_ALONE)
+        except StoreError as error:
+            log.warning("nobody is let in for %s %r: %s", *claim, error.message)
+            return
+        self._mark(claim)
+        if not entered:
+            self._asked[claim] = None
+
+    def _mark(self, claim: Claim) -> None:
+        if len(self._sought) >= MOST_SOUGHT:
+            self._sought.clear()
+        self._sought.add(claim)
+
+    async def _look(self, found: seats.Next) -> None:
+        claim = (found.stored.execution.workflow, found.key)
+        try:
+            if await self._let_in(found):
+                self._asked[claim] = None
+        except (StoreError, NotFound) as error:
+            log.warning("nobody is let in for %s %r: %s", *claim, error.message)
+
+    async def _let_in(self, found: seats.Next) -> bool:
+        """Let the next one in; whether there may be a seat for another one."""
+        first, key = found.stored.execution, found.key
         try:
             plan = self._recovery.plan(first.definition_id, found.stored.definition)
         except (DefinitionError, NotFound) as error:
-            log.warning("execution %s of %s waits: %s", first.id, workflow, error.message)
+            log.warning("execution %s of %s waits: %s", first.id, first.workflow, error.message)
             return False
         concurrency = plan.definition.concurrency
-        replaces = concurrency is not None and concurrency.on_conflict == "replace"
-        if concurrency is not None and not replaces and found.taken >= concurrency.limit:
-            return False
-        newest = await seats.next_waiting(self._store, workflow, key, newest=True) if replaces else None
+        left = math.inf if concurrency is None else concurrency.limit - found.taken
+        if not replaces(plan):
+            if left <= 0:
+                self._mark((first.workflow, key))
+                return False
+            if await self._admit(found.stored, plan, key):
+                return left > 1
+            return await seats.first_waiting(self._store, first.workflow, key) != first.id
+        newest = await seats.newest_waiting(self._store, first.workflow, key)
         if newest is not None and newest != first.id:
             # Two nodes that started one at the same time did not see each other's: the newest are those that stay.
             await self._store.commit([_replace(plan, newest, key)])
             self._recovery.poke()
-            if await seats.next_waiting(self._store, workflow, key) != first.id:
+            if await seats.first_waiting(self._store, first.workflow, key) != first.id:
                 return True
         if await self._admit(found.stored, plan, key):
             return True
-        if replaces:
-            # One that was only proposed has not yet taken anybody's place.
-            await self._store.commit([_replace(plan, newest or first.id, key)])
-            self._recovery.poke()
+        if await seats.first_waiting(self._store, first.workflow, key) != first.id:
+            return True
+        # One that was only proposed has not yet taken anybody's place.
+        await self._store.commit([_replace(plan, newest or first.id, key)])
+        self._recovery.poke()
         return False
 
     async def _admit(self, stored: Stored, plan: Plan, key: str) -> bool:
+        """Have it take a seat and run; False if there is none, or somebody was quicker with this one."""
         if stored.large:
             # It runs on with its large values.
             whole = await executions.load(self._store, stored.execution.id)
             if whole is None:
-                return True
+                return False
             stored = whole
-        state, now = fold((step.name for step in plan.steps), stored.entries), self._clock.now()
+        state = fold((step.name for step in plan.steps), stored.entries)
         limits = self._store.limits
         run = Run.of(stored.execution, plan, state, stored.large, node=self._recovery.node, limits=limits)
+        return await self._enter(run, key, seats.ADMIT)
+
+    async def _enter(self, run: Run, key: str, admit: Statement) -> bool:
+        now = self._clock.now()
         run.note(now, "admitted", None, {"key": key})
         ops, facts = run.taken()
-        admitted = statements.EXECUTION_ADMIT(node=run.node, started_at=now, where_id=run.id)
+        admitted = admit(node=run.node, started_at=now, where_id=run.id)
         try:
-            await self._store.commit([_take(plan, run.id, key), admitted, *ops], facts)
+            await self._store.commit([_take(run.plan, run.id, key), admitted, *ops], facts)
         except Unexpected:
-            # There is no seat; or somebody was quicker with this one, and there may be one for the next.
-            return await seats.next_waiting(self._store, plan.name, key) != run.id
+            return False
         run.stored = run.noted
         self._launch(run)
         return True

@@ -13,7 +13,7 @@ import msgspec
 from automation.errors import Conflict, DuplicateKey, InputError, NotFound
 from automation.model.execution import ExecutionResult, StartReceipt, WorkflowStatus
 from automation.model.ids import new_id
-from automation.store import executions, records, statements
+from automation.store import executions, records, seats, statements
 from automation.store.statement import Op, Statement, Unexpected
 from automation.store.store import decode
 from automation.store.values import unstorable
@@ -22,7 +22,7 @@ from automation.workflows.recovery import Recovery
 from automation.workflows.result import result_of
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
-from automation.workflows.seats import Seats, entry, key_of, queues
+from automation.workflows.seats import Seats, entry, key_of, queues, replaces
 from automation.workflows.state import Scope, State, fold
 from automation.workflows.steps import Surroundings
 
@@ -91,9 +91,11 @@ class Starter:
             return
         self._changes.tell("execution", run.id, run.state.status.value)
         if run.state.status is WorkflowStatus.PENDING and run.claim is not None:
-            self._seats.look(run.claim)
-            # What it takes the place of may run here.
-            self._recovery.poke()
+            self._recovery.know(run.plan)
+            self._seats.look(run.claim, None if replaces(run.plan) else run)
+            if replaces(run.plan):
+                # What it takes the place of may run here.
+                self._recovery.poke()
 
     async def refusal(self, run: Run) -> str | None:
         """Why there is no seat for what was prepared, or None if there is one, or none is needed."""
@@ -188,7 +190,7 @@ class Starter:
                 await self._store.commit(ops, facts)
                 break
             except Unexpected as refusal:
-                if refusal.statement != statements.SEAT_TAKE.name:
+                if refusal.statement != seats.TAKE.name:
                     raise
                 if (reason := await self._seats.refusal(run)) is not None:
                     raise Conflict(f"workflow {run.plan.name!r} does not start: {reason}") from None

@@ -44,7 +44,7 @@ def execution(id: str, **further: Any) -> list[Op]:
 
 
 def take(id: str, key: str = "k", limit: int = 2) -> Op:
-    return statements.SEAT_TAKE(workflow="w", key=key, execution_id=id, limit=limit)
+    return seats.TAKE(workflow="w", key=key, execution_id=id, limit=limit)
 
 
 async def outcomes(*commits: Any) -> list[type]:
@@ -61,7 +61,7 @@ class TestSeats:
 
     async def test_a_seat_that_was_left_can_be_taken_again(self, store: Store) -> None:
         await store.commit([take("a"), take("b")])
-        await store.commit([statements.SEAT_LEAVE(where_execution_id="a")])
+        await store.commit([seats.LEAVE(where_execution_id="a")])
         await store.commit([take("c")])
         with pytest.raises(Unexpected) as refused:
             await store.commit([take("d")])
@@ -79,17 +79,17 @@ class TestSeats:
         for id, priority in (("a", 1), ("b", 3), ("c", 3), ("d", 2)):
             keyed = statements.EXECUTION_KEY(concurrency_key="k", where_id=id)
             await store.commit([*execution(id, status="pending", priority=priority), keyed])
-        assert await seats.next_waiting(store, "w", "k") == "b"
-        assert await seats.next_waiting(store, "w", "k", newest=True) == "d"
+        assert await seats.first_waiting(store, "w", "k") == "b"
+        assert await seats.newest_waiting(store, "w", "k") == "d"
         assert await seats.queues(store) == [("w", "k")]
 
-        await store.commit([take("b"), statements.EXECUTION_ADMIT(node="n", started_at=2.5, where_id="b")])
+        await store.commit([take("b"), seats.ADMIT(node="n", started_at=2.5, where_id="b")])
         with pytest.raises(Unexpected):
-            await store.commit([statements.EXECUTION_ADMIT(node="m", started_at=3.0, where_id="b")])
+            await store.commit([seats.ADMIT(node="m", started_at=3.0, where_id="b")])
         row = await executions.get(store, "b")
         assert row is not None
         assert (row.status, row.started_at, row.concurrency_key) == (WorkflowStatus.RUNNING, 2.5, "k")
-        assert await seats.next_waiting(store, "w", "k") == "c"
+        assert await seats.first_waiting(store, "w", "k") == "c"
         assert await seats.queues(store) == [("w", "k")]
 
     @pytest.mark.parametrize(("kept", "cancelled"), [(0, "abc"), (1, "ab"), (2, "a"), (3, "")])
@@ -102,11 +102,7 @@ class TestSeats:
         )
 
         await store.commit(
-            [
-                statements.EXECUTIONS_REPLACE(
-                    cancel_reason="replaced", where_workflow="w", where_key="k", where_id="d", where_kept=kept
-                )
-            ]
+            [seats.REPLACE(cancel_reason="replaced", where_workflow="w", where_key="k", where_id="d", where_kept=kept)]
         )
 
         found = await executions.orphans(store, frozenset(), 10.0)

@@ -136,7 +136,7 @@ class Nodes(RuleBasedStateMachine):
         async def die() -> None:
             dead = self.engines[node]
             tasks = [run.task for run in dead._runner.runs.values() if run.task is not None]
-            tasks += [*dead._seats._tasks, *(task for task in [dead._recovery._task] if task is not None)]
+            tasks += [task for task in (dead._seats._usher, dead._recovery._task) if task is not None]
             for task in tasks:
                 task.cancel()
             if tasks:
