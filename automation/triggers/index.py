@@ -134,7 +134,8 @@ class Index:
             return []
         scope = scope or EventScope(as_mapping(event))
         if len(buckets) == 1:
-            return _in_order(buckets[0].find(scope))
+            found = buckets[0].find(scope)
+            return found if len(found) <= 1 else _in_order(found)
         return _in_order(dict.fromkeys(rule for bucket in buckets for rule in bucket.find(scope)))
 
     def related(self, event: Event) -> list[Rule]:

@@ -93,6 +93,8 @@ class Rule:
     names: frozenset[str] | None = field(init=False)
     """Names of which an event must carry one, its type counting as one; None where it need not: for the index."""
 
+    plain: bool = field(init=False)
+    """Whether it wants nothing but types and conditions."""
     tests: tuple[Callable[[EventScope], bool], ...] = field(init=False)
     """What asks the conditions."""
 
@@ -107,6 +109,7 @@ class Rule:
         if self.made_by is not None:
             equals[("event", "data", "trigger")] = frozenset((self.made_by,))
         needed = [known.needed_names for known in self.conditions if known.needed_names is not None]
+        object.__setattr__(self, "plain", self.subject is None and self.alert is None and self.made_by is None)
         object.__setattr__(self, "tests", tuple(condition.test for condition in self.conditions))
         object.__setattr__(self, "equals", equals)
         object.__setattr__(self, "names", min(needed, key=len, default=None))
@@ -115,12 +118,13 @@ class Rule:
         """Whether the event starts the workflow: as `refuses`, which most are asked for nothing but that."""
         if self.types is not None and event.type not in self.types:
             return False
-        if self.subject is not None and event.subject != self.subject:
-            return False
-        if self.alert is not None and event.data.get("alert") != self.alert:
-            return False
-        if self.made_by is not None and event.data.get("trigger") != self.made_by:
-            return False
+        if not self.plain:
+            if self.subject is not None and event.subject != self.subject:
+                return False
+            if self.alert is not None and event.data.get("alert") != self.alert:
+                return False
+            if self.made_by is not None and event.data.get("trigger") != self.made_by:
+                return False
         for test in self.tests:  # noqa: SIM110 - half the time of all()
             if not test(scope):
                 return False
