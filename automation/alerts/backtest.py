@@ -318,6 +318,6 @@ def notes_on(rules: Sequence[Watched], step: float) -> tuple[str, ...]:
         for window in sorted(watched.windows, key=lambda window: window.text):
             if window.seconds < step:
                 found.append(f"{window.text} is shorter than a step of {step:g} seconds: it is unknown")
-            elif window.function == "stddev" or window.function.startswith("p"):
+            elif window.function in ("anomaly", "stddev") or window.function.startswith("p"):
                 found.append(f"{window.text} needs single samples: it is unknown")
     return tuple(dict.fromkeys(found))

@@ -108,7 +108,7 @@ def _is_percent_metric(node: Node, units: Mapping[str, str]) -> bool:
         case Name(parts):
             return units.get(path_text(parts)) in PERCENT_UNITS
         case Call(function, arguments=(first, *_)):
-            return function != "count" and _is_percent_metric(first, units)
+            return function not in ("anomaly", "count") and _is_percent_metric(first, units)
         case Negative(operand):
             return _is_percent_metric(operand, units)
         case Arithmetic(operator, left, right):

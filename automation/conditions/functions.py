@@ -1,7 +1,4 @@
-"""The functions of the language, one row each.
-
-A function that is neither applied nor windowed parses but has no meaning yet.
-"""
+"""The functions of the language, one row each."""
 
 from __future__ import annotations
 
@@ -46,8 +43,8 @@ _ROWS = (
     Function("last", "the newest sample in the window", windowed=True),
     Function("delta", "the newest sample less the oldest in the window", windowed=True),
     Function("changed", "true if the value changed in the window", windowed=True),
-    Function("anomaly", "how unusual the newest sample is"),
-    Function("forecast", "the value expected after that time"),
+    Function("anomaly", "how many standard deviations the newest sample is above those before it", windowed=True),
+    Function("forecast", "the value expected after a time, by the trend of the window", windowed=True),
 )
 FUNCTIONS = {row.name: row for row in _ROWS}
 
@@ -70,8 +67,6 @@ def check_call(call: Call, kept: float | None) -> None:
         raise Mistake(call.column, f"there is no function {call.function!r}{_meant(call.function, kept)}")
     if is_windowed(call):
         windows.check(call, kept)
-    elif FUNCTIONS[call.function].apply is None:
-        raise Mistake(call.column, f"{call.function}() is not available yet")
     elif len(call.arguments) != 1 or not isinstance(call.arguments[0], Name):
         raise Mistake(call.column, "absent() takes a name, as in absent(heartbeat)")
 

@@ -17,6 +17,9 @@ NOT_METRICS = frozenset({"duration", "event", "labels", "subject"})
 """Names that a condition knows and that are no metrics."""
 
 
+_LIKE = {"absent": "absent(heartbeat, 10m)", "forecast": "forecast(disk_usage, 1h, 4h)"}
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """One windowed call of a condition."""
@@ -26,6 +29,8 @@ class Window:
     function: str
     metric: str
     seconds: float
+    ahead: float = 0.0
+    """Of a forecast, for how many seconds after now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +61,14 @@ def read(names: _Names, text: str) -> Any:
 
 def window_of(call: Call) -> Window:
     """The window of a call that `check` has let pass."""
-    name, length = call.arguments
+    name, length, *further = call.arguments
     assert isinstance(name, Name), "check refuses it before"
     assert isinstance(length, Number), "check refuses it before"
-    return Window(to_text(call), call.function, name.root, float(length.value))
+    ahead = 0.0
+    for each in further:
+        assert isinstance(each, Number), "check refuses it before"
+        ahead = float(each.value)
+    return Window(to_text(call), call.function, name.root, float(length.value), ahead)
 
 
 def check(call: Call, kept: float | None) -> None:
@@ -70,17 +79,22 @@ def check(call: Call, kept: float | None) -> None:
             f"{call.function}() looks at the recent samples of a metric: it works in alert rules, in triggers of "
             "single events and in verify",
         )
-    like = f"{call.function}({'heartbeat' if call.function == 'absent' else 'latency'}, 10m)"
-    if len(call.arguments) != 2:
-        raise Mistake(call.column, f"{call.function}() takes a metric and the length of a window, as in {like}")
-    name, length = call.arguments
+    like = _LIKE.get(call.function, f"{call.function}(latency, 10m)")
+    wanted = "a metric and the length of a window"
+    if call.function == "forecast":
+        wanted = "a metric, the length of a window and for how long after now"
+    if len(call.arguments) != 2 + (call.function == "forecast"):
+        raise Mistake(call.column, f"{call.function}() takes {wanted}, as in {like}")
+    name, length, *further = call.arguments
     if not isinstance(name, Name) or len(name.parts) > 1 or name.root in NOT_METRICS:
         hint = "; events are counted by a trigger of type count" if call.function == "count" else ""
         raise Mistake(name.column, f"{call.function}() takes the name of a metric first, as in {like}{hint}")
-    if not isinstance(length, Number) or not is_duration(length.text):
-        raise Mistake(length.column, f"the length of a window is a duration, as in {like}")
-    if length.value <= 0:
-        raise Mistake(length.column, "a window is longer than 0 seconds")
+    for each, what in ((length, "the length of a window"), *((ahead, "how far ahead") for ahead in further)):
+        if not isinstance(each, Number) or not is_duration(each.text):
+            raise Mistake(each.column, f"{what} is a duration, as in {like}")
+        if each.value <= 0:
+            raise Mistake(each.column, f"{what} is more than 0 seconds")
+    assert isinstance(length, Number), "seen above"
     if length.value > kept:
         raise Mistake(
             length.column,

@@ -124,7 +124,7 @@ class History:
             self._sooner.set()
             return View(Gap("its history is being read"), now + 1.0)
         past.used_at = now
-        return View(past.value(window.function, since, now, series.unsaved()))
+        return View(past.value(window, now, series.unsaved()))
 
     def blind(self, since: float, until: float) -> float:
         """For how many seconds between two times nobody watched."""

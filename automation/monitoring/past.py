@@ -7,11 +7,12 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
-from automation.conditions import Gap
+from automation.conditions import Gap, Window
 from automation.model.metric import Bucket
 from automation.monitoring.buckets import merged
+from automation.monitoring.trends import line_at
 
-ANSWERED = frozenset({"avg", "changed", "count", "delta", "increase", "max", "min", "rate", "sum"})
+ANSWERED = frozenset({"avg", "changed", "count", "delta", "forecast", "increase", "max", "min", "rate", "sum"})
 """The functions whose value follows from buckets."""
 
 _COLUMNS = ("start", "count", "total", "least", "most", "first", "last", "rise")
@@ -48,11 +49,12 @@ class Past:
                     del column[:first]
         # One that is older than what is kept and was never there says nothing any more.
 
-    def value(self, function: str, since: float, now: float, rest: Sequence[Bucket]) -> float | bool | Gap:
-        """What a window shows that began at a time and ends now, with the buckets of `rest` behind these.
+    def value(self, window: Window, now: float, rest: Sequence[Bucket]) -> float | bool | Gap:
+        """What a window shows that ends now, with the buckets of `rest` behind these.
 
         Of the bucket in which it began, all counts.
         """
+        function, since = window.function, now - window.seconds
         first = bisect_right(self._columns["start"], since - self.resolution)
         part = {name: column[first:] for name, column in self._columns.items()}
         for bucket in rest:
@@ -61,7 +63,16 @@ class Past:
                     column.append(getattr(bucket, name))
         if not part["start"]:
             return 0 if function == "count" else Gap("no sample in the window")
+        if function == "forecast":
+            return self._forecast(part, now, now + window.ahead)
         return _value(function, part, min(now, part["start"][-1] + self.resolution))
+
+    def _forecast(self, part: dict[str, array[float]], now: float, at: float) -> float | Gap:
+        # Where in a bucket its samples were is not known: in the middle, all together.
+        times = [(start + min(now, start + self.resolution)) / 2 for start in part["start"]]
+        means = [total / count for total, count in zip(part["total"], part["count"], strict=True)]
+        expected = line_at(times, means, at, part["count"])
+        return Gap("forecast needs samples of two moments") if expected is None else expected
 
     def _at(self, at: int) -> Bucket:
         start, count, total, least, most, first, last, rise = (self._columns[name][at] for name in _COLUMNS)

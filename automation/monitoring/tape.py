@@ -100,7 +100,7 @@ class Tape:
             return View(Gap(f"{window.function} needs single samples"))
         if self._since > since:
             return View(Gap("the past does not reach so far"))
-        value = own.past.value(window.function, since, now, ())
+        value = own.past.value(window, now, ())
         # What leaves the window changes a count although no sample comes.
         return View(value, now + self._step if window.function == "count" and value else None)
 

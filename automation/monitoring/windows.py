@@ -10,6 +10,7 @@ from automation.conditions import Gap, View, Window
 from automation.model.metric import Sample
 from automation.monitoring.history import History
 from automation.monitoring.metrics import MetricStore, Series
+from automation.monitoring.trends import LEAST_BEFORE, line_at, score
 
 Numbers = Sequence[float]
 
@@ -57,7 +58,7 @@ class Windows:
             return _absence(window, times, missing, known_from)
         if window.function == "count":
             return _count(window, times, missing, known_from)
-        return View(_value(window, times, values, missing))
+        return View(_value(window, times, values, missing, now))
 
     def _series(self, metric: str, sample: Sample) -> Series | None:
         if not sample.name:
@@ -90,7 +91,7 @@ def _left(time: float, seconds: float) -> float:
     return left
 
 
-def _value(window: Window, times: Numbers, values: Numbers, missing: Gap | None) -> float | bool | Gap:
+def _value(window: Window, times: Numbers, values: Numbers, missing: Gap | None, now: float) -> float | bool | Gap:
     function = window.function
     if not values:
         return missing or Gap(f"no sample of {window.metric} in the window")
@@ -104,8 +105,19 @@ def _value(window: Window, times: Numbers, values: Numbers, missing: Gap | None)
         return False
     if function in _OF_TWO and len(values) < 2:
         return Gap(f"{function} needs two samples in the window")
+    if function == "anomaly" and len(values) <= LEAST_BEFORE:
+        return Gap(f"anomaly needs {LEAST_BEFORE} samples in the window before the newest")
     try:
-        result = _increase(values) / (times[-1] - times[0]) if function == "rate" else _COMPUTE[function](values)
+        match function:
+            case "rate":
+                result = _increase(values) / (times[-1] - times[0])
+            case "forecast":
+                expected = line_at(times, values, now + window.ahead)
+                if expected is None:
+                    return Gap("forecast needs samples of two moments")
+                result = expected
+            case _:
+                result = _COMPUTE[function](values)
     except OverflowError:
         result = math.inf
     return result if math.isfinite(result) else Gap("too large for a number")
@@ -139,7 +151,7 @@ def _quantile(share: float) -> Callable[[Numbers], float]:
     return quantile
 
 
-_OF_TWO = frozenset({"rate", "increase", "delta"})
+_OF_TWO = frozenset({"rate", "increase", "delta", "forecast"})
 _COMPUTE: dict[str, Callable[[Numbers], float]] = {
     "avg": _mean,
     "min": min,
@@ -147,6 +159,7 @@ _COMPUTE: dict[str, Callable[[Numbers], float]] = {
     "sum": math.fsum,
     "stddev": _stddev,
     "increase": _increase,
+    "anomaly": score,
     "delta": lambda values: values[-1] - values[0],
     "p50": _quantile(0.5),
     "p75": _quantile(0.75),

@@ -232,6 +232,22 @@ async def test_a_rule_compares_a_short_window_with_a_long_one(engine: Automation
     assert await states(engine) == [("windowed", "resolved")]
 
 
+async def test_an_alert_fires_before_it_is_too_late_and_when_a_sample_is_unusual(
+    engine: AutomationEngine, clock: VirtualClock
+) -> None:
+    engine.register_alert_workflow(windowed("forecast(cpu_usage, 10m, 20m) > 95%"))
+    engine.register_alert_workflow(windowed("anomaly(cpu_usage, 10m) > 4", name="unusual"))
+    # A minute apart, the first ten minutes unknown.
+    await feed(engine, clock, *[50, 51, 50, 49] * 5)
+    assert await states(engine) == []
+    await feed(engine, clock, 80)
+    assert await states(engine) == [("unusual", "firing")]
+    await feed(engine, clock, *[50, 51, 50, 49] * 5)
+    assert await states(engine) == [("unusual", "resolved")]
+    await feed(engine, clock, *range(50, 78))
+    assert ("windowed", "firing") in await states(engine), "77, and another 20 at this pace"
+
+
 async def test_a_window_is_of_one_series(engine: AutomationEngine, clock: VirtualClock) -> None:
     engine.register_alert_workflow(windowed("increase(cpu_usage, 2m) > 5"))
     await clock.advance(120)

@@ -134,7 +134,7 @@ ROWS: list[tuple[str, int, str, tuple[str, ...]]] = [
     ("avg(latency, 10m) > 1", 1, f"avg() {NO_SAMPLES}", NO_HINT),
     ("a AND COUNT(x == 1, 1m) >= 5", 7, f"count() {NO_SAMPLES}", NO_HINT),
     ("absent(heartbeat, 5m)", 1, f"absent() {NO_SAMPLES}", NO_HINT),
-    ("a > 1 OR forecast(x, 1h) > 1", 10, "forecast() is not available yet", NO_HINT),
+    ("a > 1 OR forecast(x, 1h, 1h) > 1", 10, f"forecast() {NO_SAMPLES}", NO_HINT),
     ("absent()", 1, "absent() takes a name, as in absent(heartbeat)", NO_HINT),
     ("absent(5)", 1, "absent() takes a name, as in absent(heartbeat)", NO_HINT),
     ("a AND absent(x + 1)", 7, "absent() takes a name, as in absent(heartbeat)", NO_HINT),
@@ -156,12 +156,12 @@ def test_a_mistake_is_explained(text: str, column: int, reason: str, expected: t
 
 
 def test_of_an_unknown_function_only_what_works_there_is_suggested() -> None:
-    """Windows work only where samples are kept; what is not available yet works nowhere."""
-    with pytest.raises(ConditionError, match=r"there is no function '__import__'; here there are absent, .* changed\n"):
+    """Windows work only where samples are kept."""
+    with pytest.raises(ConditionError, match=r"no function '__import__'; here there are absent, .* forecast\n"):
         compile_condition("__import__('os')", kept=3600)
     with pytest.raises(ConditionError, match=r"there is no function 'Sumn': did you mean sum\?"):
         compile_condition("a AND Sumn(x, 5m) > 1", kept=3600)
-    with pytest.raises(ConditionError, match=r"there is no function 'forecasts'; here there are"):
+    with pytest.raises(ConditionError, match=r"there is no function 'forecasts': did you mean forecast\?"):
         compile_condition("forecasts(x, 5m) > 1", kept=3600)
 
 
@@ -185,6 +185,7 @@ def test_the_message_shows_the_place() -> None:
 
 
 LIKE = "avg(latency, 10m)"
+FORECAST = "a metric, the length of a window and for how long after now, as in forecast(disk_usage, 1h, 4h)"
 WINDOWS = [
     ("avg(latency) > 1", 1, f"avg() takes a metric and the length of a window, as in {LIKE}"),
     ("a AND avg() > 1", 7, f"avg() takes a metric and the length of a window, as in {LIKE}"),
@@ -204,7 +205,21 @@ WINDOWS = [
     ("avg(latency, 10%) > 1", 14, f"the length of a window is a duration, as in {LIKE}"),
     ("avg(latency, length) > 1", 14, f"the length of a window is a duration, as in {LIKE}"),
     ("absent(heartbeat, 5)", 19, "the length of a window is a duration, as in absent(heartbeat, 10m)"),
-    ("avg(latency, 0s) > 1", 14, "a window is longer than 0 seconds"),
+    ("avg(latency, 0s) > 1", 14, "the length of a window is more than 0 seconds"),
+    ("forecast(disk, 1h) > 1", 1, f"forecast() takes {FORECAST}"),
+    ("forecast(disk, 1h, 4) > 1", 20, "how far ahead is a duration, as in forecast(disk_usage, 1h, 4h)"),
+    ("forecast(disk, 1h, 0s) > 1", 20, "how far ahead is more than 0 seconds"),
+    ("forecast(disk, 1h, limit) > 1", 20, "how far ahead is a duration, as in forecast(disk_usage, 1h, 4h)"),
+    (
+        "forecast(disk, 2h, 1h) > 1",
+        16,
+        "a window of 2h reaches further back than the 3600 seconds for which samples are kept",
+    ),
+    (
+        "anomaly(disk, 1h, 4h) > 1",
+        1,
+        "anomaly() takes a metric and the length of a window, as in anomaly(latency, 10m)",
+    ),
     (
         "1 < avg(latency, 61m)",
         18,

@@ -21,6 +21,10 @@ POINTS = st.lists(
 ).map(sorted)
 
 
+def window(function: str, since: float, now: float) -> Window:
+    return Window("w", function, "x", now - since, ahead=60.0)
+
+
 @given(points=POINTS, cut=st.integers(0, 60))
 def test_windows_over_whole_buckets_are_as_over_the_samples(points: list[tuple[int, int]], cut: int) -> None:
     times, values = [float(time) for time, _ in points], [float(value) for _, value in points]
@@ -33,10 +37,24 @@ def test_windows_over_whole_buckets_are_as_over_the_samples(points: list[tuple[i
     for time, value in zip(times, values, strict=True):
         store.record(Sample(name="x", value=value, subject="s", time=time))
     look = Windows(store).view
-    for function in ANSWERED - {"rate"}:
-        wanted = look(Window("w", function, "x", 10_000), Sample(name="x", value=0, subject="s"), 6000.0).value
-        found = past.value(function, -4000.0, 6000.0, rest)
+    for function in ANSWERED - {"forecast", "rate"}:
+        wanted = look(window(function, -4000.0, 6000.0), Sample(name="x", value=0, subject="s"), 6000.0).value
+        found = past.value(window(function, -4000.0, 6000.0), 6000.0, rest)
         assert found == pytest.approx(wanted), function
+
+
+@given(values=st.lists(st.integers(-100, 100), min_size=2, max_size=60))
+def test_a_forecast_from_buckets_is_that_of_samples_in_the_middle_of_them(values: list[int]) -> None:
+    times = [10.0 * place + 5 for place in range(len(values))]
+    samples = [float(value) for value in values]
+    past, now = Past(fold(times, samples, None, 10), 10, 10_000, 0.0), 10.0 * len(values)
+
+    store = MetricStore()
+    for time, value in zip(times, samples, strict=True):
+        store.record(Sample(name="x", value=value, subject="s", time=time))
+    asked = window("forecast", -4000.0, now)
+    wanted = Windows(store).view(asked, Sample(name="x", value=0, subject="s"), now).value
+    assert past.value(asked, now, []) == pytest.approx(wanted)
 
 
 @given(points=POINTS)
@@ -57,7 +75,9 @@ def test_a_past_that_is_given_parts_of_buckets_is_the_same(points: list[tuple[in
 
     whole = Past(fold(times, values, None, 100), 100, 10_000, 0.0)
     for function in sorted(ANSWERED):
-        assert past.value(function, -4000.0, 6000.0, []) == whole.value(function, -4000.0, 6000.0, [])
+        assert past.value(window(function, -4000.0, 6000.0), 6000.0, []) == whole.value(
+            window(function, -4000.0, 6000.0), 6000.0, []
+        )
 
 
 def test_a_past_forgets_what_lies_further_back_than_it_is_asked_for() -> None:
@@ -65,17 +85,19 @@ def test_a_past_forgets_what_lies_further_back_than_it_is_asked_for() -> None:
     for time in range(0, 10_000, 100):
         past.add(fold([float(time)], [1.0], None, 100)[0])
 
-    assert past.value("count", 8950.0, 9990.0, []) == 11
-    assert isinstance(past.value("count", 0.0, 9990.0, []), int)
-    assert past.value("count", 0.0, 9990.0, []) < 30  # type: ignore[operator]
+    assert past.value(window("count", 8950.0, 9990.0), 9990.0, []) == 11
+    assert isinstance(past.value(window("count", 0.0, 9990.0), 9990.0, []), int)
+    assert past.value(window("count", 0.0, 9990.0), 9990.0, []) < 30  # type: ignore[operator]
 
 
 def test_nothing_in_the_window_is_unknown_but_counted() -> None:
     past = Past([], 100, 1000, 0.0)
 
-    assert past.value("count", 0.0, 1.0, []) == 0
-    assert past.value("avg", 0.0, 1.0, []) == Gap("no sample in the window")
-    assert past.value("rate", 0.0, 1.0, fold([5.0], [1.0], None, 10)) == Gap("rate needs two samples in the window")
+    assert past.value(window("count", 0.0, 1.0), 1.0, []) == 0
+    assert past.value(window("avg", 0.0, 1.0), 1.0, []) == Gap("no sample in the window")
+    assert past.value(window("rate", 0.0, 1.0), 1.0, fold([5.0], [1.0], None, 10)) == Gap(
+        "rate needs two samples in the window"
+    )
 
 
 def test_what_is_too_large_for_a_number_stays_one() -> None:

@@ -19,8 +19,9 @@ from automation.monitoring.windows import Windows
 START = 1_000_000.0
 FUNCTIONS = (
     *("avg", "min", "max", "sum", "count", "rate", "increase", "stddev", "p50", "p75", "p90", "p95", "p99"),
-    *("last", "delta", "changed", "absent"),
+    *("last", "delta", "changed", "absent", "anomaly", "forecast"),
 )
+AHEAD = 90.0
 SAMPLE = Sample(name="x", value=0)
 
 
@@ -32,7 +33,7 @@ def store_of(points: list[tuple[float, float]], **settings: Any) -> MetricStore:
 
 
 def view(store: MetricStore, function: str, seconds: float, at: float, sample: Sample = SAMPLE) -> View:
-    return Windows(store).view(Window(f"{function}(x)", function, "x", seconds), sample, START + at)
+    return Windows(store).view(Window(f"{function}(x)", function, "x", seconds, AHEAD), sample, START + at)
 
 
 def value(store: MetricStore, function: str, seconds: float, at: float) -> Any:
@@ -45,6 +46,16 @@ def increase(values: list[float]) -> float:
     for old, new in pairwise(values):
         total += new - old if new >= old else new
     return total
+
+
+def unusual(numbers: list[float]) -> float:
+    *before, last = numbers
+    median = statistics.median(before)
+    deviations = sorted(abs(number - median) for number in before)
+    if (usual := statistics.median(deviations)) > 0:
+        return (last - median) / (1.4826 * usual)
+    mean = (math.fsum(deviations) + abs(last - median)) / len(numbers)
+    return (last - median) / (mean * math.sqrt(math.pi / 2)) if mean else 0.0
 
 
 def model(function: str, points: list[tuple[float, float]], seconds: float, at: float, known_from: float) -> Any:
@@ -60,8 +71,13 @@ def model(function: str, points: list[tuple[float, float]], seconds: float, at: 
         return numbers[-1] if numbers else None
     if function == "changed":
         return None if not numbers else True if len(set(numbers)) > 1 else False if known else None
-    if not numbers or not known or (function in ("rate", "increase", "delta") and len(numbers) < 2):
+    if not numbers or not known or (function in ("rate", "increase", "delta", "forecast") and len(numbers) < 2):
         return None
+    if function == "anomaly":
+        return unusual(numbers) if len(numbers) > 10 else None
+    if function == "forecast":
+        line = statistics.linear_regression([time - at for time, _ in inside], numbers)
+        return line.intercept + line.slope * AHEAD
     if function.startswith("p"):
         cuts = statistics.quantiles(numbers, n=100, method="inclusive") if len(numbers) > 1 else numbers * 99
         return cuts[int(function[1:]) - 1]
