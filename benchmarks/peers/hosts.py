@@ -20,7 +20,8 @@ def rulebook(rules: int, source: str) -> str:
 
 
 def events(rules: int, number: int, begin: int = 0) -> Iterator[dict[str, Any]]:
-    """So many events: the hosts in turn, in a scattered order, and every hundredth with a load that fits."""
+    """So many events: the hosts in turn, in a scattered order; one in a hundred, of any host, has a load that fits."""
     for index in range(begin, begin + number):
-        load = 95 if index % 100 < IN_A_HUNDRED else index % 90
+        # By a multiplicative hash: every hundredth would be of the same few hosts.
+        load = 95 if index * 2654435761 % 2**32 // 7 % 100 < IN_A_HUNDRED else index % 90
         yield {"host": f"host-{index * 7919 % rules}", "load": load, "zone": f"z-{index % 3}", "index": index}
