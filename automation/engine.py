@@ -129,7 +129,7 @@ class AutomationEngine:
         self.alerts.look_at(self.samples.windows)
         self.triggers.view = self.samples.windows.view
         self._intake = self.samples.leading_to(self.alerts, self.triggers.thresholds)
-        self._dispatcher.companions.append(self.alerts.external)
+        self._dispatcher.accompany(self.alerts)
         self.catalogue = Catalogue(
             self.store, clock, self._dispatcher.index, self.alerts, self.services, self._defaults
         )

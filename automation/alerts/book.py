@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
+from automation.alerts import external
 from automation.alerts.explain import RuleReading, explain_series
 from automation.alerts.life import OPEN, follow
 from automation.alerts.reading import (
@@ -24,9 +25,9 @@ from automation.alerts.reading import (
     read,
     watched_of,
 )
-from automation.clock import FIRST_MOMENT, LAST_MOMENT, Clock, iso, rest
+from automation.clock import Clock, iso, rest
 from automation.conditions import Gap, View
-from automation.errors import Conflict, InputError, NotFound
+from automation.errors import Conflict, NotFound
 from automation.model.alert import Alert, AlertRule, AlertState
 from automation.model.event import Event, EventReceipt
 from automation.model.metric import Sample
@@ -221,40 +222,17 @@ class AlertBook:
         self._changes.tell("alert", fingerprint, changed.state.value)
         return changed
 
-    def external(self, event: Event) -> Iterable[Op]:
-        """The row for an alert that another system fires or resolves: it is committed with its event.
+    def check(self, event: Event) -> None:
+        """Refuse an event that tells of an alert of another system in a way that cannot be one; raises InputError."""
+        external.check(event)
 
-        Raises InputError where the event tells of an alert in a way that cannot be one.
-        """
-        if not event.type.startswith("alert.") or event.source == "alerts":
-            return ()
-        name, fingerprint = event.data.get("alert"), event.data.get("fingerprint")
-        if not name or not fingerprint or event.type not in ("alert.firing", "alert.resolved"):
-            return ()
-        now = self._clock.now()
-        firing = event.type == "alert.firing"
-        starts_at = event.data.get("starts_at") or event.time
-        annotations = event.data.get("annotations") or {}
-        _check(fingerprint, starts_at, annotations)
-        known = self._alerts.get(fingerprint)
-        acknowledged = known is not None and known.state is AlertState.ACKNOWLEDGED and known.starts_at == starts_at
-        alert = Alert(
-            fingerprint=str(fingerprint),
-            name=str(name),
-            state=(AlertState.ACKNOWLEDGED if acknowledged else AlertState.FIRING) if firing else AlertState.RESOLVED,
-            severity=event.severity or "medium",
-            source=event.source,
-            subject=event.subject,
-            starts_at=float(starts_at),
-            updated_at=now,
-            labels=event.labels,
-            annotations=annotations,
-            fired_at=float(starts_at),
-            resolved_at=None if firing else now,
-            reason=f"told by {event.source}",
-        )
-        self._keep(alert)
-        return [alerts.save(alert)]
+    def writes(self, event: Event) -> tuple[Sequence[Op], Callable[[], None]] | None:
+        """The row for an alert that another system fires or resolves: it is committed with its event, and then kept."""
+        if not event.type.startswith("alert.") or not external.tells(event):
+            return None
+        known = self._alerts.get(event.data["fingerprint"])
+        alert = external.alert_of(event, known, self._clock.now())
+        return [alerts.save(alert)], lambda: self._keep(alert)
 
     def _await(self, watched: Watched, before: Watched | None) -> None:
         """Look at a rule again by time: at series that another version of it looked at, and at what never comes."""
@@ -380,16 +358,6 @@ class AlertBook:
                     await self._evaluate(watched, sample)
                 except Exception:
                     log.exception("alert %s could not be evaluated", watched.rule.name)
-
-
-def _check(fingerprint: Any, starts_at: Any, annotations: Any) -> None:
-    # Anybody who may publish can send such an event. Failed on, it would fail its source again and again.
-    if not isinstance(fingerprint, str):
-        raise InputError("event.data.fingerprint: must be text")
-    if not isinstance(starts_at, int | float) or not FIRST_MOMENT <= starts_at <= LAST_MOMENT:
-        raise InputError("event.data.starts_at: must be seconds since 1970, within the years 1 to 9999")
-    if not isinstance(annotations, Mapping):
-        raise InputError("event.data.annotations: must be a mapping")
 
 
 def _nothing(rule: AlertRule, now: float) -> Sample:

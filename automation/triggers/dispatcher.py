@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from automation.clock import Clock
 from automation.errors import Conflict
@@ -20,8 +20,9 @@ from automation.store.trigger_states import STATEMENT
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.triggers.checking import check
-from automation.triggers.deciding import Decider, P, Prepares, Taken, Verdict
+from automation.triggers.deciding import Decider, P, Taken, Verdict
 from automation.triggers.index import Index
+from automation.triggers.partners import Awaited, Companion, Workflows
 from automation.triggers.states import Draft, States
 from automation.triggers.switches import Switches
 
@@ -32,37 +33,6 @@ PORTION = 1000
 KEYED = "execution_keyed"
 """The statement that is refused where an idempotency key is known."""
 
-
-class Workflows(Prepares[P], Protocol[P]):
-    """What the dispatcher needs of the workflows room."""
-
-    def launch(self, run: P, /) -> None:
-        """Go on with it, now that it is written."""
-        ...
-
-    async def refusal(self, run: P, /) -> str | None:
-        """Why there is no seat for it, or None."""
-        ...
-
-
-class Awaited(Protocol):
-    """Executions that wait for events."""
-
-    def match(self, event: Event) -> Sequence[Any]:
-        """What waits for the event; nothing, at hardly any cost, for most events."""
-        ...
-
-    async def writes(self, met: Sequence[Any], event: Event) -> list[Op]:
-        """What is committed with the event."""
-        ...
-
-    def tell(self, met: Sequence[Any], event: Event) -> tuple[str, ...]:
-        """The event is on disk; returns the executions that it has woken."""
-        ...
-
-
-Companion = Callable[[Event], Iterable[Op]]
-"""Writes that belong to an event and are committed with it."""
 
 Retain = Literal["all", "matched", "none"]
 
@@ -80,8 +50,10 @@ class _Intake(Generic[P]):
     ops: list[Op] = field(default_factory=list)
     starts: list[P] = field(default_factory=list)
     met: list[tuple[Sequence[Any], Event]] = field(default_factory=list)
+    landed: list[Callable[[], None]] = field(default_factory=list)
+    """What is called once all is on disk."""
     sources: list[str] = field(default_factory=list)
-    """Those of the events, to be counted once they are on disk."""
+    """Those of the events, to be counted then."""
     outcomes: list[str] = field(default_factory=list)
     """Those of the decisions, likewise."""
 
@@ -120,11 +92,17 @@ class Dispatcher(Generic[P]):
         self.states = States(clock, store)
         self.switches = Switches(store, clock)
         self.decider: Decider[P] = Decider(index, clock, workflows, self.switches)
-        self.companions: list[Companion] = []
+        self._companions: list[Companion] = []
+        self._checks: list[Callable[[Event], None]] = []
         self.awaited: Awaited | None = None
         self.retain: Retain = "all"
         self.waiting = 0
         """How many published events are not acknowledged yet."""
+
+    def accompany(self, companion: Companion) -> None:
+        """Have something more committed with events."""
+        self._companions.append(companion)
+        self._checks.append(companion.check)
 
     async def publish(
         self, event: Event, *, also: Sequence[Op] = (), hold: Mapping[str, str] | None = None
@@ -133,7 +111,7 @@ class Dispatcher(Generic[P]):
 
         `also` is committed with it; `hold` names workflows that must not start now, with the reason.
         """
-        check(event)
+        check(event, further=self._checks)
         self.waiting += 1
         try:
             verdict, woken = await self._write(lambda intake: self._take_in(event, intake, hold or {}, also))
@@ -153,7 +131,7 @@ class Dispatcher(Generic[P]):
         be written, those before it are, and are duplicates when all are given again.
         """
         for place, event in enumerate(events):
-            check(event, f"[{place}]")
+            check(event, f"[{place}]", self._checks)
         receipts: list[EventReceipt] = []
         self.waiting += len(events)
         try:
@@ -298,8 +276,10 @@ class Dispatcher(Generic[P]):
         if known or self.retain == "all" or (verdict.decisions and self._keeps(verdict.decisions)):
             intake.head.append(events.insert(event, self._clock.now(), matched))
         intake.ops += also
-        for companion in self.companions:
-            intake.ops += companion(event)
+        for companion in self._companions:
+            if (told := companion.writes(event)) is not None:
+                intake.ops += told[0]
+                intake.landed.append(told[1])
         if verdict is self.decider.nothing:
             return verdict
         self._note(verdict.decisions, intake)
@@ -364,6 +344,8 @@ class Dispatcher(Generic[P]):
         ops = [*intake.head, *intake.ops, *intake.draft.ops(self._clock.now())]
         if ops:
             await (self._store.commit_patiently if patiently else self._store.commit)(ops, all_facts)
+        for land in intake.landed:
+            land()
         for source, count in Counter(intake.sources).items():
             self._metrics.events_received.add(source, by=count)
         for outcome in intake.outcomes:

@@ -14,8 +14,9 @@ from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
 from automation.triggers.backtest import Backtest, backtest
 from automation.triggers.deciding import P
-from automation.triggers.dispatcher import Dispatcher, Workflows
+from automation.triggers.dispatcher import Dispatcher
 from automation.triggers.index import Index
+from automation.triggers.partners import Workflows
 from automation.triggers.replay import Replay
 from automation.triggers.rules import EventScope, Rule, Startable
 from automation.triggers.thresholds import Thresholds

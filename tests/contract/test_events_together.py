@@ -21,6 +21,7 @@ from automation import (
     WorkflowStatus,
 )
 from automation.config import Events
+from automation.errors import Conflict
 from automation.store import tables
 from automation.store.statement import Statement
 from automation.triggers.dispatcher import Retain
@@ -199,3 +200,34 @@ async def test_the_last_of_those_that_take_the_place_of_one_another_stays(
     await engine.publish_many(numbered(4, type="go"))
     results = [await engine.wait_for(each) for each in started]
     assert [result.status.value for result in results] == ["cancelled", "cancelled", "succeeded"]
+
+
+def told(id: str, state: str = "firing", **data: Any) -> Event:
+    """An alert of another system."""
+    given = {"alert": "slow", "fingerprint": "f1", "starts_at": 1_700_000_000.0, **data}
+    return Event(type=f"alert.{state}", source="alertmanager", id=id, data=given)
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_an_alert_that_is_told_of_twice_is_not_taken_for_one_that_fires_again(
+    engine: AutomationEngine, together: bool
+) -> None:
+    for event in (told("1"), told("2", "resolved")):
+        await engine.publish(event)
+    again = (await engine.publish_many([told("1")]))[0] if together else await engine.publish(told("1"))
+
+    assert again.duplicate
+    assert [alert.state.value for alert in (await engine.queries.alerts()).items] == ["resolved"]
+    with pytest.raises(Conflict, match="resolved, not firing"):
+        await engine.alerts.acknowledge("f1", "ada")
+
+
+async def test_one_that_tells_of_an_impossible_alert_refuses_all_whichever_transaction_it_were_in(
+    engine: AutomationEngine,
+) -> None:
+    many = [*numbered(*range(1001)), told("x", starts_at="yesterday")]
+    with pytest.raises(InputError, match=r"\[1001\]: event.data.starts_at: must be seconds") as caught:
+        await engine.publish_many(many)
+
+    assert caught.value.path == "[1001]"
+    assert await stored(engine) == []
