@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from automation.clock import until
-from automation.errors import AutomationError, EngineStopped, StoreUnavailable
+from automation.errors import AutomationError, EngineStopped, StoreError, StoreUnavailable
 from automation.model.execution import ActionStatus, Wish, WorkflowStatus
 from automation.store import executions, seats, statements
 from automation.store.executions import Asked
@@ -24,6 +24,7 @@ from automation.workflows.asking import denial, next_look
 from automation.workflows.result import result_of
 from automation.workflows.rollback import Undoing
 from automation.workflows.run import SHORT_WAIT, Run
+from automation.workflows.salvage import Salvage
 from automation.workflows.steps import Defaults, Steps, Surroundings
 from automation.workflows.waiters import Waiters
 
@@ -42,6 +43,7 @@ class Runner:
         self._guards = surroundings.guards
         self._steps = Steps(surroundings, defaults, self.flush)
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
+        self._salvage = Salvage(self._store, self._clock, self._undoing.finish, self._abandon)
         self._waits = surroundings.waits
         self._parked = parked
         self._stopping = False
@@ -161,7 +163,12 @@ class Runner:
         except AutomationError as error:
             if not self._stopping:
                 log.error("execution %s stops here: %s", run.id, error.message)
-            self.waiters.fail(run.id, error)
+            refused = isinstance(error, StoreError) and not isinstance(error, StoreUnavailable)
+            if refused and run.begun:
+                await self._cancel_tasks(run)
+                refused = await self._salvage.end(run, error)
+            if not refused or not run.begun:
+                self.waiters.fail(run.id, error)
         except Exception as error:
             # A fault of ours ends this execution, and no other.
             log.exception("execution %s fails by a fault of the engine", run.id)
@@ -169,11 +176,15 @@ class Runner:
         finally:
             if run.watch is not None:
                 run.watch.cancel()
-            for task in run.tasks.values():
-                task.cancel()
-            if run.tasks:
-                await asyncio.wait(run.tasks.values())
+            await self._cancel_tasks(run)
             self.runs.pop(run.id, None)
+
+    @staticmethod
+    async def _cancel_tasks(run: Run) -> None:
+        for task in run.tasks.values():
+            task.cancel()
+        if run.tasks:
+            await asyncio.wait(run.tasks.values())
 
     async def _watch(self, run: Run) -> None:
         """End it when its time is over."""
@@ -330,7 +341,7 @@ class Runner:
         return True
 
     async def _abandon(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> None:
-        """End what has never begun: nothing is cleaned up or undone after it."""
+        """End what goes no further: nothing is cleaned up or undone after it."""
         now = self._clock.now()
         for step in run.plan.steps:
             if run.state.actions[step.name].status is ActionStatus.PENDING:

@@ -25,14 +25,15 @@ from automation import (
     WorkflowStatus,
     action,
 )
-from automation.errors import Conflict, DuplicateKey, NotFound, StoreUnavailable, Unauthenticated
+from automation.errors import Conflict, DuplicateKey, NotFound, StoreError, StoreUnavailable, Unauthenticated
 from automation.model.alert import AlertState
 from automation.plugins import registry
 from automation.store import executions, records, schema, statements
+from automation.store.audit import Fact
 from automation.store.statement import Op
 from automation.store.store import Store
 from automation.utils import test_db_connection as try_database
-from tests.support import handlers, postgres
+from tests.support import guarded, handlers, postgres
 from tests.support.databases import Database
 
 BEGIN = 1_800_000_000.0
@@ -119,6 +120,45 @@ async def test_what_fails_is_rolled_back(engine: AutomationEngine) -> None:
     stored = await engine.queries.execution(result.execution_id)
     assert stored.error is not None
     assert stored.error["message"] == "it will not work"
+
+
+async def test_what_the_database_refuses_to_take_ends_and_is_rolled_back(
+    engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = engine.store.post
+
+    def refuse_b(ops: Sequence[Op], facts: Sequence[Fact] = ()) -> asyncio.Future[None]:
+        if any(op is statements.JOURNAL and values[3:5] == ("action_completed", "b") for op, values in ops):
+            refused = asyncio.get_running_loop().create_future()
+            refused.set_exception(StoreError("the database refused: no such text"))
+            return refused
+        return post(ops, facts)
+
+    monkeypatch.setattr(engine.store, "post", refuse_b)
+    undone = {"enabled": True, "triggers": ["action_failure"]}
+    await engine.register_workflow(
+        workflow("w", act("a", values={"kept": 1}), act("b", value="1"), act("c", value="2"), rollback_strategy=undone)
+    )
+    result = await engine.execute_workflow("w")
+
+    assert (result.status, result.error) == (WorkflowStatus.ROLLED_BACK, "the database refused: no such text")
+    told = await engine.executions.show(result.execution_id)
+    assert {run.name: run.status.value for run in told.actions} == {"a": "succeeded", "b": "failed", "c": "skipped"}
+    assert handlers.calls[-1] == ("a.undo", {"kept": 1})
+    assert [entry.seq for entry in told.journal] == list(range(1, len(told.journal) + 1))
+    assert await executions.unfinished_count(engine.store) == 0
+
+
+async def test_a_text_that_no_database_takes_ends_its_execution(engine: AutomationEngine) -> None:
+    assert guarded.restart is not None, "its import defines the operation"
+    aimed = {"name": "b", "action_type": "guarded.restart", "parameters": {"service_name": "a\0b"}}
+    await engine.register_workflow(workflow("w", act("a", value="1"), aimed, guardrails={"cooldown_seconds": 60}))
+    result = await engine.execute_workflow("w")
+
+    # PostgreSQL has no text with a NUL in it, and SQLite has.
+    failed = engine.config.database_url.startswith("postgresql")
+    assert result.status is (WorkflowStatus.FAILED if failed else WorkflowStatus.SUCCEEDED)
+    assert await executions.unfinished_count(engine.store) == 0
 
 
 async def test_an_event_counts_once_however_often_and_by_whomever_it_is_sent(
