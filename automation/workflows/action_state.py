@@ -27,6 +27,7 @@ class ActionState:
         "held_by",
         "hindered",
         "interrupted",
+        "interruptions",
         "items",
         "iteration",
         "late",
@@ -64,6 +65,8 @@ class ActionState:
         """Whether it was skipped because of how the execution was ending, and not by a condition of its own."""
         self.interrupted = False
         """Whether a person is asked what becomes of it, because the engine has died while it ran."""
+        self.interruptions = 0
+        """How often it was run again because the engine had died or was stopped while it ran."""
         self.iteration = 1
         """For `repeat`: which run of it this is."""
         self.began_at: float | None = None
@@ -91,7 +94,7 @@ class ActionState:
         self.iteration = body["iteration"] + 1
         self.wake_at = body["until"]
         self.reason = body["reason"]
-        self.attempt = 0
+        self.attempt = self.interruptions = 0
         self.heartbeat = self.heartbeat_at = None
         self.error = self.began_at = self.verifying = self.wait = self.awaits = self.late = None
 

@@ -27,6 +27,8 @@ OWN = frozenset({"attempt"})
 
 ITEM = frozenset({"item", "index"})
 """Names of the scope of one item of a `for_each`."""
+MOST_INTERRUPTIONS = 10
+"""How often an action is run again by itself after the engine has died, or was stopped, while it ran."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +115,10 @@ class Step:
         if self.idempotent:
             return "retry"
         return "ask" if self.effect == "critical" else "fail"
+
+    def if_interrupted(self, times: int) -> str:
+        """The same when it has happened so many times: in the end a person is asked. It may be what kills engines."""
+        return "ask" if self.on_interrupt == "retry" and times > MOST_INTERRUPTIONS else self.on_interrupt
 
     @cached_property
     def starts_workflows(self) -> bool:

@@ -177,6 +177,7 @@ class State:
             state.status = ActionStatus.WAITING
             state.wake_at = body.get("until")
             state.reason = body.get("reason")
+            state.interruptions = body.get("interruptions", state.interruptions)
             if "approval" in body:
                 state.approval, self.asks = body["approval"], True
                 if body.get("interrupted"):

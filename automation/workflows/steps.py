@@ -199,12 +199,14 @@ class Steps:
         state = run.state.action(key)
         if state.status is not ActionStatus.RUNNING or key in run.executing:
             return
-        wanted = step.on_interrupt
+        times = state.interruptions + 1
+        wanted = step.if_interrupted(times)
         now = self._clock.now()
         if state.verifying is not None:
             run.note(now, "action_waiting", key, {"until": now, "reason": "interrupted; its verification goes on"})
         elif wanted == "retry" or (key == step.name and step.items is not None):
-            run.note(now, "action_waiting", key, {"until": now, "reason": "interrupted; runs again"})
+            again = {"until": now, "reason": "interrupted; runs again", "interruptions": times}
+            run.note(now, "action_waiting", key, again)
         elif wanted == "ask":
             self._consent.ask_interrupted(run, step, key)
             run.fact(now, "action_execution", step.plugin.name, "interrupted", {"action": key})

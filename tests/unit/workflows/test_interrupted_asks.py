@@ -12,6 +12,7 @@ from automation.model.approval import Approval
 from automation.model.execution import ExecutionDetail
 from automation.testing import CRASH, After, EngineUnderTest, crash_and_recover, engine
 from automation.workflows.asking import INTERRUPTED
+from automation.workflows.plan import MOST_INTERRUPTIONS
 from tests.support import side_effects  # noqa: F401 - registers the operations
 
 HOUR = 3600.0
@@ -173,6 +174,20 @@ async def test_each_interruption_is_a_question_of_its_own(story: Story) -> None:
 
     assert (await story.ending()).execution.status is WorkflowStatus.ROLLED_BACK
     assert len(story.ran("a")) == 2
+
+
+async def test_what_kills_every_engine_is_asked_about_in_the_end(story: Story) -> None:
+    story.running.recorder.set("a", [CRASH] * (MOST_INTERRUPTIONS + 1) + [{"done": True}])
+    await story.begin(workflow(on_interrupt="retry"))
+    for _ in range(MOST_INTERRUPTIONS):
+        assert await story.asked() == []
+        await story.die()
+
+    with pytest.raises(TimeoutError, match="approve to run it again"):
+        await story.running.wait_for(story.id)
+    assert len(story.ran("a")) == MOST_INTERRUPTIONS + 1
+    await story.answer(True)
+    assert (await story.ending()).execution.status is WorkflowStatus.SUCCEEDED
 
 
 @pytest.mark.parametrize(("on_interrupt", "status", "runs"), [("retry", "succeeded", 2), ("fail", "rolled_back", 1)])
