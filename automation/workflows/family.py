@@ -65,6 +65,7 @@ class Family:
             actor=parents[0].actor if parents else "local",
             reason=f"action {context.action} of {context.workflow}",
             idempotency_key=key,
+            proposed=self._starter.proposes(plan, parents),
             parent=context.execution_id,
             parent_action=context.action,
         )

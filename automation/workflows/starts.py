@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from automation.errors import Conflict, DuplicateKey, InputError, NotFound
-from automation.model.execution import ExecutionResult, StartReceipt, WorkflowStatus
+from automation.model.execution import Execution, ExecutionResult, StartReceipt, WorkflowStatus
 from automation.model.ids import new_id
 from automation.store import executions, records, seats, statements
 from automation.store.statement import Op, Statement, Unexpected
@@ -96,6 +96,23 @@ class Starter:
             if replaces(run.plan):
                 # What it takes the place of may run here.
                 self._recovery.poke()
+
+    def proposes(self, plan: Plan, parents: Sequence[Execution]) -> bool:
+        """Whether what an execution starts is only proposed; its parents are given from the nearest.
+
+        As what a trigger starts: but whoever has started the first by hand has decided, as has who
+        approved one of them.
+        """
+        if not parents or parents[-1].event_id is None or not self._consent.proposes(plan):
+            return False
+        return not any(self._is_manual(parent.workflow) for parent in parents)
+
+    def _is_manual(self, workflow: str) -> bool:
+        try:
+            return self._consent.proposes(self.plan(workflow))
+        except NotFound:
+            # Taken out of the definitions while an execution of it runs.
+            return False
 
     async def refusal(self, run: Run) -> str | None:
         """Why there is no seat for what was prepared, or None if there is one, or none is needed."""
@@ -185,9 +202,11 @@ class Starter:
     async def _commit_new(self, run: Run) -> None:
         upto = run.noted
         ops, facts = run.taken()
+        events, run.events = run.events or (), None
         while True:
             try:
-                await self._store.commit(ops, facts)
+                # What is only proposed asks people, and that is told in the same transaction.
+                await (self._consent.announce(events, ops, facts) if events else self._store.commit(ops, facts))
                 break
             except Unexpected as refusal:
                 if refusal.statement != seats.TAKE.name:

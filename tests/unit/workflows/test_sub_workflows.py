@@ -11,6 +11,7 @@ from automation import (
     ActionDefinition,
     AutomationConfig,
     AutomationEngine,
+    Event,
     ExecutionContext,
     ExecutionResult,
     VirtualClock,
@@ -480,3 +481,41 @@ async def test_a_name_that_nobody_has_registered_is_a_warning(engine: Automation
     assert [(problem.path, problem.severity) for problem in problems] == [
         ("workflows[0].actions[0].parameters.workflow", "warning")
     ]
+
+
+class TestLevels:
+    """A child that is stricter than what has started it is only proposed."""
+
+    async def begin(self, engine: AutomationEngine, *, by_hand: bool = False, parent: str = "autonomous") -> str:
+        await define(engine, "child", act("a"), level="manual")
+        triggers = [{"type": "event", "event": "go"}]
+        await define(engine, "parent", sub(), triggers=triggers, level=parent)
+        if by_hand:
+            return await engine.start_workflow("parent")
+        receipt = await engine.publish(Event(type="go"))
+        return receipt.executions[0]
+
+    @pytest.mark.parametrize(("agreed", "status"), [(True, "succeeded"), (False, "failed")])
+    async def test_it_waits_for_a_person_and_its_parent_for_it(
+        self, engine: AutomationEngine, agreed: bool, status: str
+    ) -> None:
+        parent = await self.begin(engine)
+        child = await the_child(engine, parent)
+        assert child.status is WorkflowStatus.PROPOSED
+        assert handlers.calls == []
+        asked = await engine.queries.events(type="approval_requested")
+        assert [item.event.data["execution"] for item in asked.items] == [child.id]
+
+        await engine.decide(child.id, None, agreed, actor="ann")
+        assert (await engine.wait_for(parent)).status.value == status
+        assert handlers.calls == ([("a", None)] if agreed else [])
+
+    @pytest.mark.parametrize("how", [{"by_hand": True}, {"parent": "manual"}])
+    async def test_what_somebody_has_decided_is_not_asked_again(
+        self, engine: AutomationEngine, how: dict[str, Any]
+    ) -> None:
+        parent = await self.begin(engine, **how)
+        if "parent" in how:
+            await engine.decide(parent, None, True, actor="ann")
+        assert (await engine.wait_for(parent)).status is WorkflowStatus.SUCCEEDED
+        assert handlers.calls == [("a", None)]
