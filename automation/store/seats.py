@@ -31,10 +31,18 @@ from automation.store.statement import Statement
 from automation.store.store import Store
 from automation.store.tables import executions, seats
 
+_WAITING = (
+    executions.c.workflow == bindparam("workflow", type_=String),
+    executions.c.concurrency_key == bindparam("key", type_=String),
+    executions.c.finished_at.is_(None),
+    executions.c.status == literal_column("'pending'"),
+    executions.c.cancel_reason.is_(None),
+)
 
-def _free_seat() -> Any:
-    """The least number below the limit that no seat of the key has: its row is refused if somebody else takes it too,
-    so that there are never more than the limit, whoever looks at the same moment."""
+
+def _take(name: str, *further: ColumnElement[bool]) -> Statement:
+    """That an execution has a seat: the least number below the limit that no seat of the key has. Its row is refused if
+    somebody else takes it too, so that there are never more than the limit, whoever looks at the same moment."""
     of_key = [seats.c.workflow == bindparam("workflow", type_=String), seats.c.key == bindparam("key", type_=String)]
     after = select((seats.c.seat + literal_column("1")).label("seat")).where(*of_key)
     candidates = union_all(select(literal_column("0", Integer).label("seat")), after).subquery()
@@ -44,61 +52,45 @@ def _free_seat() -> Any:
         .where(candidates.c.seat < bindparam("limit", type_=Integer), candidates.c.seat.not_in(taken))
         .subquery()
     )
-    return select(
+    row = select(
         bindparam("workflow", type_=String),
         bindparam("key", type_=String),
         free.c.seat,
         bindparam("execution_id", type_=String),
-    ).where(free.c.seat.is_not(None))
+    )
+    return Statement(
+        name,
+        insert(seats).from_select(
+            ["workflow", "key", "seat", "execution_id"], row.where(free.c.seat.is_not(None), *further)
+        ),
+        ("workflow", "key", "execution_id", "limit"),
+        5,
+        expect=1,
+    )
 
 
-TAKE = Statement(
-    "seat_take",
-    insert(seats).from_select(["workflow", "key", "seat", "execution_id"], _free_seat()),
-    ("workflow", "key", "execution_id", "limit"),
-    5,
-    expect=1,
-)
+TAKE = _take("seat_take")
+TAKE_ALONE = _take("seat_take_alone", ~exists().where(*_WAITING))
+"""The same, and refused if somebody waits: whose turn comes first."""
 LEAVE = Statement(
     "seat_leave",
     delete(seats).where(seats.c.execution_id == bindparam("where_execution_id")),
     ("where_execution_id",),
     6,
 )
-_OTHER = executions.alias("other")
 _UNFINISHED = (
     update(executions).where(executions.c.id == bindparam("where_id")).where(executions.c.finished_at.is_(None))
 )
-
-
-def _admit(name: str, *further: ColumnElement[bool]) -> Statement:
-    """That one who waits runs; refused if it does no longer, or is to be cancelled."""
-    return Statement(
-        name,
-        _UNFINISHED.values(
-            status=literal_column("'running'"), node=bindparam("node"), started_at=bindparam("started_at")
-        )
-        .where(text("status = 'pending'"))
-        .where(executions.c.cancel_reason.is_(None), *further),
-        ("node", "started_at", "where_id"),
-        4,
-        expect=1,
-    )
-
-
-ADMIT = _admit("execution_admit")
-ADMIT_ALONE = _admit(
-    "execution_admit_alone",
-    ~exists().where(
-        _OTHER.c.workflow == executions.c.workflow,
-        _OTHER.c.concurrency_key == executions.c.concurrency_key,
-        _OTHER.c.finished_at.is_(None),
-        text("other.status = 'pending'"),
-        _OTHER.c.cancel_reason.is_(None),
-        _OTHER.c.id != executions.c.id,
-    ),
+ADMIT = Statement(
+    "execution_admit",
+    _UNFINISHED.values(status=literal_column("'running'"), node=bindparam("node"), started_at=bindparam("started_at"))
+    .where(text("status = 'pending'"))
+    .where(executions.c.cancel_reason.is_(None)),
+    ("node", "started_at", "where_id"),
+    4,
+    expect=1,
 )
-"""The same, and refused if others wait: their turn comes first."""
+"""That one who waits runs; refused if it does no longer, or is to be cancelled."""
 
 
 def _others() -> Update:
@@ -138,13 +130,6 @@ async def holders(store: Store, workflow: str, key: str) -> tuple[str, ...]:
     return tuple(row.execution_id for row in await store.fetch(query.order_by(seats.c.execution_id)))
 
 
-_WAITING = (
-    executions.c.workflow == bindparam("workflow", type_=String),
-    executions.c.concurrency_key == bindparam("key", type_=String),
-    executions.c.finished_at.is_(None),
-    executions.c.status == "pending",
-    executions.c.cancel_reason.is_(None),
-)
 _HIGHEST = select(func.max(executions.c.priority)).where(*_WAITING).scalar_subquery()
 _FIRST = select(executions.c.id).where(*_WAITING, executions.c.priority == _HIGHEST).order_by(executions.c.id).limit(1)
 _NEWEST = select(executions.c.id).where(*_WAITING).order_by(executions.c.id.desc()).limit(1)
@@ -178,6 +163,11 @@ class Next:
     key: str
     stored: Stored
     taken: int
+
+    @property
+    def claim(self) -> tuple[str, str]:
+        """The workflow and the key."""
+        return (self.stored.execution.workflow, self.key)
 
 
 async def next_of(store: Store, claims: Sequence[tuple[str, str]]) -> list[Next]:

@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 from automation.clock import Clock
 from automation.errors import Conflict
 from automation.model.event import Event, EventReceipt, as_mapping
-from automation.store import events
+from automation.store import events, seats
 from automation.store.audit import Fact
 from automation.store.events import Decision
 from automation.store.statement import Op, Unexpected
@@ -237,7 +237,7 @@ class Dispatcher(Generic[P]):
                 self.states.doubt(intake.draft)
                 if error.statement in ("event", KEYED):
                     raise
-                if not error.statement.startswith(STATEMENT):
+                if error.statement != seats.TAKE_ALONE.name and not error.statement.startswith(STATEMENT):
                     taken = await self._taken(intake.starts, error)
             except BaseException:
                 self.states.doubt(intake.draft)

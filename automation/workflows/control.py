@@ -33,7 +33,7 @@ from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
-from automation.workflows.seats import entry, queues
+from automation.workflows.seats import entry
 from automation.workflows.starts import Cause, Starter, check_start, fold_stored
 from automation.workflows.state import State
 
@@ -135,8 +135,10 @@ class Executions:
         stored, plan, state = await self._load(execution_id)
         names = repeated_by_retry(plan, stored.execution, state)
         draft = self._run(stored, plan, state)
-        body = {"actor": actor, "reason": reason, "actions": list(names)}
-        draft.note(self._clock.now(), "retried", None, body | ({"queued": True} if queues(plan) else {}))
+        body: dict[str, Any] = {"actor": actor, "reason": reason, "actions": list(names)}
+        if plan.on_conflict in ("queue", "replace"):
+            body["queued"] = True
+        draft.note(self._clock.now(), "retried", None, body)
         if state.concurrency is not None:
             for op in entry(plan, execution_id, state.concurrency):
                 draft.write(op)

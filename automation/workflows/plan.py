@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -151,6 +152,11 @@ class Plan:
     def id(self) -> str:
         """What names this version of the workflow: a hash of its content."""
         return records.definition("workflow", self.name, self.body, 0.0)[0]
+
+    @cached_property
+    def on_conflict(self) -> Literal["queue", "skip", "replace"] | None:
+        """What becomes of one too many with the same concurrency key; None if executions have no key."""
+        return None if self.definition.concurrency is None else self.definition.concurrency.on_conflict
 
     @cached_property
     def waits(self) -> bool:

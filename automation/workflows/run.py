@@ -191,7 +191,7 @@ class Run:
     @property
     def exclusive(self) -> bool:
         """Whether it starts only if there is a seat for it."""
-        return self.state.concurrency is not None and not self.state.queued
+        return self.state.concurrency is not None and not self.state.queued and self.plan.on_conflict == "skip"
 
     @property
     def pausing(self) -> bool:

@@ -61,36 +61,27 @@ def _template(concurrency: Concurrency) -> Template:
     return compile_template(concurrency.key, path="concurrency.key")
 
 
-def entry(plan: Plan, execution_id: str, key: str, *, proposed: bool = False) -> list[Op]:
-    """The writes by which an execution that starts now comes to a seat, or to its place among those who wait."""
-    concurrency = plan.definition.concurrency
-    assert concurrency is not None
+def entry(plan: Plan, execution_id: str, key: str, *, proposed: bool = False, alone: bool = False) -> list[Op]:
+    """The writes by which an execution that starts now comes to a seat, or to its place among those who wait.
+
+    One that is `alone`, as far as is known, takes its seat with its start; all is refused together if it is not.
+    """
     ops: list[Op] = [statements.EXECUTION_KEY(concurrency_key=key, where_id=execution_id)]
     if proposed:
         return ops
-    if concurrency.on_conflict == "skip":
+    if plan.on_conflict == "skip":
         ops.append(_take(plan, execution_id, key))
-    elif replaces(plan):
+    elif alone:
+        ops.append(_take(plan, execution_id, key, seats.TAKE_ALONE))
+    elif plan.on_conflict == "replace":
         ops.append(_replace(plan, execution_id, key))
     return ops
 
 
-def queues(plan: Plan) -> bool:
-    """Whether an execution that starts begins as one that waits."""
-    concurrency = plan.definition.concurrency
-    return concurrency is not None and concurrency.on_conflict != "skip"
-
-
-def replaces(plan: Plan) -> bool:
-    """Whether an execution that starts takes the place of others."""
-    concurrency = plan.definition.concurrency
-    return concurrency is not None and concurrency.on_conflict == "replace"
-
-
-def _take(plan: Plan, execution_id: str, key: str) -> Op:
+def _take(plan: Plan, execution_id: str, key: str, statement: Statement = seats.TAKE) -> Op:
     assert plan.definition.concurrency is not None
     limit = plan.definition.concurrency.limit
-    return seats.TAKE(workflow=plan.name, key=key, execution_id=execution_id, limit=limit)
+    return statement(workflow=plan.name, key=key, execution_id=execution_id, limit=limit)
 
 
 def _replace(plan: Plan, execution_id: str, key: str) -> Op:
@@ -113,11 +104,10 @@ class Seats:
         self._clock = clock
         self._recovery = recovery
         self._launch = launch
-        self._asked: dict[Claim, Run | None] = {}
-        """The keys for which somebody is to be let in, those asked for first first; the only one who waits for it, as
-        far as is known here, where one has just come."""
+        self._asked: dict[Claim, None] = {}
+        """The keys for which somebody is to be let in, those asked for first first."""
         self._sought: set[Claim] = set()
-        """Keys of which a seat was taken here, or none was free: who comes now waits, most likely."""
+        """Keys of which a seat was taken here, or for which somebody waits: who comes now waits, most likely."""
         self._usher: asyncio.Task[None] | None = None
 
     @property
@@ -125,15 +115,19 @@ class Seats:
         """Whether somebody is just being let in."""
         return self._usher is not None
 
-    def look(self, claim: Claim, newcomer: Run | None = None) -> None:
+    def vacant(self, claim: Claim) -> bool:
+        """Whether nobody has a seat of a key or waits for one, as far as is known here; if so, who asks takes one."""
+        if claim in self._sought:
+            return False
+        self._mark(claim)
+        return True
+
+    def look(self, claim: Claim) -> None:
         """Let in who waits for a seat of a key, soon: one has become free, or somebody has come, who is on disk."""
         if self._stopped:
             return
-        if newcomer is None:
-            self._sought.discard(claim)
-        elif claim in self._asked or claim in self._sought:
-            newcomer = None
-        self._asked[claim] = newcomer
+        self._mark(claim)
+        self._asked[claim] = None
         if self._usher is None:
             self._usher = asyncio.get_running_loop().create_task(self._ushered())
 
@@ -166,31 +160,23 @@ class Seats:
         other's way."""
         try:
             while claims := list(islice(self._asked, AT_ONCE)):
-                asked = {claim: self._asked.pop(claim) for claim in claims}
-                found = await self._next_of([claim for claim in claims if asked[claim] is None])
-                come = (self._welcome(claim, run) for claim, run in asked.items() if run is not None)
-                await asyncio.gather(*(self._look(each) for each in found), *come)
+                for claim in claims:
+                    del self._asked[claim]
+                found = await self._next_of(claims)
+                if found is None:
+                    continue
+                self._sought.difference_update(set(claims) - {each.claim for each in found} - self._asked.keys())
+                await asyncio.gather(*(self._look(each) for each in found))
         finally:
             self._usher = None
 
-    async def _next_of(self, claims: Sequence[Claim]) -> list[seats.Next]:
+    async def _next_of(self, claims: Sequence[Claim]) -> list[seats.Next] | None:
         try:
-            return await seats.next_of(self._store, claims) if claims else []
+            return await seats.next_of(self._store, claims)
         except StoreError as error:
             # They wait on, and are looked after when the database can be used again.
             log.warning("nobody is let in for %d keys: %s", len(claims), error.message)
-            return []
-
-    async def _welcome(self, claim: Claim, run: Run) -> None:
-        """Let somebody in who has just come, if nobody else waits: without a look at what is on disk."""
-        try:
-            entered = await self._enter(run, claim[1], seats.ADMIT_ALONE)
-        except StoreError as error:
-            log.warning("nobody is let in for %s %r: %s", *claim, error.message)
-            return
-        self._mark(claim)
-        if not entered:
-            self._asked[claim] = None
+            return None
 
     def _mark(self, claim: Claim) -> None:
         if len(self._sought) >= MOST_SOUGHT:
@@ -198,12 +184,11 @@ class Seats:
         self._sought.add(claim)
 
     async def _look(self, found: seats.Next) -> None:
-        claim = (found.stored.execution.workflow, found.key)
         try:
             if await self._let_in(found):
-                self._asked[claim] = None
+                self._asked[found.claim] = None
         except (StoreError, NotFound) as error:
-            log.warning("nobody is let in for %s %r: %s", *claim, error.message)
+            log.warning("nobody is let in for %s %r: %s", *found.claim, error.message)
 
     async def _let_in(self, found: seats.Next) -> bool:
         """Let the next one in; whether there may be a seat for another one."""
@@ -215,9 +200,8 @@ class Seats:
             return False
         concurrency = plan.definition.concurrency
         left = math.inf if concurrency is None else concurrency.limit - found.taken
-        if not replaces(plan):
+        if plan.on_conflict != "replace":
             if left <= 0:
-                self._mark((first.workflow, key))
                 return False
             if await self._admit(found.stored, plan, key):
                 return left > 1
@@ -249,13 +233,10 @@ class Seats:
         state = fold((step.name for step in plan.steps), stored.entries)
         limits = self._store.limits
         run = Run.of(stored.execution, plan, state, stored.large, node=self._recovery.node, limits=limits)
-        return await self._enter(run, key, seats.ADMIT)
-
-    async def _enter(self, run: Run, key: str, admit: Statement) -> bool:
         now = self._clock.now()
         run.note(now, "admitted", None, {"key": key})
         ops, facts = run.taken()
-        admitted = admit(node=run.node, started_at=now, where_id=run.id)
+        admitted = seats.ADMIT(node=run.node, started_at=now, where_id=run.id)
         try:
             await self._store.commit([_take(run.plan, run.id, key), admitted, *ops], facts)
         except Unexpected:

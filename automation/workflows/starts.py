@@ -22,7 +22,7 @@ from automation.workflows.recovery import Recovery
 from automation.workflows.result import result_of
 from automation.workflows.run import Run
 from automation.workflows.runner import Runner
-from automation.workflows.seats import Seats, entry, key_of, queues, replaces
+from automation.workflows.seats import Seats, entry, key_of
 from automation.workflows.state import Scope, State, fold
 from automation.workflows.steps import Surroundings
 
@@ -79,7 +79,7 @@ class Starter:
         """
         plan = self.plan(workflow)
         cause = Cause(event["source"], reason, event, key, proposed=self._consent.proposes(plan))
-        return self.new_run(plan, {}, cause)
+        return self.new_run(plan, {}, cause, at_once=True)
 
     def launch(self, run: Run) -> None:
         """Run what was prepared, now that it is written; what is only proposed waits for people."""
@@ -92,8 +92,8 @@ class Starter:
         self._changes.tell("execution", run.id, run.state.status.value)
         if run.state.status is WorkflowStatus.PENDING and run.claim is not None:
             self._recovery.know(run.plan)
-            self._seats.look(run.claim, None if replaces(run.plan) else run)
-            if replaces(run.plan):
+            self._seats.look(run.claim)
+            if run.plan.on_conflict == "replace":
                 # What it takes the place of may run here.
                 self._recovery.poke()
 
@@ -118,8 +118,12 @@ class Starter:
         """Why there is no seat for what was prepared, or None if there is one, or none is needed."""
         return await self._seats.refusal(run)
 
-    def new_run(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> Run:
-        """A new execution whose writes wait in `run.ops`; raises InputError for inputs that do not fit."""
+    def new_run(self, plan: Plan, variables: Mapping[str, Any], cause: Cause, *, at_once: bool = False) -> Run:
+        """A new execution whose writes wait in `run.ops`; raises InputError for inputs that do not fit.
+
+        With `at_once` it takes a seat of its concurrency key where one is free, as far as is known here; its writes are
+        refused together if that is wrong, and what is made then waits for its turn.
+        """
         given = checked_inputs(plan, variables, cause.event)
         now = self._clock.now()
         priority = int(plan.definition.priority)
@@ -129,7 +133,10 @@ class Starter:
         if plan.id not in self._stored:
             run.write(records.definition("workflow", plan.name, plan.body, now)[1])
         key = key_of(plan, given, cause.event)
-        queued = key is not None and (cause.proposed or queues(plan))
+        alone = queued = False
+        if key is not None and not cause.proposed:
+            alone = at_once and plan.on_conflict == "queue" and self._seats.vacant((plan.name, key))
+            queued = plan.on_conflict != "skip" and not alone
         status = WorkflowStatus.PENDING if queued else WorkflowStatus.RUNNING
         if cause.proposed:
             status = WorkflowStatus.PROPOSED
@@ -140,8 +147,8 @@ class Starter:
             body |= origin
             run.write(statements.EXECUTION_ORIGIN(**dict.fromkeys(_ORIGINS) | origin, where_id=run.id))
         if key is not None:
-            body |= {"concurrency": key, "queued": queued}
-            for op in entry(plan, run.id, key, proposed=cause.proposed):
+            body |= {"concurrency": key, "queued": queued or cause.proposed}
+            for op in entry(plan, run.id, key, proposed=cause.proposed, alone=alone):
                 run.write(op)
         if cause.proposed:
             run.state.event = dict(cause.event) if cause.event else None
@@ -153,7 +160,12 @@ class Starter:
 
     async def start(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> StartReceipt:
         """Start; returns once that is on disk. With a key that was used before: the execution it started then."""
-        return await self.begin(self.new_run(plan, variables, cause), cause.idempotency_key)
+        try:
+            return await self.begin(self.new_run(plan, variables, cause, at_once=True), cause.idempotency_key)
+        except Unexpected as refusal:
+            if refusal.statement != seats.TAKE_ALONE.name:
+                raise
+            return await self.begin(self.new_run(plan, variables, cause), cause.idempotency_key)
 
     async def begin(self, run: Run, key: str | None = None) -> StartReceipt:
         """Write a new execution and run it; with a key that was used before, tell of the one that it started then."""

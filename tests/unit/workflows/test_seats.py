@@ -226,6 +226,41 @@ class TestQueue:
                 await has(one, execution, WorkflowStatus.SUCCEEDED)
             assert begun() == [str(number) for number in range(6)]
 
+    async def test_who_comes_by_events_waits_for_a_seat_that_another_node_has_taken(
+        self, config: AutomationConfig
+    ) -> None:
+        hold = {"name": "hold", "action_type": "test.gate", "parameters": {"value": "${event.id}"}}
+        definition = workflow(
+            hold, concurrency={"key": "${event.subject}"}, triggers=[{"type": "event", "event": "down"}]
+        )
+        async with AutomationEngine(config) as one, AutomationEngine(config) as other:
+            for each in (one, other):
+                await each.register_workflow(definition)
+            await one.publish(Event(type="down", subject="a1", id="first"))
+            await until(lambda: begun() == ["first"])
+
+            events = [Event(type="down", subject=host, id=f"{host}-{turn}") for turn in "xy" for host in ("a1", "b2")]
+            receipts = await other.publish_many(events)
+
+            await until(lambda: begun() == ["first", "b2-x"])
+            ids = {event.id: receipt.executions[0] for event, receipt in zip(events, receipts, strict=True)}
+            for waits in ("a1-x", "a1-y", "b2-y"):
+                assert await other.get_workflow_status(ids[waits]) is WorkflowStatus.PENDING
+            for who in ("first", "b2-x", "a1-x", "b2-y", "a1-y"):
+                handlers.open_gate(who)
+            for execution in ids.values():
+                await has(other, execution, WorkflowStatus.SUCCEEDED)
+            assert begun().index("a1-x") < begun().index("a1-y")
+
+    async def test_who_is_alone_takes_a_seat_with_its_start(self, engine: AutomationEngine) -> None:
+        await engine.register_workflow(keyed())
+        handlers.open_gate("first")
+        for _ in range(2):
+            execution = await start(engine, "first")
+            await has(engine, execution, WorkflowStatus.SUCCEEDED)
+            assert "admitted" not in [entry.kind for entry in (await engine.executions.show(execution)).journal]
+            await until(lambda: not engine._seats.busy)
+
     async def test_a_retry_waits_for_its_turn_too(self, engine: AutomationEngine) -> None:
         handlers.broken.add("hold")
         mend = {"name": "hold", "action_type": "test.mend"}
