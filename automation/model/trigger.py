@@ -23,6 +23,8 @@ Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
 WEEK: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST_PARTIAL = 10_000
 """How many keys a trigger may have open at a time, unless it says otherwise."""
+MOST_THROTTLED = 100_000
+"""The same of a throttle, which remembers less of each."""
 
 
 class ActiveHours(Definition):
@@ -58,6 +60,8 @@ class Throttle(Definition):
     """The workflow starts with the last of so many."""
     key: Text | None = None
     """What belongs together, as an expression such as `event.subject`; by default all."""
+    most_keys: Annotated[int, Field(ge=1, le=1_000_000)] = MOST_THROTTLED
+    """How many keys may be open at a time; events of further ones are refused, counted and stored as decisions."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -22,6 +22,8 @@ from automation.sources.source import Delivery, Rejected, SourceContext
 
 _OWN = frozenset({"time", "subject", "severity", "type"})
 _LONGEST_SUBJECT = 500
+_SAY_THE_YEAR = re.compile(r"%[YyGcx]")
+_SAY_THE_DAY = re.compile(r"%[djaAwuUWV]")
 
 
 class Log(Lines):
@@ -36,7 +38,8 @@ class Log(Lines):
     """The subject of the events, where there is no group `subject`."""
     time_format: str | None = None
     """How the group `time` is written, as `strptime` has it; by default as in `2026-11-23T09:00:00Z`. Without a zone it
-    is UTC. A time that cannot be read makes a line a dead letter."""
+    is UTC; without a year (`%b %d %H:%M:%S`, as syslog writes it) or a day, the one that is nearest to now. A time that
+    cannot be read makes a line a dead letter."""
     numbers: tuple[str, ...] = ()
     """Groups that are numbers in the data, and not texts."""
     severities: Mapping[str, str] = Field(default_factory=dict)
@@ -91,7 +94,7 @@ def _event(settings: Log, groups: Mapping[str, str], text: str, line_id: str, co
         severity=severity and settings.severities.get(severity, severity),
         source=f"log:{context.name}",
         id=line_id,
-        time=_time(groups["time"], settings.time_format) if "time" in groups else context.clock.now(),
+        time=_time(groups.get("time"), settings.time_format, context.clock.now()),
         data=data,
     )
 
@@ -110,12 +113,32 @@ def _finite(text: str) -> float:
     return number
 
 
-def _time(text: str, form: str | None) -> float:
+def _time(text: str | None, form: str | None, now: float) -> float:
+    if text is None:
+        return now
     if form is None:
         return payload.moment(text, "time")
+    found = [moment for moment in _readings(text, form, now) if moment is not None]
+    if not found:
+        raise InputError(f"time: {text[:60]!r} is not written as {form!r}")
+    return payload.in_range(min(found, key=lambda moment: abs(moment - now)), "time")
+
+
+def _readings(text: str, form: str, now: float) -> list[float | None]:
+    """The moments that a time may mean, which need not say all of its date; None for one that there is not."""
+    today = datetime.fromtimestamp(now, UTC)
+    if _SAY_THE_YEAR.search(form):
+        return [_moment(text, form)]
+    if _SAY_THE_DAY.search(form):
+        # With the year in front: of a year that has none, 29 February could not be read.
+        return [_moment(f"{today.year + apart:04} {text}", f"%Y {form}") for apart in (-1, 0, 1)]
+    days = (today + timedelta(days=apart) for apart in (-1, 0, 1))
+    return [_moment(f"{day:%Y-%m-%d} {text}", f"%Y-%m-%d {form}") for day in days]
+
+
+def _moment(text: str, form: str) -> float | None:
     try:
         read = datetime.strptime(text, form)  # noqa: DTZ007 - the zone is set below, where the text has none
-        moment = read if read.tzinfo else read.replace(tzinfo=UTC)
-        return payload.in_range(moment.timestamp(), "time")
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        raise InputError(f"time: {text[:60]!r} is not written as {form!r}") from None
+        return None

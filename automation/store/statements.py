@@ -38,6 +38,16 @@ EXECUTION_KEY = change("execution_key", tables.executions, 3, sets=("concurrency
 EXECUTION_ADOPT = change("execution_adopt", tables.executions, 3, sets=("idempotency_key",), where=("id",))
 JOURNAL = insertion("journal", tables.journal, 3)
 EXECUTION_STATUS = change("execution_status", tables.executions, 4, sets=("status", "wake_at", "node"), where=("id",))
+EXECUTION_PARK = Statement(
+    "execution_park",
+    update(tables.executions)
+    .values(status=bindparam("status"), wake_at=bindparam("wake_at"), node=null())
+    .where(tables.executions.c.id == bindparam("where_id"))
+    .where(tables.executions.c.node == bindparam("where_node")),
+    ("status", "wake_at", "where_id", "where_node"),
+    4,
+)
+"""That nobody holds it any more; unless somebody else has it by now, because its holder was taken for dead."""
 EXECUTION_BEGUN = change("execution_begun", tables.executions, 4, sets=("started_at",), where=("id",))
 EXECUTION_END = change(
     "execution_end", tables.executions, 5, sets=("status", "finished_at", "error", "node", "wake_at"), where=("id",)

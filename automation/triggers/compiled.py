@@ -121,10 +121,12 @@ def _limit(throttle: Throttle | None) -> Limit | None:
         return None
     key = _expression(throttle.key)
     if throttle.accumulate is not None:
-        return Limit("accumulate", seconds_of(throttle.accumulate.within), throttle.accumulate.count, key)
+        return Limit(
+            "accumulate", seconds_of(throttle.accumulate.within), throttle.accumulate.count, key, throttle.most_keys
+        )
     if throttle.once_after is not None:
-        return Limit("once_after", seconds_of(throttle.once_after), 0, key)
-    return Limit("once_within", _seconds(throttle.once_within), 0, key)
+        return Limit("once_after", seconds_of(throttle.once_after), 0, key, throttle.most_keys)
+    return Limit("once_within", _seconds(throttle.once_within), 0, key, throttle.most_keys)
 
 
 def _pattern(trigger: Pattern, parts: tuple[Part, ...]) -> patterns.Pattern:

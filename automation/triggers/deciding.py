@@ -257,6 +257,8 @@ class Decider(Generic[P]):
             return Passage(None, None, "no_key", f"the throttle's key {trigger.limit.key.text} is unknown")
         place = (trigger.name, throttles.PART, key)
         known = seen.draft.get(place, trigger.digest)
+        if known is None and seen.draft.count(*place[:2]) >= trigger.limit.most_keys:
+            return Passage(None, None, *self._too_many(trigger, trigger.limit.most_keys))
         passage = throttles.step(trigger.limit, known, seen.mapping, self._clock.now())
         if passage.ended is not None:
             verdict.made.append(_gathered(trigger, key, passage.ended, self._clock.now()))
@@ -296,12 +298,8 @@ class Decider(Generic[P]):
         known = seen.draft.get(place, trigger.digest)
         outcome = patterns.advance(pattern, known, Arrival(seen.mapping, now, parts, fits))
         opens = outcome.body is not None and known is None
-        if opens and seen.draft.count(trigger.name, patterns.PART) >= pattern.most_keys:
-            why = f"{trigger.name}: {pattern.most_keys} keys are open, more are not followed; raise most_keys"
-            if trigger.name not in self._warned:
-                self._warned.add(trigger.name)
-                log.warning("%s", why)
-            return self._refuse(verdict, seen, trigger.workflow, "too_many_keys", why)
+        if opens and seen.draft.count(*place[:2]) >= pattern.most_keys:
+            return self._refuse(verdict, seen, trigger.workflow, *self._too_many(trigger, pattern.most_keys))
         if outcome.body is not None and len(encode(outcome.body)) > LARGEST_STATE:
             why = f"{trigger.name}: what it would remember is larger than {LARGEST_STATE} bytes"
             return self._refuse(verdict, seen, trigger.workflow, "too_large", why)
@@ -309,6 +307,13 @@ class Decider(Generic[P]):
             seen.draft.put(place, outcome.body, trigger.digest, outcome.until)
         verdict.made += [_matched(trigger, key, match, seen.event, now, now) for match in outcome.matches]
         return None
+
+    def _too_many(self, trigger: Compiled, most: int) -> tuple[str, str]:
+        why = f"{trigger.name}: {most} keys are open, more are not followed; raise most_keys"
+        if trigger.name not in self._warned:
+            self._warned.add(trigger.name)
+            log.warning("%s", why)
+        return "too_many_keys", why
 
     def _refuse(self, verdict: Verdict[P], seen: _Seen, workflow: str, outcome: str, reason: str) -> None:
         event = seen.event

@@ -13,7 +13,7 @@ from automation.clock import Clock
 from automation.model.event import Event
 from automation.model.metric import Sample
 from automation.store.store import encode
-from automation.store.trigger_states import Place
+from automation.store.trigger_states import Place, TriggerState
 from automation.triggers.compiled import Compiled, key_text
 from automation.triggers.deciding import SOURCE, Verdict
 from automation.triggers.index import Index
@@ -21,6 +21,12 @@ from automation.triggers.states import Draft, States
 
 PART = "threshold"
 """What of a trigger is remembered."""
+
+FORGET_SECONDS = 86_400.0
+"""After how long without a sample, or half as long again, a series that has fired is forgotten: it has vanished, as
+those of a host that was replaced do, and one of the same name begins anew."""
+KEPT_SECONDS = FORGET_SECONDS * 1.5
+"""For how long it is written down as known: not with every sample."""
 
 Decide = Callable[[Draft], Verdict[Any]]
 
@@ -54,11 +60,16 @@ class Thresholds:
             known = self._states.get(place)
             if not beyond and known is None:
                 continue
-            if beyond and known is not None and known.digest == trigger.digest:
+            if beyond and known is not None and known.digest == trigger.digest and not self._fades(known):
                 self._newest[place] = sample.value
                 continue
             self._newest.pop(place, None)
             await self._fire(lambda draft, t=trigger, p=place, b=beyond: self._step(draft, t, p, sample, b))  # type: ignore[misc]
+
+    def _fades(self, known: TriggerState) -> bool:
+        """Whether it is time to write down that a series is still there."""
+        fired, due = known.body["fired"], known.due_at
+        return bool(fired) and (due is None or due < self._clock.now() + FORGET_SECONDS)
 
     def expire(self, draft: Draft, place: Place) -> Verdict[Any]:
         """What it leads to that a series may have been beyond for long enough."""
@@ -66,13 +77,17 @@ class Thresholds:
         trigger, now = self._index.trigger(place[0]), self._clock.now()
         if trigger is None:
             return verdict
-        body = draft.get(place, trigger.digest)
+        body, state = draft.get(place, trigger.digest), self._states.get(place)
         if body is None or trigger.threshold is None:
             # Of another definition: the next sample begins anew.
             draft.put(place, None)
-        elif not body["fired"] and body["since"] + trigger.threshold.seconds <= now:
+        elif body["fired"]:
+            if state is None or state.due_at is None or state.due_at <= now:
+                self._newest.pop(place, None)
+                draft.put(place, None)
+        elif body["since"] + trigger.threshold.seconds <= now:
             body = {**body, "fired": True, "value": self._newest.get(place, body["value"])}
-            draft.put(place, body, trigger.digest)
+            draft.put(place, body, trigger.digest, now + KEPT_SECONDS)
             verdict.made.append(_passed(trigger, place, body, now))
         return verdict
 
@@ -87,9 +102,11 @@ class Thresholds:
             now = self._clock.now()
             body: dict[str, Any] = {"since": now, "fired": threshold.seconds <= 0, "value": sample.value}
             body |= {"subject": sample.subject, "labels": sample.labels}
-            draft.put(place, body, trigger.digest, None if body["fired"] else now + threshold.seconds)
+            draft.put(place, body, trigger.digest, now + (KEPT_SECONDS if body["fired"] else threshold.seconds))
             if body["fired"]:
                 verdict.made.append(_passed(trigger, place, body, now))
+        elif known["fired"]:
+            draft.put(place, known, trigger.digest, self._clock.now() + KEPT_SECONDS)
         return verdict
 
 

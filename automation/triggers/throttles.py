@@ -23,6 +23,7 @@ class Limit:
     seconds: float
     count: int = 0
     key: Expression | None = None
+    most_keys: int = 0
 
 
 @dataclass(frozen=True, slots=True)

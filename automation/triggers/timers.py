@@ -85,6 +85,11 @@ class Timers:
                 well = False
                 self._states.again(place)
                 log.warning("trigger %s: what is due is tried again: %s", place[0], error, exc_info=error)
+            else:
+                left = self._states.get(place)
+                if left is not None and (left.due_at or 0.0) > self._clock.now():
+                    # Another node has put it off, or the clock was set back.
+                    self._states.again(place)
         return well
 
 

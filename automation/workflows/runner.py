@@ -284,7 +284,7 @@ class Runner:
 
     async def _park(self, run: Run, status: WorkflowStatus, wake_at: float | None) -> None:
         """Let it leave memory, until it is due or somebody asks for it."""
-        run.write(statements.EXECUTION_STATUS(status=status.value, wake_at=wake_at, node=None, where_id=run.id))
+        run.write(statements.EXECUTION_PARK(status=status.value, wake_at=wake_at, where_id=run.id, where_node=run.node))
         # From here on another claim of it may come at any moment, so it must be gone from memory.
         self.runs.pop(run.id, None)
         await self.flush(run)

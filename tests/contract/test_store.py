@@ -219,6 +219,18 @@ async def test_an_execution_is_claimed_by_one(store: Store, other: Store) -> Non
     assert sorted([*first, *second]) == sorted(ids)
 
 
+async def test_who_was_taken_for_dead_does_not_let_go_of_what_another_holds(store: Store) -> None:
+    await store.commit([op for id in "ef" for op in execution(id, node="one")])
+    await store.commit([claim("e", "other", "one")])
+
+    await store.commit(
+        [statements.EXECUTION_PARK(status="waiting", wake_at=9.0, where_id=id, where_node="one") for id in ("e", "f")]
+    )
+
+    rows = await store.fetch(select(tables.executions).order_by(tables.executions.c.id))
+    assert [(row.node, row.status, row.wake_at) for row in rows] == [("other", "running", None), (None, "waiting", 9.0)]
+
+
 def retry(id: str, node: str, finished_at: float) -> Op:
     return statements.EXECUTION_RETRY(status="running", node=node, where_id=id, where_finished_at=finished_at)
 

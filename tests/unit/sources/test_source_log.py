@@ -24,9 +24,11 @@ def settings(path: Path, **more: Any) -> Log:
     return found
 
 
-async def read(found: Log, position: Any = None) -> tuple[list[Event], list[Rejected], Any]:
+async def read(
+    found: Log, position: Any = None, now: str = "2026-11-23T09:00:00Z"
+) -> tuple[list[Event], list[Rejected], Any]:
     """What the source gives until it has nothing more and waits."""
-    clock = VirtualClock()
+    clock = VirtualClock(parse_iso(now))
     events: list[Event] = []
     rejected: list[Rejected] = []
 
@@ -130,6 +132,28 @@ async def test_other_ways_to_write_a_time_and_bytes_that_are_no_text(tmp_path: P
     [event], _, _ = await read(found)
     assert event.time == parse_iso("2026-11-23T09:00:00Z")
     assert event.data == {"request": "GET /\ufffd HTTP/1.1", "status": 503}
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "now", "meant"),
+    [
+        ("%b %d %H:%M:%S", "Dec 31 23:59:59", "2027-01-01T00:00:05Z", "2026-12-31T23:59:59Z"),
+        ("%b %d %H:%M:%S", "Jan  1 00:00:01", "2026-12-31T23:59:58Z", "2027-01-01T00:00:01Z"),
+        ("%b %d %H:%M:%S", "Feb 29 12:00:00", "2028-03-01T00:00:00Z", "2028-02-29T12:00:00Z"),
+        ("%d.%m. %H:%M %z", "01.01. 00:30 +0100", "2026-12-31T23:31:00Z", "2026-12-31T23:30:00Z"),
+        ("%H:%M:%S", "23:59:59", "2026-11-23T00:00:01Z", "2026-11-22T23:59:59Z"),
+        ("%H:%M:%S", "09:00:00", "2026-11-23T09:00:02Z", "2026-11-23T09:00:00Z"),
+        ("%Y %j", "2024 60", "2026-11-23T09:00:00Z", "2024-02-29T00:00:00Z"),
+    ],
+)
+async def test_a_time_without_its_year_or_day_is_the_nearest(
+    tmp_path: Path, form: str, text: str, now: str, meant: str
+) -> None:
+    path = tmp_path / "syslog"
+    path.write_text(f"{text} gateway sshd: x\n")
+    found = settings(path, pattern=r"^(?P<time>.*?) (?P<subject>\w+) sshd", time_format=form)
+    [event], _, _ = await read(found, now=now)
+    assert event.time == parse_iso(meant)
 
 
 @pytest.mark.parametrize(

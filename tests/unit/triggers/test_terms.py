@@ -59,6 +59,26 @@ async def test_once_within_by_key_also_over_a_death(engine: EngineUnderTest) -> 
     assert "once within 300 s: it has started, not again until 2026-01-01T00:05:00.000Z" in decision.reason
 
 
+@pytest.mark.parametrize(
+    "way", [{"once_within": "5m"}, {"once_after": "5m"}, {"accumulate": {"count": 2, "within": "5m"}}]
+)
+async def test_the_keys_of_a_throttle_are_bounded_and_the_rest_is_told(
+    engine: EngineUnderTest, way: dict[str, Any]
+) -> None:
+    await define(engine, throttle={**way, "key": "event.subject", "most_keys": 2})
+    for subject in ("a", "b", "c", "a"):
+        await send(engine, subject=subject)
+    refused = [each for each in (await engine.queries.decisions()).items if each.outcome == "too_many_keys"]
+    assert [decision.reason for decision in refused] == [
+        "w.trigger-0: 2 keys are open, more are not followed; raise most_keys"
+    ]
+
+    again = await crash_and_recover(engine)
+    await again.clock.advance(301)
+    await send(again, subject="c")
+    assert (await told(again)).count("too_many_keys") == 1
+
+
 async def test_once_after_starts_once_with_all_that_has_come(engine: EngineUnderTest) -> None:
     await define(engine, throttle={"once_after": "5m"}, condition="n > 0")
     for n in (1, 2, 0, 3):

@@ -248,6 +248,28 @@ async def test_a_pending_duration_and_what_has_fired_outlive_the_engine(engine: 
     assert len(await started(third)) == 2
 
 
+async def test_a_series_that_has_fired_is_known_while_it_is_heard_of_and_forgotten_a_day_later(
+    engine: EngineUnderTest,
+) -> None:
+    await engine.register_workflow(workflow(SPIKE))
+    for _ in range(9):
+        await engine.observe("requests_per_second", 12000, subject="api")
+        await engine.clock.advance(6 * 3600)
+    assert len(await started(engine)) == 1
+    second = await crash_and_recover(engine)
+    await second.clock.advance(6 * 3600)
+    await second.observe("requests_per_second", 12000, subject="api")
+    await second.clock.advance(24 * 3600)
+    assert len(second.triggers._states._known) == 1
+    await second.clock.advance(12 * 3600)
+    assert second.triggers._states._known == {}
+    assert len(await started(second)) == 1
+
+    await second.observe("requests_per_second", 12000, subject="api")
+    await second.clock.advance(120)
+    assert len(await started(second)) == 2
+
+
 async def test_thresholds_without_a_duration_with_units_and_labels(engine: EngineUnderTest) -> None:
     trigger = {"type": "metric_threshold", "metric": "cpu_usage", "threshold": "80%", "operator": "<="}
     await engine.register_workflow(workflow({**trigger, "subject": "api", "labels": {"host": "a1"}}))
