@@ -265,6 +265,7 @@ class Orphan:
     workflow: str
     definition_id: str
     priority: int
+    status: WorkflowStatus
 
 
 async def orphans(store: Store, silent: Collection[str], now: float, after: Orphan | None = None) -> tuple[Orphan, ...]:
@@ -279,12 +280,17 @@ async def orphans(store: Store, silent: Collection[str], now: float, after: Orph
     asked = or_(executions.c.cancel_reason.is_not(None), executions.c.wish.is_not(None))
     due = or_(active, executions.c.wake_at <= now, asked, _met())
     priority, id = executions.c.priority, executions.c.id
-    columns = (id, executions.c.node, executions.c.workflow, executions.c.definition_id, priority)
-    query = select(*columns).where(executions.c.finished_at.is_(None), or_(executions.c.node.is_(None), dead), due)
+    others = (executions.c.workflow, executions.c.definition_id, executions.c.status)
+    query = select(id, executions.c.node, priority, *others).where(
+        executions.c.finished_at.is_(None), or_(executions.c.node.is_(None), dead), due
+    )
     if after is not None:
         query = query.where(or_(priority < after.priority, and_(priority == after.priority, id > after.id)))
     rows = await store.fetch(query.order_by(priority.desc(), id).limit(PORTION))
-    return tuple(Orphan(row.id, row.node, row.workflow, row.definition_id, row.priority) for row in rows)
+    return tuple(
+        Orphan(row.id, row.node, row.workflow, row.definition_id, row.priority, WorkflowStatus(row.status))
+        for row in rows
+    )
 
 
 @dataclass(frozen=True, slots=True)

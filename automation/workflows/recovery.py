@@ -299,8 +299,13 @@ class Recovery:
         known: dict[str, bool] = {}
         while True:
             found = await executions.orphans(self._store, self._silent, self._clock.now(), last)
-            wanted = {each.id: each.workflow for each in found if not await self._still_blocked(each, known)}
-            took = await self._take_those(wanted) or took
+            wanted = {each.id: each for each in found if not await self._still_blocked(each, known)}
+
+            def unchanged(stored: Stored, wanted: Mapping[str, Orphan] = wanted) -> bool:
+                # Somebody was quicker: it may be paused by now, and would be running again for a moment.
+                return stored.execution.status is wanted[stored.execution.id].status
+
+            took = await self._take_those({each.id: each.workflow for each in wanted.values()}, unchanged) or took
             if len(found) < executions.PORTION or len(self._taken) >= FIRST:
                 return took
             last = found[-1]
@@ -320,10 +325,10 @@ class Recovery:
                 known[orphan.definition_id] = False
         return known[orphan.definition_id]
 
-    async def _take_those(self, workflows: Mapping[str, str]) -> bool:
+    async def _take_those(self, workflows: Mapping[str, str], only: Callable[[Stored], bool] = lambda _: True) -> bool:
         """Take executions up, or note why that is not possible; whether any was."""
         before = len(self._taken)
-        taken = await self._take_all(list(workflows)) if workflows else {}
+        taken = await self._take_all(list(workflows), only) if workflows else {}
         for execution_id, workflow in workflows.items():
             run = taken.get(execution_id)
             if isinstance(run, AutomationError):

@@ -20,6 +20,7 @@ from automation.store.store import Store
 from benchmarks import machine, openloop, stored
 from benchmarks.databases import Databases
 from benchmarks.figures import Figure, Outcome
+from benchmarks.peers import automation_hosts, hosts
 from benchmarks.setting import Impossible, Setting
 from tests.support import postgres
 
@@ -81,7 +82,9 @@ def test_one_event_in_a_hundred_fulfils_an_imported_rule(tmp_path: Path) -> None
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=55, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert (found["events"], found["matched"]) == (500, 5)
+    fitting = [data for data in hosts.events(20, 500, automation_hosts.WARM_UP) if data["load"] > 90]
+    assert (found["events"], found["matched"]) == (500, len(fitting))
+    assert 0 < len(fitting) < 15
 
 
 @pytest.mark.slow

@@ -20,6 +20,8 @@ from automation import (
     WorkflowStatus,
 )
 from automation.errors import Conflict
+from automation.store import executions
+from automation.store.executions import Orphan
 from automation.workflows.control import Again, unheeded
 from tests.support import handlers
 
@@ -256,6 +258,29 @@ class TestPause:
             assert await second.get_workflow_status(execution) is WorkflowStatus.PAUSED
             await second.executions.resume(execution)
             await until(second, execution, WorkflowStatus.SUCCEEDED)
+
+    async def test_what_somebody_else_has_paused_meanwhile_is_not_taken_up(
+        self, engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await engine.register_workflow(workflow(act("a", "flow.wait", parameters={"seconds": 600})))
+        execution = await engine.start_workflow("w")
+        await until(engine, execution, WorkflowStatus.WAITING)
+        await engine.executions.pause(execution)
+        await until(engine, execution, WorkflowStatus.PAUSED)
+        await engine.drain()
+        seen = Orphan(execution, None, "w", "", 0, WorkflowStatus.WAITING)
+        taken_up: list[str] = []
+
+        async def orphans(*_: Any) -> tuple[Orphan, ...]:
+            return (seen,)
+
+        monkeypatch.setattr(executions, "orphans", orphans)
+        monkeypatch.setattr(engine._recovery, "_launch", lambda run: taken_up.append(run.id))
+        assert not await engine._recovery._take_some()
+        assert await engine.get_workflow_status(execution) is WorkflowStatus.PAUSED
+        with pytest.raises(Conflict, match="paused already"):
+            await engine.executions.pause(execution)
+        assert taken_up == []
 
     async def test_a_paused_execution_can_be_cancelled_and_cleans_up(self, engine: AutomationEngine) -> None:
         actions = (act("a", "test.gate", parameters={"value": 1}), act("b"), act("tidy", always=True))
