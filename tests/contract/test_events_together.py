@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from automation import (
 from automation.config import Events
 from automation.errors import Conflict
 from automation.store import tables
-from automation.store.statement import Statement
+from automation.store.audit import Fact
+from automation.store.statement import Op, Statement
 from automation.triggers.dispatcher import Retain
 from tests.support.databases import Database
 from tests.support.virtual import until
@@ -82,6 +83,23 @@ async def test_each_starts_what_it_starts_and_all_are_kept_in_their_order(engine
     assert [int(item.event.id) for item in newest] == list(range(2499, 1499, -1))
     assert [item.event.id for item in newest if item.matched] == [str(number) for number in range(2407, 1506, -100)]
     assert await engine.publish_many([]) == []
+
+
+async def test_however_many_start_something_the_engine_does_other_work_between_some_of_them(
+    engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await define(engine, "w", {"type": "event", "event": "reading"})
+    commit, together = engine.store.commit, []
+
+    async def counted(ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
+        together.append([op[0].name for op in ops].count("event"))
+        await commit(ops, facts)
+
+    monkeypatch.setattr(engine.store, "commit", counted)
+    receipts = await engine.publish_many(numbered(*range(250)))
+    assert [len(receipt.executions) for receipt in receipts] == [1] * 250
+    assert [count for count in together if count] == [100, 100, 50]
+    await engine.drain()
 
 
 async def test_those_that_were_there_before_are_told_and_start_nothing(engine: AutomationEngine) -> None:
@@ -225,9 +243,9 @@ async def test_an_alert_that_is_told_of_twice_is_not_taken_for_one_that_fires_ag
 async def test_one_that_tells_of_an_impossible_alert_refuses_all_whichever_transaction_it_were_in(
     engine: AutomationEngine,
 ) -> None:
-    many = [*numbered(*range(1001)), told("x", starts_at="yesterday")]
-    with pytest.raises(InputError, match=r"\[1001\]: event.data.starts_at: must be seconds") as caught:
+    many = [*numbered(*range(2001)), told("x", starts_at="yesterday")]
+    with pytest.raises(InputError, match=r"\[2001\]: event.data.starts_at: must be seconds") as caught:
         await engine.publish_many(many)
 
-    assert caught.value.path == "[1001]"
+    assert caught.value.path == "[2001]"
     assert await stored(engine) == []
