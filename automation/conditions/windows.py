@@ -17,6 +17,10 @@ NOT_METRICS = frozenset({"duration", "event", "labels", "subject"})
 """Names that a condition knows and that are no metrics."""
 
 
+_EVENTS = (
+    "; events are counted by a trigger of type count, and by a condition of a workflow without triggers that is "
+    "nothing but count(...) >= N"
+)
 _LIKE = {"absent": "absent(heartbeat, 10m)", "forecast": "forecast(disk_usage, 1h, 4h)"}
 
 
@@ -71,9 +75,13 @@ def window_of(call: Call) -> Window:
     return Window(to_text(call), call.function, name.root, float(length.value), ahead)
 
 
+def _is_condition(call: Call) -> bool:
+    return bool(call.arguments) and not isinstance(call.arguments[0], Name)
+
+
 def check(call: Call, kept: float | None) -> None:
     """Refuses, with `Mistake`, a windowed call without a metric or a length, or longer than `kept` seconds."""
-    if kept is None:
+    if kept is None and not (call.function == "count" and _is_condition(call)):
         raise Mistake(
             call.column,
             f"{call.function}() looks at the recent samples of a metric: it works in alert rules, in triggers of "
@@ -87,7 +95,7 @@ def check(call: Call, kept: float | None) -> None:
         raise Mistake(call.column, f"{call.function}() takes {wanted}, as in {like}")
     name, length, *further = call.arguments
     if not isinstance(name, Name) or len(name.parts) > 1 or name.root in NOT_METRICS:
-        hint = "; events are counted by a trigger of type count" if call.function == "count" else ""
+        hint = _EVENTS if call.function == "count" else ""
         raise Mistake(name.column, f"{call.function}() takes the name of a metric first, as in {like}{hint}")
     for each, what in ((length, "the length of a window"), *((ahead, "how far ahead") for ahead in further)):
         if not isinstance(each, Number) or not is_duration(each.text):
@@ -95,7 +103,7 @@ def check(call: Call, kept: float | None) -> None:
         if each.value <= 0:
             raise Mistake(each.column, f"{what} is more than 0 seconds")
     assert isinstance(length, Number), "seen above"
-    if length.value > kept:
+    if kept is not None and length.value > kept:
         raise Mistake(
             length.column,
             f"a window of {length.text} reaches further back than the {kept:.0f} seconds for which samples are kept",

@@ -29,10 +29,10 @@ from automation.triggers.switches import Switches
 T = TypeVar("T")
 
 PORTION = 2000
-"""How many events that are published together share a transaction, at most: deciding about so many takes milliseconds."""
+"""How many events that are published together share a transaction, at most: to decide about them takes milliseconds."""
 MOST_STARTS = 100
-"""After how many executions that start the next events come with the next transaction: one takes as long as fifty events
-that start nothing, and nothing else runs meanwhile."""
+"""After how many executions that start the next events come with the next transaction: one takes as long as some dozen
+events that start nothing, and nothing else runs meanwhile."""
 KEYED = "execution_keyed"
 """The statement that is refused where an idempotency key is known."""
 
@@ -130,8 +130,8 @@ class Dispatcher(Generic[P]):
     async def publish_many(self, events: Sequence[Event]) -> list[EventReceipt]:
         """Take events in, in their order; returns the receipt of each when all, and what they start, are on disk.
 
-        One that is wrong refuses all, before anything is written. Many share a transaction, and not all: when one cannot
-        be written, those before it are, and are duplicates when all are given again.
+        One that is wrong refuses all, before anything is written. Many share a transaction, not all: when one cannot be
+        written, those before it are, and are duplicates when all are given again.
         """
         for place, event in enumerate(events):
             check(event, f"[{place}]", self._checks)

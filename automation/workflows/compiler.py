@@ -22,7 +22,7 @@ from automation.errors import ConditionError, DefinitionError, Problem
 from automation.model.workflow import WAIT_FOR, ActionDefinition, WorkflowDefinition
 from automation.plugins import Plugin, registry, validation_problems
 from automation.store.values import unstorable
-from automation.workflows import checks, doubts
+from automation.workflows import checks, counts, doubts
 from automation.workflows.plan import EXPLICIT, FAILURES, EventWait, Plan, Step, Undo
 from automation.workflows.repeat import Loop
 from automation.workflows.trigger_checks import triggers
@@ -32,6 +32,9 @@ from automation.workflows.verify import Check, parse_check
 def compile_workflow(definition: WorkflowDefinition, *, path: str = "") -> Plan:
     """Check a definition and compile it; raises DefinitionError with every problem and its path."""
     wrong = [Problem(place, message) for place, message in unstorable(definition, path)]
+    if wrong:
+        _refuse(definition, path, wrong)
+    definition, wrong = counts.as_triggers(definition, path)
     if wrong:
         _refuse(definition, path, wrong)
     # Files are checked before they are applied, and applied before they are recovered: the same plan serves all.

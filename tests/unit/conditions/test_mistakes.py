@@ -132,7 +132,14 @@ ROWS: list[tuple[str, int, str, tuple[str, ...]]] = [
     ("avgg(x, 5m) > 1", 1, "there is no function 'avgg'; here there is only absent", NO_HINT),
     ("a AND Abssent(x)", 7, "there is no function 'Abssent': did you mean absent?", NO_HINT),
     ("avg(latency, 10m) > 1", 1, f"avg() {NO_SAMPLES}", NO_HINT),
-    ("a AND COUNT(x == 1, 1m) >= 5", 7, f"count() {NO_SAMPLES}", NO_HINT),
+    ("a AND COUNT(x, 1m) >= 5", 7, f"count() {NO_SAMPLES}", NO_HINT),
+    (
+        "a AND COUNT(x == 1, 1m) >= 5",
+        13,
+        "count() takes the name of a metric first, as in count(latency, 10m); events are counted by a trigger of type "
+        "count, and by a condition of a workflow without triggers that is nothing but count(...) >= N",
+        NO_HINT,
+    ),
     ("absent(heartbeat, 5m)", 1, f"absent() {NO_SAMPLES}", NO_HINT),
     ("a > 1 OR forecast(x, 1h, 1h) > 1", 10, f"forecast() {NO_SAMPLES}", NO_HINT),
     ("absent()", 1, "absent() takes a name, as in absent(heartbeat)", NO_HINT),
@@ -197,7 +204,8 @@ WINDOWS = [
         "count(x == 1, 1m) > 5",
         7,
         "count() takes the name of a metric first, as in count(latency, 10m); "
-        "events are counted by a trigger of type count",
+        "events are counted by a trigger of type count, and by a condition of a workflow without triggers that is "
+        "nothing but count(...) >= N",
     ),
     ("avg(latency, 10) > 1", 14, f"the length of a window is a duration, as in {LIKE}"),
     ("avg(latency, 10GB) > 1", 14, f"the length of a window is a duration, as in {LIKE}"),

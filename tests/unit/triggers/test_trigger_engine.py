@@ -158,6 +158,49 @@ async def test_count_is_by_key_within_a_sliding_window(engine: EngineUnderTest) 
     assert (await outcomes(engine)) == ["no_key"]
 
 
+COUNTED = "count(event.type == 'login_failed' AND event.data.user != 'root', 1m) >= 3"
+
+
+def conditional(*conditions: str) -> WorkflowDefinition:
+    note = ActionDefinition(name="note", action_type="test.record", parameters={"value": "${event}"})
+    return WorkflowDefinition(name="w", actions=(note,), conditions=conditions)
+
+
+async def test_a_condition_counts_events_and_what_it_has_counted_outlives_the_engine(engine: EngineUnderTest) -> None:
+    await engine.register_workflow(conditional(COUNTED, "event.subject == 'gateway'"))
+    assert await send(engine, "login_failed", "login_failed", "other", user="eve", subject="gateway") == 0
+    assert await send(engine, "login_failed", user="root", subject="gateway") == 0
+    second = await crash_and_recover(engine)
+    assert await send(second, "login_failed", user="bob", subject="gateway") == 1
+    (event,) = await started(second)
+    assert event["data"]["count"] == 3
+
+    assert await send(second, "login_failed", "login_failed", user="eve", subject="gateway") == 0
+    await second.clock.advance(61)
+    assert await send(second, "login_failed", user="eve", subject="gateway") == 0
+
+
+@pytest.mark.parametrize(
+    ("conditions", "path", "says"),
+    [
+        (("x > 1", COUNTED.replace(">= 3", "< 3")), "conditions[1]", "compared with a whole number by >= or >"),
+        ((COUNTED, COUNTED), "conditions[1]", "another condition counts events already"),
+        (
+            (f"{COUNTED} AND x > 1",),
+            "conditions[0]",
+            "events are counted by a trigger of type count, and by a condition",
+        ),
+    ],
+)
+async def test_a_condition_that_cannot_count_events_is_refused_once(
+    engine: EngineUnderTest, conditions: tuple[str, ...], path: str, says: str
+) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        await engine.register_workflow(conditional(*conditions))
+    assert [problem.path for problem in caught.value.problems] == [path]
+    assert says in caught.value.problems[0].message
+
+
 async def test_events_that_come_together_are_each_counted_once(engine: EngineUnderTest) -> None:
     await engine.register_workflow(workflow(LOGINS))
     events = [Event(type="login_failed", id=f"{number}", data={"user": "eve"}) for number in range(30)]
