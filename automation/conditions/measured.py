@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 from automation.conditions.condition import Condition, compile_condition
@@ -22,8 +22,11 @@ class Measured(Protocol):
         ...
 
 
+_UNASKED = Gap("only known when an event comes in")
+
+
 class MeasuredCondition(Condition):
-    """A condition with windows. The names that it is given are `Measured`."""
+    """A condition with windows. They are unknown unless the names that it is given are `Measured`."""
 
     def __init__(self, condition: Condition) -> None:
         super().__init__(condition.text, condition._tree, condition._meant)
@@ -40,22 +43,30 @@ class MeasuredCondition(Condition):
         return super().explain(self._with(names))
 
     def _with(self, names: Names) -> Names:
-        return cast(Names, _With(cast(Measured, names), self._named))
+        window = getattr(names, "window", None) or _unasked
+        return cast(Names, _With(names, window, self._named))
+
+
+def _unasked(_: Window) -> Gap:
+    return _UNASKED
 
 
 class _With:
     """The names, and before them the windows by their texts: no key of the data can stand for one."""
 
-    __slots__ = ("_names", "_windows")
+    __slots__ = ("_names", "_window", "_windows")
 
-    def __init__(self, names: Measured, windows: Mapping[str, Window]) -> None:
+    def __init__(
+        self, names: Names, window: Callable[[Window], float | bool | Gap], windows: Mapping[str, Window]
+    ) -> None:
         self._names = names
+        self._window = window
         self._windows = windows
 
     def get(self, name: str, default: Any = None) -> Any:
         window = self._windows.get(name)
         if window is not None:
-            return self._names.window(window)
+            return self._window(window)
         value = self._names.get(name)
         return default if value is None else value
 

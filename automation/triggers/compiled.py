@@ -6,8 +6,15 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from automation.conditions import Condition, Expression, compile_condition, compile_expression, seconds_of
-from automation.model.metric import UNITS
+from automation.conditions import (
+    Condition,
+    Expression,
+    compile_condition,
+    compile_expression,
+    compile_measured,
+    seconds_of,
+)
+from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.model.trigger import (
     AbsenceTrigger,
     Automatic,
@@ -96,7 +103,7 @@ def pieces_of(trigger: Automatic) -> tuple[Part, ...]:
 
 def condition_of(part: Part) -> tuple[Condition | None, Condition | None]:
     """The condition of a part: on the event alone, or on the events of earlier parts as well."""
-    condition = compile_condition(part.condition) if part.condition is not None else None
+    condition = compile_measured(part.condition, units=UNITS, kept=KEPT_SECONDS) if part.condition is not None else None
     return (None, condition) if condition is not None and STEPS in condition.names else (condition, None)
 
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any, Generic, Protocol, TypeVar
 
 from automation.clock import Clock, iso
+from automation.conditions import Gap, Window
 from automation.errors import InputError, NotFound
 from automation.model.event import Event, as_mapping
 from automation.store.audit import Fact
@@ -111,6 +112,10 @@ class _Steps:
 
     def get(self, name: str, default: Any = None) -> Any:
         return self._steps if name == STEPS else self._scope.get(name, default)
+
+    def window(self, window: Window) -> float | bool | Gap:
+        """As the event has it."""
+        return self._scope.window(window)
 
 
 class Decider(Generic[P]):

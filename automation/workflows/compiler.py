@@ -15,10 +15,12 @@ from automation.conditions import (
     Template,
     compile_bound,
     compile_condition,
+    compile_measured,
     compile_template,
     seconds_of,
 )
 from automation.errors import ConditionError, DefinitionError, Problem
+from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.model.workflow import WAIT_FOR, ActionDefinition, WorkflowDefinition
 from automation.plugins import Plugin, registry, validation_problems
 from automation.store.values import unstorable
@@ -72,7 +74,7 @@ class _Compiler:
         for index, name in enumerate(names):
             if name in names[:index]:
                 self._problem(f"actions[{index}].name", f"there is already an action {name!r}")
-        conditions = self._conditions(definition.conditions, "conditions")
+        conditions = self._conditions(definition.conditions, "conditions", measured=True)
         strategy = definition.rollback_strategy
         fatal = strategy.triggers if strategy else ()
         self._conditions(
@@ -96,22 +98,22 @@ class _Compiler:
         self.problems += [Problem(self.path + path, message) for path, message in further]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
-        found = (*doubts.collisions(plan), *doubts.triggers(plan), *doubts.retried(plan))
+        found = (*doubts.collisions(plan), *doubts.triggers(plan), *doubts.unbound(plan), *doubts.retried(plan))
         doubtful = tuple(Problem(path, message, severity="warning") for path, message in found)
         return replace(plan, warnings=doubtful)
 
     def _problem(self, path: str, message: str) -> None:
         self.problems.append(Problem(self.path + path, message))
 
-    def _condition(self, text: str, path: str) -> Condition | None:
+    def _condition(self, text: str, path: str, *, measured: bool = False) -> Condition | None:
         try:
-            return compile_condition(text)
+            return compile_measured(text, units=UNITS, kept=KEPT_SECONDS) if measured else compile_condition(text)
         except ConditionError as error:
             self._problem(path, error.message)
             return None
 
-    def _conditions(self, texts: Iterable[str], path: str) -> tuple[Condition, ...]:
-        found = (self._condition(text, f"{path}[{index}]") for index, text in enumerate(texts))
+    def _conditions(self, texts: Iterable[str], path: str, *, measured: bool = False) -> tuple[Condition, ...]:
+        found = (self._condition(text, f"{path}[{index}]", measured=measured) for index, text in enumerate(texts))
         return tuple(condition for condition in found if condition is not None)
 
     def _step(self, index: int, action: ActionDefinition, names: list[str]) -> Step | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from automation.conditions import compile_condition
+from automation.conditions import compile_measured
 from automation.conditions.counting import Counting, counting
 from automation.errors import ConditionError, Problem
+from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.model.trigger import CountTrigger
 from automation.model.workflow import WorkflowDefinition
 
@@ -25,7 +26,7 @@ def as_triggers(definition: WorkflowDefinition, path: str) -> tuple[WorkflowDefi
         try:
             found = counting(text)
             if found is None:
-                compile_condition(text)
+                compile_measured(text, units=UNITS, kept=KEPT_SECONDS)
                 others.append(text)
             elif counted is not None:
                 problems.append(Problem(place, "another condition counts events already"))

@@ -63,6 +63,18 @@ def triggers(plan: Plan) -> Iterator[Finding]:
             yield place, f"{trigger!r} is a condition, true when a value of this name is{hint}"
 
 
+def unbound(plan: Plan) -> Iterator[Finding]:
+    """Conditions over metrics alone, of a workflow without triggers: any event starts it while they are true."""
+    conditions = plan.conditions
+    about_events = any(known.event_types is not None or known.needed_names is not None for known in conditions)
+    if plan.definition.triggers or about_events:
+        return
+    for index, condition in enumerate(conditions):
+        if condition.windows:
+            message = "is about metrics alone: any event starts the workflow while it is true"
+            yield f"conditions[{index}]", f"{message}; say which event, or write an alert rule"
+
+
 def retried(plan: Plan) -> Iterator[Finding]:
     """Names in `retry.on` that no error has."""
     for step in plan.steps:

@@ -77,7 +77,7 @@ def _part(part: Part, path: str, *, earlier: list[str]) -> Iterator[Finding]:
         yield f"{path}.event", "events that triggers make are no part of patterns"
     if part.condition is None or wrong:
         return
-    for read in compile_condition(part.condition).paths:
+    for read in compile_measured(part.condition, units=UNITS, kept=KEPT_SECONDS).paths:
         root, _, rest = read.partition(".")
         if root == "steps" and not any(rest == name or rest.startswith(f"{name}.") for name in earlier):
             known = ", ".join(earlier) or "none: only later parts of a sequence may read steps"
@@ -108,21 +108,13 @@ def _length(length: float | str | None, path: str) -> Iterator[Finding]:
 
 
 def _own_condition(trigger: Automatic) -> Iterator[Finding]:
-    text = getattr(trigger, "condition", None)
-    if isinstance(trigger, PatternTrigger):
-        yield from _condition(text, "condition")
-        return
-    try:
-        if text is not None:
-            compile_measured(text, units=UNITS, kept=KEPT_SECONDS)
-    except ConditionError as error:
-        yield "condition", error.message
+    yield from _condition(getattr(trigger, "condition", None), "condition")
 
 
 def _condition(text: str | None, path: str) -> Iterator[Finding]:
     try:
         if text is not None:
-            compile_condition(text)
+            compile_measured(text, units=UNITS, kept=KEPT_SECONDS)
     except ConditionError as error:
         yield path, error.message
 

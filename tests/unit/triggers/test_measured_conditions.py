@@ -8,9 +8,10 @@ import pytest
 
 from automation import AutomationEngine, Event, WorkflowDefinition
 from automation.conditions import compile_measured
-from automation.errors import ConditionError, DefinitionError
+from automation.errors import ConditionError
 from automation.testing import engine
 from automation.triggers.rules import EventScope
+from automation.workflows.compiler import compile_workflow
 
 
 def roll_back(condition: str, **trigger: Any) -> WorkflowDefinition:
@@ -96,19 +97,60 @@ def test_a_window_that_reaches_too_far_is_refused() -> None:
         compile_measured("avg(latency, 2h) > 1", units={}, kept=3600)
 
 
-@pytest.mark.parametrize(
-    "trigger",
-    [
-        {"type": "count", "event": "e", "condition": "avg(latency, 5m) > 1", "count": 2, "within": "1m"},
-        {
-            "type": "all",
-            "events": [{"event": "a", "condition": "avg(latency, 5m) > 1"}, {"event": "b"}],
-            "within": "1m",
-        },
-    ],
-)
-async def test_a_pattern_has_none(trigger: dict[str, Any]) -> None:
-    workflow = roll_back("true").model_copy(update={"triggers": ()}).model_dump(mode="json", exclude_none=True)
+async def test_parts_of_a_pattern_have_windows_also_beside_those_before_them() -> None:
+    events = [
+        {"event": "deployed", "name": "deploy"},
+        {"event": "checked", "condition": "event.subject == steps.deploy.subject AND avg(latency, 10m) > 250ms"},
+    ]
+    patterns: list[dict[str, Any]] = [
+        {"type": "sequence", "events": events, "within": "1h"},
+        {"type": "count", "event": "checked", "condition": "max(latency, 10m) > 250ms", "count": 2, "within": "1h"},
+    ]
+    whole = roll_back("true").model_dump(mode="json", exclude_none=True)
+
+    async def check(running: AutomationEngine) -> list[str]:
+        receipt = await running.publish(Event(type="checked", subject="api"))
+        return sorted([(await running.queries.execution(known)).workflow for known in receipt.executions])
+
     async with engine() as running:
-        with pytest.raises(DefinitionError, match="in triggers of single events"):
-            await running.register_workflow(WorkflowDefinition.model_validate({**workflow, "triggers": [trigger]}))
+        for pattern in patterns:
+            wanted = {**whole, "name": pattern["type"], "triggers": [pattern]}
+            await running.register_workflow(WorkflowDefinition.model_validate(wanted))
+        await running.clock.advance(3600)
+        await running.publish(Event(type="deployed", subject="api"))
+        assert await check(running) == []
+        await running.observe("latency", 0.6, subject="api")
+        assert await check(running) == ["sequence"]
+        assert await check(running) == ["count"]
+
+
+async def test_the_conditions_of_a_workflow_have_windows_and_hinder_nobody_who_starts_it_by_hand() -> None:
+    definition = roll_back("event.data.risky").model_copy(update={"conditions": ("avg(latency, 10m) > 250ms",)})
+    alone = definition.model_copy(
+        update={"name": "alone", "triggers": (), "conditions": ("event.type == 'deployed' AND last(queue, 5m) > 3",)}
+    )
+    async with engine() as running:
+        for workflow in (definition, alone):
+            await running.register_workflow(WorkflowDefinition.model_validate(workflow.model_dump(exclude_none=True)))
+        await running.clock.advance(3600)
+        assert await starts(running, risky=True) == 0
+        await running.observe("latency", 0.6, subject="api")
+        assert await starts(running, risky=True) == 1
+        await running.observe("queue", 4, subject="api")
+        assert await starts(running, risky=False) == 1
+        await running.start_workflow("roll_back")
+
+
+def test_conditions_about_metrics_alone_are_doubtful_without_a_trigger() -> None:
+    trigger = {"type": "event", "event": "deployed"}
+    doubtful = roll_back("true").model_copy(update={"triggers": (), "conditions": ("avg(latency, 10m) > 1",)})
+    (problem,) = compile_workflow(doubtful).warnings
+    assert (problem.path, problem.severity) == ("conditions[0]", "warning")
+    assert "any event starts the workflow while it is true" in problem.message
+    for sound in (
+        {"triggers": [trigger]},
+        {"conditions": ["avg(latency, 10m) > 1 AND event.type == 'deployed'"]},
+        {"conditions": ["avg(latency, 10m) > 1", "event.data.risky == true"]},
+    ):
+        known = {**doubtful.model_dump(mode="json", exclude_none=True), **sound}
+        assert compile_workflow(WorkflowDefinition.model_validate(known)).warnings == ()
