@@ -130,6 +130,7 @@ async def holders(store: Store, workflow: str, key: str) -> tuple[str, ...]:
     return tuple(row.execution_id for row in await store.fetch(query.order_by(seats.c.execution_id)))
 
 
+_ANYBODY = select(executions.c.id).where(executions.c.status == literal_column("'pending'")).limit(1)
 _HIGHEST = select(func.max(executions.c.priority)).where(*_WAITING).scalar_subquery()
 _FIRST = select(executions.c.id).where(*_WAITING, executions.c.priority == _HIGHEST).order_by(executions.c.id).limit(1)
 _NEWEST = select(executions.c.id).where(*_WAITING).order_by(executions.c.id.desc()).limit(1)
@@ -174,7 +175,10 @@ async def next_of(store: Store, claims: Sequence[tuple[str, str]]) -> list[Next]
     """For each workflow and key for which somebody waits who comes next, and whether there is room: in one look."""
 
     def read(connection: Connection) -> list[Next]:
-        found = []
+        found: list[Next] = []
+        if connection.execute(_ANYBODY).first() is None:
+            # As nearly always, when somebody leaves a seat: one look for all keys.
+            return found
         for workflow, key in claims:
             claim = {"workflow": workflow, "key": key}
             first = connection.execute(_FIRST, claim).scalar()
