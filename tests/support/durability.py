@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -90,8 +90,9 @@ class Child:
         return [line[key] for line in self.said if key in line]
 
     def kill(self) -> None:
-        """`kill -9`, and hear what it had said before."""
-        os.kill(self.pid, signal.SIGKILL)
+        """`kill -9`, unless it has just ended by itself, and hear what it had said before."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
         self.hear("ended")
 
     def until_killed(self) -> None:
@@ -110,14 +111,19 @@ class Driver:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self._last: Child | None = None
 
     def start(self, task: str, folder: Path, **arguments: Any) -> Child:
         """Begin a task on the database in the folder; it runs until it is done or killed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if self._last is not None and self._last.ended is None:
+            # What a failed test has left must not be taken for what this one says.
+            self._last.kill()
         self._process.stdin.write(json.dumps({"task": task, "folder": str(folder), **arguments}) + "\n")
         self._process.stdin.flush()
-        return Child(self._process.stdout)
+        self._last = Child(self._process.stdout)
+        return self._last
 
     def do(self, task: str, folder: Path, **arguments: Any) -> Child:
         """Begin a task and wait until it is done."""
