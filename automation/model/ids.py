@@ -17,7 +17,8 @@ def new_id() -> str:
     A name and no secret: those of the same millisecond end alike. Between processes 62 random bits tell them apart.
     """
     global _last, _of_millisecond
-    # 48 bits of milliseconds and 12 bits of their fraction, kept increasing as RFC 9562 §6.2 method 3 allows.
+    # 48 bits of milliseconds and 12 bits of their fraction, kept increasing as RFC 9562 §6.2 method 3 allows. Nothing
+    # is called between the look at the last one and its change, so that no other thread comes in between.
     stamp = (time.time_ns() << 12) // 1_000_000
     if stamp <= _last:
         stamp = _last + 1

@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, repeat
 
 import pytest
@@ -40,6 +41,12 @@ def test_they_increase_whatever_the_clock_does(clock: Iterator[int], monkeypatch
     made = [new_id() for _ in range(20_000)]
     assert made == sorted(set(made))
     assert {uuid.UUID(each).version for each in made} == {7}
+
+
+def test_threads_make_others() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        made = [each for some in threads.map(lambda _: [new_id() for _ in range(20_000)], range(4)) for each in some]
+    assert len(set(made)) == len(made)
 
 
 def test_two_processes_make_others() -> None:
