@@ -20,7 +20,7 @@ from automation.definitions.rulebook.importing import import_rulebook
 from benchmarks import engines
 from benchmarks.peers import hosts
 
-AT_ONCE = 1_000
+AT_ONCE = 10_000
 WARM_UP = 2_000
 
 
