@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from automation.clock import Clock
-from automation.infrastructure.outgoing import HttpLimits, innermost, permitted, tls_context
+from automation.infrastructure.outgoing import HttpLimits, innermost, permitted, tls_context, tls_failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,8 @@ async def connect(
 
 def failure(error: OSError) -> str:
     """What went wrong with a connection, in a few words."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is refused: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        # Its number is one of OpenSSL, not of the system.
-        return f"TLS fails: {(error.reason or str(error)).lower().replace('_', ' ')}"
+        return tls_failure(error)
     return f"cannot connect: {innermost(error)}"
 
 

@@ -158,6 +158,15 @@ def innermost(error: BaseException) -> str:
         error = inner
     if isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, ssl.SSLError):
+        return tls_failure(error)
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__
+
+
+def tls_failure(error: ssl.SSLError) -> str:
+    """Why TLS failed. Its number is one of OpenSSL: as one of the system it would read "Operation not permitted"."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is refused: {error.verify_message}"
+    return f"TLS fails: {(error.reason or str(error)).lower().replace('_', ' ')}"

@@ -18,7 +18,8 @@ import pytest
 
 from automation.errors import Refused, TryLater
 from automation.infrastructure.guarded_http import GuardedTransport
-from automation.infrastructure.outgoing import HttpLimits, permitted, refusal
+from automation.infrastructure.outgoing import HttpLimits, innermost, permitted, refusal
+from tests.support.certificates import listening, made
 
 OPEN, CLOSED = HttpLimits(True), HttpLimits(False)
 
@@ -135,6 +136,16 @@ async def test_other_schemes_are_refused() -> None:
     with pytest.raises(Refused, match="only http"):
         await transport.handle_async_request(httpx2.Request("GET", "gopher://127.0.0.1/"))
     await transport.aclose()
+
+
+async def test_a_failure_of_tls_is_not_told_as_one_of_the_system(tmp_path: Path, port: int) -> None:
+    async with listening(made(tmp_path, 90)) as secured, httpx2.AsyncClient(trust_env=False) as client:
+        with pytest.raises(httpx2.ConnectError) as refused:
+            await client.get(f"https://127.0.0.1:{secured}/")
+        with pytest.raises(httpx2.ConnectError) as plain:
+            await client.get(f"https://127.0.0.1:{port}/")
+    assert innermost(refused.value).startswith("the certificate is refused: self-signed certificate")
+    assert innermost(plain.value) == "TLS fails: wrong version number"
 
 
 def test_the_http_library_is_loaded_by_the_thread_that_loads_everything_else(tmp_path: Path) -> None:
