@@ -25,7 +25,7 @@ from automation.model.retention import Retention
 from automation.model.roles import ROLES
 from automation.model.webhook import Webhook
 from automation.model.workflow import AutomationLevel
-from automation.plugins import validation_problems
+from automation.plugins import setting_problems
 
 PREFIX = "AUTOMATION_"
 
@@ -256,7 +256,7 @@ class AutomationConfig(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            problems = validation_problems(error)
+            problems = setting_problems(error, type(self))
             raise ConfigurationError(
                 "the configuration is not valid:\n" + "\n".join(f"  {problem}" for problem in problems),
                 problems=tuple(problems),

@@ -13,12 +13,13 @@ import pkgutil
 import re
 import threading
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from automation.errors import DefinitionError, NotFound, Problem
 
@@ -232,6 +233,52 @@ def validation_problems(error: ValidationError, path: str = "") -> list[Problem]
             message = "is required"
         problems.append(Problem(place, message))
     return problems
+
+
+def setting_problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """The problems of a configuration: of a misspelt key what was perhaps meant, and one for each value.
+
+    Where a value may be of several kinds, pydantic complains of each, and adds the kind to the place.
+    """
+    import difflib
+
+    found: dict[str, str] = {}
+    items = error.errors(include_url=False, include_context=False, include_input=False)
+    for item, problem in zip(items, validation_problems(error), strict=True):
+        path, message = problem.path, re.sub("^Input should be ", "must be ", problem.message)
+        known, plain = _known_at(model, item["loc"])
+        if item["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.6)
+            message += f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(sorted(known))}"
+        elif plain is not None:
+            path = plain
+        found[path] = f"{found[path]}, or {message}" if path in found else message
+    return [Problem(path, message) for path, message in found.items()]
+
+
+def _known_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], str | None]:
+    """The keys of the mapping that has the last part of a place, and the path of the plain value that the place is
+    part of, if it is part of one."""
+    models = [model]
+    for index, part in enumerate(loc):
+        kinds = {kind for each in models if part in each.model_fields for kind in _kinds(each.model_fields[part])}
+        if not kinds:
+            continue  # an item of a list or a mapping, or what pydantic adds
+        models = [kind for kind in kinds if issubclass(kind, BaseModel)] if index < len(loc) - 1 else models
+        if index < len(loc) - 1 and not models and not any(issubclass(kind, Collection) for kind in kinds - {str}):
+            return [], ".".join(str(each) for each in loc[: index + 1])
+    return [key for each in models for key in each.model_fields], None
+
+
+def _kinds(field: FieldInfo) -> set[type]:
+    def of(annotation: Any) -> Iterator[type]:
+        for each in (annotation, typing.get_origin(annotation)):
+            if isinstance(each, type):
+                yield each
+        for each in typing.get_args(annotation):
+            yield from of(each)
+
+    return set(of(field.annotation))
 
 
 def plugin(kind: Kind, name: str, **options: Any) -> Callable[[F], F]:

@@ -137,8 +137,15 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("levle: manual\n", "levle: unknown key"),
-            ("api: {port: eighty}\n", "api.port: "),
+            ("levle: manual\n", "levle: unknown key; did you mean 'level'?"),
+            ("api: {prot: 1}\n", "api.prot: unknown key; did you mean 'port'?"),
+            ("guardrails: {freezes: [{nmae: x}]}\n", "guardrails.freezes[0].nmae: unknown key; did you mean 'name'?"),
+            ("webhooks: {shop: {secert: [x]}}\n", "webhooks.shop.secert: unknown key; did you mean 'secrets'?"),
+            ("logs: {zzz: 1}\n", "logs.zzz: unknown key; known here: "),
+            ("api: {port: eighty}\n", "api.port: must be a valid integer"),
+            ("retention: {events_days: ever}\n", "  retention.events_days: must be a valid number, "),
+            ("retention: {events_days: ever}\n", "as a number, or must be 'forever'\n"),
+            ("approvals: {roles: 5}\n", "approvals.roles: must be a valid tuple"),
             ("- a\n", "must be a mapping of settings"),
             ("a: [\n", "not valid YAML"),
         ],
