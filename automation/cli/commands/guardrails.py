@@ -88,15 +88,19 @@ async def freeze(
 ) -> None:
     """Put in force a time in which nothing is changed."""
     from automation.cli.client import connect
+    from automation.errors import InputError
     from automation.model.guardrail import FreezeWindow
     from automation.plugins import read_settings
 
-    begin = starts_at or (None if cron else _now())
+    begin = _moment("--from", starts_at) or (None if cron else _now())
+    end = _moment("--until", ends_at)
+    if begin and end and end <= begin:
+        raise InputError(f"--until: {ends_at!r} is not after {'--from' if starts_at else 'now'}")
     given = {
         "name": name,
         "reason": reason,
         "starts_at": begin,
-        "ends_at": ends_at,
+        "ends_at": end,
         "cron": cron,
         "timezone": timezone,
         "duration_seconds": duration,
@@ -126,6 +130,19 @@ def _now() -> str:
     from automation.clock import RealClock, iso
 
     return iso(RealClock().now())
+
+
+def _moment(option: str, text: str | None) -> str | None:
+    """The time that an option names, as all times are written; raises InputError."""
+    from automation.clock import iso, parse_iso
+    from automation.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return iso(parse_iso(text))
+    except ValueError:
+        raise InputError(f"{option}: {text!r} is not a time such as 2026-12-04T22:00:00Z") from None
 
 
 def _labels(given: list[str]) -> dict[str, str]:

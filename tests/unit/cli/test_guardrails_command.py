@@ -62,7 +62,10 @@ def test_a_freeze_window_is_put_in_force_and_taken_back(invoke: Invoke) -> None:
     ("arguments", "message"),
     [
         (["x"], "needs either starts_at and ends_at"),
-        (["x", "--until", "soon"], "ends_at"),
+        (["x", "--until", "soon"], "--until: 'soon' is not a time such as 2026-12-04T22:00:00Z"),
+        (["x", "--from", "5m", "--until", "2999-01-01"], "--from: '5m' is not a time"),
+        (["x", "--until", "2020-01-01"], "--until: '2020-01-01' is not after now"),
+        (["x", "--from", "2999-01-02", "--until", "2999-01-01"], "--until: '2999-01-01' is not after --from"),
         (["x", "--until", "2999-01-01", "--label", "tier"], "not of the form name=value"),
     ],
 )
