@@ -49,6 +49,7 @@ async def fill(site: Site) -> dict[str, str]:
         "broken",
         {"name": "fail", "action_type": "test.fail", "parameters": {"times": 1, "how": EVIL}, "retry_attempts": 1},
     )
+    await site.workflow(LONG[:100], {"name": "look", "action_type": "test.read"})
     site.engine.register_alert_workflow(
         {"name": "hot", "condition": "heat > 1", "severity": "critical", "labels": {"team": LONG}}
     )
