@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 NARROW = 60
 """Terminals with fewer columns show each row as a block."""
+_LONGEST = 20
+"""Words of up to so many characters are not torn to fit them into a table: its rows are blocks then."""
+_WHOLE = ("id", "fingerprint")
+"""Columns that are there to be copied: never cut, while others fold."""
 
 _STYLES = {
     "succeeded": "green",
@@ -76,7 +80,7 @@ class Output:
             self.line(empty)
         elif not self.tty:
             _plain_table(columns, cells)
-        elif self.console.width < NARROW:
+        elif self.console.width < max(NARROW, _least_width(columns, cells)):
             self._blocks(columns, cells)
         else:
             self._rich_table(columns, cells)
@@ -100,9 +104,9 @@ class Output:
         from rich.text import Text
 
         table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-        for column in columns:
-            # Identifiers are there to be copied: they are never cut, other columns fold.
-            table.add_column(column, overflow="fold", no_wrap=column in ("id", "fingerprint"))
+        for index, column in enumerate(columns):
+            least = _least_of(column, [row[index] for row in rows])
+            table.add_column(column, overflow="fold", no_wrap=column in _WHOLE, min_width=least)
         for row in rows:
             table.add_row(*(Text(cell, style=style(cell)) for cell in row))
         self.console.print(table)
@@ -112,6 +116,20 @@ class Output:
             if index:
                 print()
             self.facts(dict(zip(columns, row, strict=True)))
+
+
+def _least_of(column: str, cells: Iterable[str]) -> int:
+    """How wide a column has to be for no short word of it to be torn."""
+    lines = [column, *cells]
+    if column in _WHOLE:
+        return max(len(line) for line in lines)
+    return max((len(word) for line in lines for word in line.split() if len(word) <= _LONGEST), default=1)
+
+
+def _least_width(columns: Sequence[str], rows: list[list[str]]) -> int:
+    """How many columns a terminal has to have for a table to be read."""
+    words = sum(_least_of(column, [row[index] for row in rows]) for index, column in enumerate(columns))
+    return words + 3 * len(columns)
 
 
 def _plain_table(columns: Sequence[str], rows: list[list[str]]) -> None:

@@ -58,6 +58,17 @@ def test_a_narrow_terminal_shows_blocks(monkeypatch: pytest.MonkeyPatch) -> None
     assert screen.getvalue() == "id    a1\nwhat  first\n      line\nok    yes\n\nid    b22\nwhat  second\nok    -\n"
 
 
+def test_short_words_are_never_torn_to_fit_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = ("id", "workflow", "status", "created", "why")
+    row = ("0" * 36, "retry_job", "waiting", "2026-11-26 20:20:38Z", "event job_failed: " + "x" * 30)
+    for width in range(30, 140, 10):
+        out, screen = on_terminal(monkeypatch, width)
+        out.table(columns, [row])
+        shown = screen.getvalue().splitlines()
+        assert all(any(word in line for line in shown) for word in (*columns, *row[:3], "2026-11-26", "job_failed:"))
+        assert (shown[0] == f"id        {row[0]}") is (width <= 80), width
+
+
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colours_are_left_out_where_nobody_wants_them(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], coloured: bool
