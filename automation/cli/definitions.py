@@ -29,7 +29,11 @@ class Files:
     @classmethod
     def of(cls, config: AutomationConfig, file: Path | None, extra: Iterable[Path] = ()) -> Files:
         """Those of a configuration that was loaded from `file` (or from where it is found by default)."""
-        return cls(config.definitions, config_file(file), tuple(extra))
+        main, folder = config_file(file), config.definitions
+        if "definitions" not in config.model_fields_set:
+            # Not there yet: it may be made while the server runs.
+            folder = (main.parent if main else Path()) / "automation.d"
+        return cls(folder, main, tuple(extra))
 
     def paths(self) -> tuple[Path, ...]:
         """All files, in the order in which they are read; raises ConfigurationError."""

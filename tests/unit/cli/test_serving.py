@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -64,6 +65,19 @@ class TestReloading:
         assert any("new.yaml:2: bogus: unknown key" in record.message for record in caplog.records)
         await reloading.quietly()
         assert engine.workflow_manager.list_workflows() == before
+
+    async def test_the_watcher_notices_a_folder_that_was_not_there_at_the_start(
+        self, engine: AutomationEngine, folder: Path
+    ) -> None:
+        text = (folder / "automation.d" / "definitions.yaml").read_text(encoding="utf-8")
+        shutil.rmtree(folder / "automation.d")
+        reloading = Reloading(engine, Files.of(AutomationConfig.load(), None))
+        watcher = reloading.watcher((await reloading.reload()).content_hash)
+        assert await watcher.poll() is False
+        (folder / "automation.d").mkdir()
+        (folder / "automation.d" / "new.yaml").write_text(text, encoding="utf-8")
+        assert await watcher.poll() is True
+        assert "hello" in engine.workflow_manager.list_workflows()
 
     async def test_the_watcher_notices_a_changed_file(
         self, engine: AutomationEngine, reloading: Reloading, folder: Path
