@@ -198,8 +198,9 @@ _NONE = _Family()
 class MetricStore:
     """Windows of recent samples by metric, subject and labels, all bounded.
 
-    What is refused is counted in `dropped` by its reason: `not_finite`, `out_of_order`, `series_limit` (too many
-    series of one metric), `total_limit` (too many in all).
+    What is refused is counted in `dropped` by its reason: `not_finite`, `out_of_order`, `not_text` and `too_long` (name,
+    subject or labels that no database takes), `series_limit` (too many series of one metric), `total_limit` (too many
+    in all).
     """
 
     def __init__(
@@ -239,7 +240,7 @@ class MetricStore:
         family = self._metrics.get(sample.name, _NONE)
         series = family.subjects.get(sample.subject, _NOTHING).get(labels)
         if series is None:
-            reason = self._no_room(sample.name, time)
+            reason = _unfit(sample) or self._no_room(sample.name, time)
             if reason is not None:
                 return self._drop(reason)
             series = self._new(sample.name, sample.subject, labels, time)
@@ -329,6 +330,30 @@ class MetricStore:
     def _drop(self, reason: str) -> str:
         self.dropped[reason] += 1
         return reason
+
+
+LONGEST_NAME = 200
+"""Characters of a metric's name."""
+LONGEST_SUBJECT = 500
+"""Characters of a subject, as of an event's."""
+
+
+def _unfit(sample: Sample) -> str | None:
+    """Why a series cannot be one: written with all others, one that no database takes would keep them from the disk."""
+    texts = (sample.name, sample.subject, *sample.labels, *sample.labels.values())
+    if not sample.name or not all(isinstance(text, str) for text in texts):
+        return "not_text"
+    if len(sample.name) > LONGEST_NAME or len(sample.subject) > LONGEST_SUBJECT:
+        return "too_long"
+    whole = "".join(texts)
+    if "\0" in whole:
+        return "not_text"
+    try:
+        whole.encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair.
+        return "not_text"
+    return None
 
 
 _NOTHING: dict[Labels, Series] = {}

@@ -111,3 +111,31 @@ async def test_rules_of_one_subject_are_asked_of_that_alone(config: AutomationCo
         engine.alerts.forget("hot")
         engine.alerts.forget("warm")
         await engine.observe_many(samples(clock.now() + 10, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "labels", "reason"),
+    [
+        ("heat", "oven\ud800", {}, "not_text"),
+        ("heat", "ov\0en", {}, "not_text"),
+        ("heat", "oven", {"rack": "\udfff"}, "not_text"),
+        ("heat", "oven", {"ra\0ck": "1"}, "not_text"),
+        ("", "oven", {}, "not_text"),
+        ("h" * 201, "oven", {}, "too_long"),
+        ("heat", "o" * 501, {}, "too_long"),
+    ],
+)
+async def test_a_series_that_no_database_takes_keeps_no_other_from_its_history(
+    config: AutomationConfig, name: str, subject: str, labels: dict[str, str], reason: str
+) -> None:
+    clock = VirtualClock()
+    async with AutomationEngine(config, clock=clock) as engine:
+        await engine.observe(name, 1.0, subject=subject, labels=labels)
+        await engine.observe("heat", 2.0, subject="stove")
+
+        await engine.samples.history.flush()
+
+        assert f'automation_samples_refused_total{{reason="{reason}"}} 1.0' in engine.metrics.render().decode()
+        now = clock.now()
+        [kept] = await engine.samples.history.read("heat", 60, now - 600, now)
+        assert kept.subject == "stove"
