@@ -198,9 +198,9 @@ _NONE = _Family()
 class MetricStore:
     """Windows of recent samples by metric, subject and labels, all bounded.
 
-    What is refused is counted in `dropped` by its reason: `not_finite`, `out_of_order`, `not_text` and `too_long` (name,
-    subject or labels that no database takes), `series_limit` (too many series of one metric), `total_limit` (too many
-    in all).
+    What is refused is counted in `dropped` by its reason: `not_finite`, `out_of_order`, `not_text` and `too_long` (a
+    name, subject or label that no database takes), `series_limit` (too many series of one metric), `total_limit` (too
+    many in all).
     """
 
     def __init__(

@@ -30,6 +30,8 @@ from automation.triggers.patterns import Piece
 from automation.triggers.throttles import Limit
 
 LONGEST_KEY = 200
+VALUE = "value"
+"""The name of a metric's value in the condition of a threshold."""
 STEPS = "steps"
 """The name under which a condition of a sequence reads the events of earlier parts."""
 
@@ -39,7 +41,10 @@ class Threshold:
     """A metric and how it is beyond a threshold."""
 
     metric: str
+    text: str
+    """What people read."""
     beyond: Condition
+    """Of `VALUE`."""
     seconds: float
     subject: str | None
     labels: frozenset[tuple[str, str]]
@@ -148,7 +153,10 @@ def _pattern(trigger: Pattern, parts: tuple[Part, ...]) -> patterns.Pattern:
 
 
 def _threshold(trigger: MetricTrigger) -> Threshold:
-    text = f"{trigger.metric} {trigger.operator} {trigger.threshold}"
-    condition = compile_condition(text, units=UNITS)
+    compared = f"{trigger.operator} {trigger.threshold}"
+    # Not by its own name: in a condition, `node.cpu` and `cpu-usage` are no names, and `duration` is another thing.
+    unit = UNITS.get(trigger.metric)
+    beyond = compile_condition(f"{VALUE} {compared}", units={VALUE: unit} if unit is not None else None)
     labels = frozenset(trigger.labels.items())
-    return Threshold(trigger.metric, condition, _seconds(trigger.duration), trigger.subject, labels)
+    text = f"{trigger.metric} {compared}"
+    return Threshold(trigger.metric, text, beyond, _seconds(trigger.duration), trigger.subject, labels)

@@ -189,5 +189,5 @@ def _rules(plan: Startable, trigger: Automatic, made: Compiled) -> Iterator[Rule
             types = frozenset({f"alert.{state}"})
             yield replace(base, about=f"alert {alert} {state}", types=types, alert=alert, conditions=gates)
         case _:
-            about = made.kind if made.threshold is None else f"{made.kind} {made.threshold.beyond.text}"
+            about = made.kind if made.threshold is None else f"{made.kind} {made.threshold.text}"
             yield replace(base, about=about, types=frozenset({made.event_type}), made_by=made.name, conditions=gates)

@@ -14,7 +14,7 @@ from automation.model.event import Event
 from automation.model.metric import Sample
 from automation.store.store import encode
 from automation.store.trigger_states import Place, TriggerState
-from automation.triggers.compiled import Compiled, key_text
+from automation.triggers.compiled import VALUE, Compiled, key_text
 from automation.triggers.deciding import SOURCE, Verdict
 from automation.triggers.index import Index
 from automation.triggers.states import Draft, States
@@ -55,7 +55,7 @@ class Thresholds:
             assert threshold is not None
             if not threshold.labels <= sample.labels.items():
                 continue
-            beyond = not trigger.off and threshold.beyond({sample.name: sample.value})
+            beyond = not trigger.off and threshold.beyond({VALUE: sample.value})
             place = (trigger.name, PART, series_key(sample))
             known = self._states.get(place)
             if not beyond and known is None:
@@ -132,7 +132,7 @@ def _passed(trigger: Compiled, place: Place, body: dict[str, Any], now: float) -
             "trigger": trigger.name,
             "workflow": trigger.workflow,
             "metric": threshold.metric,
-            "condition": threshold.beyond.text,
+            "condition": threshold.text,
             "value": body["value"],
             "since": body["since"],
         },

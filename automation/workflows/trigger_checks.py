@@ -87,7 +87,6 @@ def _part(part: Part, path: str, *, earlier: list[str]) -> Iterator[Finding]:
 def _threshold(trigger: MetricTrigger) -> Iterator[Finding]:
     yield from _length(trigger.duration or None, "duration")
     try:
-        compile_condition(f"{trigger.metric} {trigger.operator} {trigger.threshold}")
         value = compile_expression(str(trigger.threshold))({})
     except ConditionError:
         value = None

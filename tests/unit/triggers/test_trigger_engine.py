@@ -324,6 +324,16 @@ async def test_thresholds_without_a_duration_with_units_and_labels(engine: Engin
     assert len(await started(engine)) == 1
 
 
+@pytest.mark.parametrize("name", ["node.cpu", "cpu-usage", "duration", "in"])
+async def test_a_threshold_is_of_the_metric_that_is_called_so(engine: EngineUnderTest, name: str) -> None:
+    await engine.register_workflow(workflow({"type": "metric_threshold", "metric": name, "threshold": 80}))
+    await engine.observe(name, 80)
+    assert await started(engine) == []
+    await engine.observe(name, 81)
+    (event,) = await started(engine)
+    assert (event["data"]["value"], event["data"]["condition"]) == (81, f"{name} > 80.0")
+
+
 async def test_what_is_due_of_a_trigger_that_has_gone_is_forgotten_in_the_end(engine: EngineUnderTest) -> None:
     await engine.register_workflow(workflow({"type": "absence", "event": "heartbeat", "within": 60}))
     await send(engine, "heartbeat")
