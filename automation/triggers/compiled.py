@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -116,8 +117,19 @@ def key_text(value: Any) -> str | None:
     """The text of a key; None where the event has none."""
     if value is None:
         return None
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else repr(_one_way(value))
     return text if len(text) <= LONGEST_KEY else sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _one_way(value: Any) -> Any:
+    """What is equal, written in one way: `2.0` as `2`, and the keys of a mapping in one order."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [_one_way(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _one_way(value[key]) for key in sorted(value, key=str)}
+    return value
 
 
 def _seconds(length: float | str | None) -> float:

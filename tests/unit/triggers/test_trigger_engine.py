@@ -324,6 +324,23 @@ async def test_thresholds_without_a_duration_with_units_and_labels(engine: Engin
     assert len(await started(engine)) == 1
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (2, 2.0, True),
+        ([1, {"a": 1.0}], [1.0, {"a": 1}], True),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        (1, True, False),
+        (2, 2.5, False),
+        ([1, 2], [2, 1], False),
+    ],
+)
+async def test_what_is_equal_is_one_key(engine: EngineUnderTest, one: Any, other: Any, same: bool) -> None:
+    await engine.register_workflow(workflow({**LOGINS, "count": 2, "key": "event.data.user"}))
+    await send(engine, "login_failed", user=one)
+    assert await send(engine, "login_failed", user=other) == same
+
+
 @pytest.mark.parametrize("name", ["node.cpu", "cpu-usage", "duration", "in"])
 async def test_a_threshold_is_of_the_metric_that_is_called_so(engine: EngineUnderTest, name: str) -> None:
     await engine.register_workflow(workflow({"type": "metric_threshold", "metric": name, "threshold": 80}))
