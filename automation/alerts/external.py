@@ -9,6 +9,8 @@ from automation.errors import InputError
 from automation.model.alert import Alert, AlertState
 from automation.model.event import Event
 
+LONGEST = 500
+"""Characters of a name or fingerprint."""
 _TYPES = ("alert.firing", "alert.resolved")
 
 
@@ -29,6 +31,10 @@ def check(event: Event) -> None:
     starts_at = event.data.get("starts_at") or event.time
     if not isinstance(event.data["fingerprint"], str):
         raise InputError("event.data.fingerprint: must be text")
+    for key in ("fingerprint", "alert"):
+        text = str(event.data[key])
+        if len(text) > LONGEST or "\0" in text:
+            raise InputError(f"event.data.{key}: must be text of at most {LONGEST} characters, without NUL")
     if not isinstance(starts_at, int | float) or not FIRST_MOMENT <= starts_at <= LAST_MOMENT:
         raise InputError("event.data.starts_at: must be seconds since 1970, within the years 1 to 9999")
     if not isinstance(event.data.get("annotations") or {}, Mapping):

@@ -118,7 +118,10 @@ def key_text(value: Any) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else repr(_one_way(value))
-    return text if len(text) <= LONGEST_KEY else sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    # NUL is no text to PostgreSQL.
+    if len(text) <= LONGEST_KEY and "\0" not in text:
+        return text
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _one_way(value: Any) -> Any:

@@ -54,6 +54,8 @@ def key_of(plan: Plan, variables: Mapping[str, Any], event: Mapping[str, Any] | 
     key = value if isinstance(value, str) else to_json(value)
     if len(key) > LONGEST_KEY:
         raise InputError(f"workflow {plan.name!r} cannot start: concurrency.key: longer than {LONGEST_KEY} characters")
+    if "\0" in key:
+        raise InputError(f"workflow {plan.name!r} cannot start: concurrency.key: must not contain NUL")
     return key
 
 

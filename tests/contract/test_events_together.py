@@ -249,3 +249,32 @@ async def test_one_that_tells_of_an_impossible_alert_refuses_all_whichever_trans
 
     assert caught.value.path == "[2001]"
     assert await stored(engine) == []
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        {"type": "count", "event": "login", "count": 2, "within": "1m", "key": "event.data.user"},
+        {"type": "event", "event": "login", "throttle": {"accumulate": {"count": 2, "within": "1m"}, "key": "user"}},
+    ],
+)
+async def test_a_key_may_hold_what_the_database_does_not_take_as_text(
+    engine: AutomationEngine, trigger: dict[str, Any]
+) -> None:
+    await define(engine, "w", trigger)
+
+    first, other, second = await engine.publish_many(
+        [Event(type="login", data={"user": user}) for user in ("a\0b", "a\0c", "a\0b")]
+    )
+
+    assert [len(each.executions) for each in (first, other, second)] == [0, 0, 1]
+
+
+async def test_a_concurrency_key_that_no_database_takes_starts_nothing_and_says_so(engine: AutomationEngine) -> None:
+    await define(engine, "w", {"type": "event", "event": "login"}, concurrency={"key": "${user}", "limit": 1})
+
+    receipt = await engine.publish(Event(type="login", data={"user": "a\0b"}))
+
+    assert receipt.executions == ()
+    [reason] = receipt.skipped
+    assert "concurrency.key: must not contain NUL" in reason

@@ -162,7 +162,16 @@ async def test_acknowledge(engine: AutomationEngine, clock: VirtualClock) -> Non
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"fingerprint": ["x"]}, {"starts_at": "2026-01-01T00:00:00Z"}, {"starts_at": 9e15}, {"annotations": "x"}]
+    "wrong",
+    [
+        {"fingerprint": ["x"]},
+        {"fingerprint": "x\0"},
+        {"fingerprint": "x" * 501},
+        {"alert": "x\0"},
+        {"starts_at": "2026-01-01T00:00:00Z"},
+        {"starts_at": 9e15},
+        {"annotations": "x"},
+    ],
 )
 async def test_an_event_that_tells_of_no_alert_that_can_be_is_refused(
     engine: AutomationEngine, wrong: dict[str, Any]
