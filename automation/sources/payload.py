@@ -32,6 +32,8 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_\-]{1,60}")
 # A string, also one that never ends (so that no quote is looked at twice), or a bracket.
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
+_ESCAPES = re.compile(rb"\\(?:u([0-9A-Fa-f]{4})|.)", re.DOTALL)
+
 
 def parse_json(body: bytes, *, max_depth: int) -> Any:
     """The value of a JSON text; raises InputError for whatever is not JSON or is nested deeper than `max_depth`."""
@@ -90,8 +92,31 @@ def _not_unicode(body: bytes) -> InputError:
     return InputError("not valid JSON: it is not UTF-8; send UTF-8", reason="not_utf8")
 
 
+def _half_pair(body: bytes) -> int | None:
+    """Where half of a surrogate pair stands, escaped, without the other half."""
+    first: int | None = None
+    for token in _ESCAPES.finditer(body):
+        unit = int(token[1], 16) if token[1] else 0
+        if first is not None:
+            if token.end() == len(body):
+                break
+            if token.start() != first + 6 or not 0xDC00 <= unit < 0xE000:
+                return first
+            first = None
+        elif 0xD800 <= unit < 0xE000:
+            if unit >= 0xDC00:
+                return token.start()
+            first = token.start()
+    # What ends within the other half may have been cut off.
+    return first if first is not None and body[first + 6 : first + 7] not in (b"", b"\\") else None
+
+
 def _reason(text: str, body: bytes) -> str:
     text = text.removeprefix("JSON is malformed: ")
+    if text == "Input data was truncated" or "surrogate" in text:
+        half = _half_pair(body)
+        if half is not None:
+            return f"it has half of a surrogate pair (byte {half}), which is no character; send both halves"
     if text == "Input data was truncated":
         return f"it ends too early (byte {len(body)}); was it cut off?"
     found = re.search(r"\(byte (\d+)\)", text)
