@@ -63,7 +63,12 @@ def _advice(kind: str, name: str, event_type: str, settings: Mapping[str, Any]) 
         verify = "; an entry in `webhooks` of the configuration says how the sender is verified" if sure else ""
         return f"webhook: senders post to /webhooks/{name} here{verify}"
     if kind == "alertmanager":
-        return "alertmanager: Alertmanager posts to /webhooks/alertmanager here; each alert is an event"
+        posts = "alertmanager: Alertmanager posts to /webhooks/alertmanager here; each alert is an event"
+        if event_type.startswith("alert."):
+            return posts
+        # The rules are written for one type of events.
+        unseen = f"alert.firing or alert.resolved, which these rules, of {event_type}, do not see"
+        return f"{posts} {unseen}: give the rules of alerts a ruleset without other sources"
     if kind in _TESTING:
         return f"{kind} is for trying out: publish events with `automation events publish {event_type}`"
     instead = _INSTEAD.get(kind, _ELSE).replace("{type}", event_type).replace("{webhook}", name)

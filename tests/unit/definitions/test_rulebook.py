@@ -194,6 +194,21 @@ def test_sources_become_sources_or_say_what_to_do(tmp_path: Path) -> None:
     ]
 
 
+def test_that_alerts_beside_other_events_are_not_seen_is_told(tmp_path: Path) -> None:
+    (tmp_path / "rulebook.yml").write_text(
+        """\
+- name: Mixed
+  hosts: all
+  sources: [{ansible.eda.alertmanager: {port: 8000}}, {ansible.eda.webhook: {port: 5000}}]
+  rules:
+    - {name: r, condition: event.alert.labels.job == "a", action: {none: }}
+""",
+        encoding="utf-8",
+    )
+    made = import_rulebook(tmp_path / "rulebook.yml")
+    assert "which these rules, of webhook.Mixed, do not see" in made.notes[0].message
+
+
 def test_alerts_are_taken_in_the_states_that_can_fulfil_the_condition(tmp_path: Path) -> None:
     (tmp_path / "rulebook.yml").write_text(
         """\
