@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from automation.conditions import compile_condition, compile_expression, compile_measured, seconds_of
+from automation.conditions import compile_expression, compile_measured, seconds_of
 from automation.errors import ConditionError
 from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.model.trigger import (
