@@ -12,7 +12,7 @@ import re
 import stat
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,23 @@ from typing import Any
 CHUNK = 262_144
 _MARK = 64
 _EXCERPT = 1000
+_REMEMBERED = 16
+"""How many files that were read to their end are remembered, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the next line begins. `mark` is a hash of the `marked` bytes before, to recognise the file by."""
+    """Where the next line begins. `mark` is a hash of the `marked` bytes before, to recognise the file by.
+
+    `left` are the ends of files that were followed before: what is written to them late begins there.
+    """
 
     inode: int | None
     generation: int
     offset: int
     marked: int = 0
     mark: str = ""
+    left: tuple[Place, ...] = ()
 
     def as_position(self, path: Path) -> dict[str, Any]:
         """What is stored of it."""
@@ -41,6 +47,7 @@ class Place:
             "offset": self.offset,
             "marked": self.marked,
             "mark": self.mark,
+            "left": [[one.inode, one.generation, one.offset, one.marked, one.mark] for one in self.left],
         }
 
     @classmethod
@@ -50,7 +57,12 @@ class Place:
             return None
         try:
             return cls(
-                position["inode"], position["generation"], position["offset"], position["marked"], position["mark"]
+                position["inode"],
+                position["generation"],
+                position["offset"],
+                position["marked"],
+                position["mark"],
+                tuple(cls(*one) for one in position.get("left", ())),
             )
         except KeyError:
             return None
@@ -67,6 +79,7 @@ class Line:
     end: int
     problem: str | None = None
     """Why it is not a line at all."""
+    left: tuple[Place, ...] = ()
 
     @property
     def id(self) -> str:
@@ -77,9 +90,9 @@ class Line:
     def place_after(self) -> Place:
         """Where the next line begins."""
         if self.problem is not None:
-            return Place(self.inode, self.generation, self.end)
+            return Place(self.inode, self.generation, self.end, left=self.left)
         tail = (self.raw + b"\n")[-_MARK:] if self.end - self.start > len(self.raw) else self.raw[-_MARK:]
-        return Place(self.inode, self.generation, self.end, len(tail), _hash(tail))
+        return Place(self.inode, self.generation, self.end, len(tail), _hash(tail), self.left)
 
 
 def _hash(data: bytes) -> str:
@@ -105,6 +118,8 @@ class Follower:
         self._overlong = False
         self._seen = b""
         """The bytes before the next chunk, to notice that the file was written anew."""
+        self._left = {each.inode: each for each in place.left} if place else {}
+        """The ends of files that were followed before, by their inodes."""
         self._told = (place.inode, place.generation) if place else None
         self._ending = False
         self._lock = threading.Lock()
@@ -116,7 +131,7 @@ class Follower:
                 self._jump(_last_line_break(self._descriptor))
                 self._seen = self._before(self._start, min(_MARK, self._start))
                 self._told = (self._inode, self._generation)
-                return Place(self._inode, self._generation, self._start, len(self._seen), _hash(self._seen))
+                return self._here()
             return self._wanted or Place(None, self._generation, 0)
 
     def lines(self) -> list[Line]:
@@ -133,6 +148,8 @@ class Follower:
                     # Looked for before the read: what is appended before there is a successor is still read here.
                     successor = self._successor()
                     chunk = os.pread(self._fd, CHUNK, self._next)
+                    if not chunk and successor is None:
+                        successor = self._late()
                     if chunk:
                         left = self._split(chunk)
                     elif successor is None:
@@ -149,7 +166,7 @@ class Follower:
             if self._fd is None or self._told == (self._inode, self._generation):
                 return None
             self._told = (self._inode, self._generation)
-            return Place(self._inode, self._generation, self._start)
+            return replace(self._here(), left=self._ends())
 
     def close(self) -> None:
         """Close the file; ends what goes on in another thread."""
@@ -196,7 +213,7 @@ class Follower:
         for path in (self._path, *_same_file(self._path, wanted.inode)):
             if not self._open(path):
                 continue
-            if self._inode == wanted.inode and self._fits(wanted):
+            if self._inode == wanted.inode and _has(self._descriptor, wanted):
                 self._jump(wanted.offset)
                 self._seen = self._before(wanted.offset, wanted.marked)
                 self._wanted = None
@@ -210,15 +227,18 @@ class Follower:
             f"the file was rotated away or written anew while it was not followed: lines after byte {wanted.offset} "
             "of the one before, if there were any, were not read"
         )
-        return Line(b"", self._inode, self._generation, 0, 0, problem)
-
-    def _fits(self, place: Place) -> bool:
-        if os.fstat(self._descriptor).st_size < place.offset:
-            return False
-        return place.marked == 0 or _hash(self._before(place.offset, place.marked)) == place.mark
+        return Line(b"", self._inode, self._generation, 0, 0, problem, self._ends())
 
     def _before(self, offset: int, size: int) -> bytes:
         return os.pread(self._descriptor, size, offset - size)
+
+    def _here(self) -> Place:
+        # Within a line, what was seen is not what stands before it.
+        seen = self._seen if self._next == self._start else b""
+        return Place(self._inode, self._generation, self._start, len(seen), _hash(seen))
+
+    def _ends(self) -> tuple[Place, ...]:
+        return tuple(self._left.values())
 
     def _was_replaced(self) -> bool:
         if os.fstat(self._descriptor).st_size < self._next:
@@ -241,19 +261,51 @@ class Follower:
         between = [
             (other.st_mtime_ns, path)
             for path in _rotated(self._path)
-            if (other := _stat(path)) is not None and other.st_ino != mine.st_ino and other.st_size > 0
+            if (other := _stat(path)) is not None and other.st_ino != mine.st_ino and self._is_unread(path, other)
         ]
         between = [entry for entry in between if entry[0] > mine.st_mtime_ns]
         if between:
             return min(between)[1]
         return self._path if found is not None and found.st_size > 0 else None
 
+    def _is_unread(self, path: Path, found: os.stat_result) -> bool:
+        """Whether a file holds anything that was not read."""
+        known = self._left.get(found.st_ino)
+        return found.st_size > 0 and (known is None or found.st_size != known.offset or not _is_same(path, known))
+
+    def _late(self) -> Path | None:
+        """A file that was left, and to which somebody has written whole lines since: who has not heard of its rotation.
+
+        Not while a line of this one waits for its end.
+        """
+        if not self._left or self._next > self._start:
+            return None
+        for path in _rotated(self._path):
+            found = _stat(path)
+            known = self._left.get(found.st_ino) if found is not None and found.st_ino != self._inode else None
+            if (
+                found is not None
+                and known is not None
+                and found.st_size > known.offset
+                and _is_same(path, known, b"\n")
+            ):
+                return path
+        return None
+
     def _leave(self, successor: Path) -> list[Line]:
         left = self._rest()
+        self._left.pop(self._inode, None)
+        while len(self._left) >= _REMEMBERED:
+            del self._left[next(iter(self._left))]
+        self._left[self._inode] = self._here()
         self._close()
         self._generation += 1
-        if not self._open(successor):
-            self._open(self._path)
+        if self._open(successor) or self._open(self._path):
+            known = self._left.pop(self._inode, None)
+            if known is not None and _has(self._descriptor, known):
+                # Back in a file that was read before: on from there.
+                self._jump(known.offset)
+                self._seen = self._before(known.offset, known.marked)
         return left
 
     def _rest(self) -> list[Line]:
@@ -284,7 +336,27 @@ class Follower:
         start = self._start
         self._start, self._partial, self._overlong = end, b"", False
         self._told = (self._inode, self._generation)
-        return Line(raw, self._inode, self._generation, start, end, problem)
+        return Line(raw, self._inode, self._generation, start, end, problem, self._ends())
+
+
+def _has(descriptor: int, place: Place) -> bool:
+    """Whether an open file is the one of a place, as far as its size and what stands before the place say."""
+    if os.fstat(descriptor).st_size < place.offset:
+        return False
+    return place.marked == 0 or _hash(os.pread(descriptor, place.marked, place.offset - place.marked)) == place.mark
+
+
+def _is_same(path: Path, place: Place, end: bytes = b"") -> bool:
+    """Whether a file is the one of a place and ends so."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        size = os.fstat(descriptor).st_size
+        return _has(descriptor, place) and os.pread(descriptor, len(end), size - len(end)) == end
+    finally:
+        os.close(descriptor)
 
 
 def _stat(path: Path) -> os.stat_result | None:

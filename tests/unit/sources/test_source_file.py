@@ -224,6 +224,25 @@ async def test_rotation_loses_nothing_not_even_what_is_written_late(path: Path) 
     assert len({event.id for event in events(items)}) == 4
 
 
+async def test_what_is_written_late_to_a_file_that_was_left_is_read_once_and_nothing_of_it_again(path: Path) -> None:
+    one, two = path.with_name("events.jsonl.1"), path.with_name("events.jsonl.2")
+    append(path, happened(1), happened(2))()
+    before = await gathered(
+        path,
+        lambda: path.rename(one),
+        append(path, happened(3)),
+        append(one, happened(4)),
+        lambda: (one.rename(two), path.rename(one)),
+        append(path, happened(5)),
+    )
+    assert numbers(before) == [1, 2, 3, 4, 5]
+    append(two, happened(6))()
+    append(path, happened(7))()
+    after = await gathered(path, position=before[-1].position)
+    assert sorted(numbers(after)) == [6, 7]
+    assert len({event.id for event in events([*before, *after])}) == 7
+
+
 async def test_rotation_while_away_is_followed_to_where_the_file_went(path: Path) -> None:
     append(path, happened(1))()
     before = await gathered(path)
@@ -293,7 +312,8 @@ def test_it_is_registered_with_its_settings() -> None:
 # Whatever happens, each line that was written is read exactly once.
 
 STEPS = st.lists(
-    st.sampled_from(["write", "write", "half", "end", "rotate", "truncate", "poll", "poll", "restart"]), max_size=30
+    st.sampled_from(["write", "write", "half", "end", "rotate", "late", "truncate", "poll", "poll", "restart"]),
+    max_size=30,
 )
 
 
@@ -333,6 +353,15 @@ class World:
                 self.rotations += 1
                 os.utime(self.path, (self.rotations, self.rotations))
                 self.path.rename(self.path.with_name(f"log.{self.rotations}"))
+            case "late" if self.rotations:
+                # By a writer that has not heard of the rotation, to a file that was read to its end.
+                self.poll_all()
+                old = self.path.with_name(f"log.{number % self.rotations + 1}")
+                ended = old.read_bytes()[-1:] in (b"", b"\n")
+                with old.open("ab") as out:
+                    out.write((b"" if ended else b"\n") + b"late %d\n" % number)
+                os.utime(old, (self.rotations + 0.5, self.rotations + 0.5))
+                self.written.append(b"late %d" % number)
             case "truncate" if self.path.exists():
                 # What is not read by then is lost by nature, so it is read before.
                 self.poll_all()
@@ -373,6 +402,11 @@ def test_each_line_is_read_once_through_rotation_truncation_and_restarts(steps: 
         world.do("write")
         world.poll_all()
         world.follower.close()
-        lines = [line for line in world.read if line.problem is None]
-        assert [line.raw for line in lines] == world.written
+        lines = [line for line in world.read if line.problem is None and line.raw]
+        read = [line.raw for line in lines]
+        assert sorted(read) == sorted(world.written)
+        # What is late comes when it is found.
+        assert [raw for raw in read if not raw.startswith(b"late")] == [
+            raw for raw in world.written if not raw.startswith(b"late")
+        ]
         assert len({line.id for line in lines}) == len(lines)
