@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from automation.alerts.book import AlertBook
+from automation.alerts.reading import doubts
 from automation.clock import Clock
 from automation.conditions import compile_condition
 from automation.definitions import Definitions
@@ -146,6 +147,7 @@ class Catalogue:
             if rule.actions and rule.name in names:
                 problems.append(Problem(f"{path}.name", f"there is already a workflow {rule.name!r}"))
             problems += _problems_of(lambda r=rule, p=path: _check_alert(r, p))
+            problems += [Problem(f"{path}.{key}", text, severity="warning") for key, text in doubts(rule)]
         for place, service in enumerate(wanted.services):
             problems += _problems_of(
                 lambda s=service, p=place: _check_plugin("platform", s.platform, s.settings, f"services[{p}]")

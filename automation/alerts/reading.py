@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from hashlib import sha256
 from typing import Any, Protocol
 
 from automation.alerts.life import Reading
 from automation.conditions import Condition, View, Window, compile_condition
+from automation.errors import ConditionError
 from automation.model.alert import Alert, AlertRule, AlertState
 from automation.model.event import Event
 from automation.model.metric import LONGEST_WINDOW, UNITS, Sample
 from automation.store.store import encode
+
+OWN = frozenset({"duration", "labels", "subject"})
+"""Names in a condition that are no metrics."""
 
 
 class Latest(Protocol):
@@ -41,7 +47,7 @@ class Watched:
     def __post_init__(self) -> None:
         self.windows = self.condition.windows | (self.resolve.windows if self.resolve else frozenset())
         names = self.condition.names | (self.resolve.names if self.resolve else frozenset())
-        self.names = names - {"duration", "labels", "subject"}
+        self.names = names - OWN
 
     @property
     def awaited(self) -> frozenset[str]:
@@ -54,6 +60,20 @@ def watched_of(rule: AlertRule) -> Watched:
     condition = compile_condition(rule.condition, units=UNITS, kept=LONGEST_WINDOW)
     resolve = compile_condition(rule.resolve_when, units=UNITS, kept=LONGEST_WINDOW) if rule.resolve_when else None
     return Watched(rule, condition, resolve)
+
+
+def doubts(rule: AlertRule) -> Iterator[tuple[str, str]]:
+    """Names that are nearly one that a condition knows by itself, each with its key: as metrics, they never come."""
+    for key, text in (("condition", rule.condition), ("resolve_when", rule.resolve_when)):
+        try:
+            names = compile_condition(text, kept=LONGEST_WINDOW).names if text is not None else frozenset()
+        except ConditionError:
+            # Who refuses the rule says so.
+            continue
+        for name in sorted(names - OWN - UNITS.keys()):
+            near = get_close_matches(name, sorted(OWN), n=1, cutoff=0.8)
+            if near and abs(len(near[0]) - len(name)) < 2:
+                yield key, f"{name!r} is taken for a metric; did you mean {near[0]!r}?"
 
 
 def names_of(watched: Watched, sample: Sample, latest: Latest) -> dict[str, Any]:

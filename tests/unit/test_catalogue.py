@@ -84,6 +84,19 @@ schedules:
     }
 
 
+async def test_a_name_that_is_nearly_duration_is_doubtful(engine: AutomationEngine) -> None:
+    text = """
+alerts:
+  - {name: a, condition: "cpu_usage > 80 AND duraton > 1m", resolve_when: "lables.zone == 'x' OR queue_duration < 3"}
+  - {name: b, condition: "cpu_usage > 80 AND duration > 1m AND ratio > 1"}
+"""
+    found = engine.catalogue.check(read_text(text)[0])
+    assert [(problem.severity, problem.path, problem.message) for problem in found] == [
+        ("warning", "alerts[0].condition", "'duraton' is taken for a metric; did you mean 'duration'?"),
+        ("warning", "alerts[0].resolve_when", "'lables' is taken for a metric; did you mean 'labels'?"),
+    ]
+
+
 async def test_a_kept_alert_comes_back_with_its_actions(config: AutomationConfig) -> None:
     rule = {"name": "hot", "condition": "cpu_usage > 80", "actions": [{"type": "test.record"}]}
     async with AutomationEngine(config) as engine:
