@@ -121,7 +121,7 @@ async def test_a_queue_that_is_there_is_taken_as_it_is(engine: AutomationEngine,
         await made.declare_queue("quorum", durable=True, arguments={"x-queue-type": "quorum"})
         await say(made, "quorum", '{"type": "a", "id": "1"}')
         await follow(engine, "amqp", url=broker, queue="quorum")
-        await came(engine, 1)
+        assert [(event.type, event.id) for event in await came(engine, 1)] == [("a", "1")]
 
 
 async def test_a_queue_that_is_deleted_fails_the_source_and_is_made_again(

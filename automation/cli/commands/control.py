@@ -30,6 +30,12 @@ Newest = Annotated[
 
 def add_to(executions: typer.Typer) -> None:
     """Add the commands to those of `automation executions`."""
+    _same(executions)
+    _anew(executions)
+
+
+def _same(executions: typer.Typer) -> None:
+    """What is asked of an execution itself."""
 
     @command(executions, "pause")
     async def pause(session: Session, execution_id: Id, reason: Reason = "") -> None:
@@ -51,6 +57,10 @@ def add_to(executions: typer.Typer) -> None:
         It failed, timed out or was cancelled. What was completed is not run again.
         """
         await _ask(session, "retry", execution_id, reason)
+
+
+def _anew(executions: typer.Typer) -> None:
+    """What another execution does again."""
 
     @command(executions, "rerun")
     async def rerun(

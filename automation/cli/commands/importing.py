@@ -48,8 +48,13 @@ def _prometheus_rules(importing: typer.Typer) -> None:
         PromQL stays PromQL. What has no equivalent is reported, one line each: `file:line: rule: what became of it`;
         the exit code is 0 all the same. A file that is not valid is refused as a whole, with exit code 2.
         """
-        from automation.definitions.prometheus_rules import import_rules
+        from urllib.parse import urlsplit
 
+        from automation.definitions.prometheus_rules import import_rules
+        from automation.errors import InputError
+
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+            raise InputError(f"--url: {url!r} is not a URL such as http://localhost:9090")
         found = import_rules(file, url)
         counts = f"{len(found.alerts)} alerts, {len(found.notes)} notes"
         made = {"monitors": found.monitors, "alerts": found.alerts}

@@ -96,4 +96,7 @@ def _seconds(text: str) -> float:
         value = None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         raise InputError(f"--expires: {text!r} is not a duration such as 12h or 30d")
+    if text.strip()[-1:].isdigit():
+        # Seconds by the language, and days for who types it.
+        raise InputError(f"--expires: {text!r} has no unit; write a duration such as 12h or 30d")
     return float(value)

@@ -467,6 +467,7 @@ class TestTokens:
             (["no spaces", "--role", "automation_viewer"], "cannot be the name of a token"),
             (["ci", "--role", "automation_viewer", "--expires", "soon"], "--expires: 'soon' is not a duration"),
             (["ci", "--role", "automation_viewer", "--expires", "-1h"], "--expires: '-1h' is not a duration"),
+            (["ci", "--role", "automation_viewer", "--expires", "90"], "--expires: '90' has no unit"),
         ],
     )
     def test_wrong_ones_are_refused(self, invoke: Invoke, arguments: list[str], message: str) -> None:

@@ -143,6 +143,14 @@ def test_a_bad_file_is_refused_with_its_lines(folder: Path, invoke: Invoke, text
     assert not (folder / "made.yaml").exists()
 
 
+@pytest.mark.parametrize("url", ["localhost:9090", "ftp://prom", "http://"])
+def test_a_prometheus_that_is_no_url_is_refused(folder: Path, invoke: Invoke, url: str) -> None:
+    (folder / "none.yml").write_text("groups: []\n", encoding="utf-8")
+    answer = invoke("import", "prometheus-rules", "none.yml", "--output", "made.yaml", "--url", url)
+    assert (answer.code, f"--url: {url!r} is not a URL such as" in answer.err) == (2, True)
+    assert not (folder / "made.yaml").exists()
+
+
 def test_a_file_that_cannot_be_read_is_said_to_be(folder: Path, invoke: Invoke) -> None:
     assert "nowhere.yml: cannot be read: No such file" in invoke("import", "prometheus-rules", "nowhere.yml").err
 

@@ -447,6 +447,8 @@ class TestRetry:
         async with AutomationEngine(config, clock=clock) as second:
             await clock.advance(3600)
             await until(second, failed.execution_id, WorkflowStatus.SUCCEEDED)
+            assert await kinds(second, failed.execution_id) == ["started", "finished", "retried", "finished"]
+            assert [name for name, _ in handlers.calls] == ["a", "a", "slow"], "what was mended is not run again"
 
     async def test_what_cannot_be_retried_is_refused(self, engine: AutomationEngine) -> None:
         await engine.register_workflow(workflow(act("a")))
