@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -30,7 +31,12 @@ def lines(path: Path) -> list[str]:
 @cache
 def tree(path: Path) -> ast.Module:
     """A file's syntax tree."""
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    # What a collection calls back in its midst lets CPython 3.11 fail with a SystemError (gh-106905).
+    gc.disable()
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    finally:
+        gc.enable()
 
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
