@@ -37,7 +37,7 @@ from automation.workflows.compiler import compile_workflow
 from automation.workflows.doubts import haste
 from automation.workflows.manager import WorkflowManager
 from automation.workflows.plan import Plan
-from automation.workflows.steps import Defaults
+from automation.workflows.surroundings import Defaults
 
 log = logging.getLogger("automation.catalogue")
 

@@ -57,7 +57,7 @@ from automation.workflows.run import Run
 from automation.workflows.runner import Runner
 from automation.workflows.seats import Seats
 from automation.workflows.starts import Cause, Starter, check_start
-from automation.workflows.steps import Defaults, Surroundings
+from automation.workflows.surroundings import Defaults, Surroundings
 from automation.workflows.waits import Waits
 
 
@@ -90,7 +90,7 @@ class AutomationEngine:
         self._executor = self._build_executor(config, clock, middleware)
         self.guardrails = Guards(config.guardrails, self.store, clock, self.changes, parse_cron)
         self._gate = Gate(self.guardrails, clock, self.metrics, self.services, self.secrets.redactor)
-        self._awaited = Waits(self.store, clock)
+        self._awaited = Waits(self.store, clock, self.samples.measure)
         self._consent = Consent(self.store, clock, config.level, config.approvals)
         self._defaults = Defaults.of(config)
         self._recovery = Recovery(
@@ -127,7 +127,7 @@ class AutomationEngine:
         """What sees the world and tells people of it."""
         self.alerts = AlertBook(self.store, clock, self.metrics, self.changes, self._dispatcher.publish)
         self.alerts.look_at(self.samples.windows)
-        self.triggers.view = self.samples.windows.view
+        self.triggers.measure = self.samples.measure
         self._intake = self.samples.leading_to(self.alerts, self.triggers.thresholds)
         self._dispatcher.accompany(self.alerts)
         self.catalogue = Catalogue(
@@ -361,6 +361,7 @@ class AutomationEngine:
             self.resources,
             self.secrets,
             self.samples.windows,
+            self.samples.measure,
             self.guardrails,
             self._gate,
             self._awaited,

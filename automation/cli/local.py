@@ -63,19 +63,11 @@ class LocalClient:
 
     async def dry_run(self, order: Order) -> Document:
         """What a start would do; nothing is opened for it."""
-        from automation.workflows.dryrun import foresee
+        from automation.workflows.dryrun import Outlook, foresee
 
         plan = self._defined.workflow_manager.plan(order.workflow)
-        config = self._config
-        foreseen = foresee(
-            plan,
-            order.variables,
-            level=config.level,
-            approvals=config.approvals,
-            judge=self._engine.judge,
-            retry_budget=config.performance.retry_budget,
-        )
-        return _document(foreseen)
+        outlook = Outlook.of(self._config, self._engine.judge, self._engine.samples.measure)
+        return _document(foresee(plan, order.variables, outlook=outlook))
 
     async def executions(self, workflow: str | None, status: str | None, part: Slice) -> Document:
         """Executions, newest first."""

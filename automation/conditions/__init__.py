@@ -9,7 +9,7 @@ from automation.conditions.compiler import compile_path
 from automation.conditions.condition import Condition, Expression, compile_condition, compile_expression
 from automation.conditions.durations import Held
 from automation.conditions.interpreter import Explanation, Names, look_up, shown
-from automation.conditions.measured import MeasuredCondition, compile_measured
+from automation.conditions.measured import Measure, MeasuredCondition, compile_measured
 from automation.conditions.templates import Template, compile_template
 from automation.conditions.units import seconds_of
 from automation.conditions.windows import Gap, View, Window
@@ -21,6 +21,7 @@ __all__ = [
     "Expression",
     "Gap",
     "Held",
+    "Measure",
     "MeasuredCondition",
     "Names",
     "Template",

@@ -59,6 +59,15 @@ def paths_read(tree: Node) -> frozenset[tuple[str | int, ...]]:
     return frozenset(node.parts for node in walk(tree) if isinstance(node, Name))
 
 
+def values_read(tree: Node) -> frozenset[tuple[str | int, ...]]:
+    """Every path of which the value itself is read, and not that of a window over a metric of this name."""
+    if isinstance(tree, Name):
+        return frozenset((tree.parts,))
+    if isinstance(tree, Call) and is_windowed(tree):
+        return frozenset()
+    return frozenset[tuple[str | int, ...]]().union(*map(values_read, children(tree)))
+
+
 def compared(tree: Node) -> frozenset[frozenset[str]]:
     """Pairs of paths that are compared with one another."""
     pairs: set[frozenset[str]] = set()

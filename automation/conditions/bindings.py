@@ -6,18 +6,20 @@ condition means.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from automation.conditions.condition import Condition, Expression, compile_condition
+from automation.conditions.condition import Condition, Expression
 from automation.conditions.interpreter import Names
+from automation.conditions.measured import compile_measured
 from automation.conditions.templates import pieces
 from automation.errors import ConditionError, InputError
 
 PREFIX = "given_"
 
 
-def compile_bound(text: str) -> BoundCondition:
-    """The condition that a text with `${...}` states. Raises ConditionError."""
+def compile_bound(text: str, *, units: Mapping[str, str] | None = None, kept: float | None = None) -> BoundCondition:
+    """The condition that a text with `${...}` states, with windows as `compile_measured`. Raises ConditionError."""
     given: dict[str, Expression] = {}
     plain = ""
     for piece in pieces(text):
@@ -29,7 +31,7 @@ def compile_bound(text: str) -> BoundCondition:
         name = f"{PREFIX}{len(given) + 1}"
         given[name] = piece
         plain += name
-    condition = compile_condition(plain)
+    condition = compile_measured(plain, units=units or {}, kept=kept)
     if lost := set(given) - condition.names:
         hole = given[min(lost)].text.strip()
         raise ConditionError(

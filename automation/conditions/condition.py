@@ -80,6 +80,11 @@ class Condition:
         """True, False, or None for unknown."""
         return self._truth(names)
 
+    def refusal(self, names: Names) -> str | None:
+        """Why it is not true, as a sentence; None if it is true."""
+        value = self.evaluate(names)
+        return None if value is True else f"condition {self.text!r} is {'unknown' if value is None else 'false'}"
+
     def explain(self, names: Names) -> Explanation:
         """The value of each sub-expression."""
         return explain(self._meant, names)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Protocol, cast
 
+from automation.conditions import analysis
 from automation.conditions.condition import Condition, compile_condition
 from automation.conditions.interpreter import Explanation, Names
+from automation.conditions.syntax import path_text
 from automation.conditions.windows import Gap, Window
+
+Measure = Callable[[Window, str], float | bool | Gap]
+"""What a window shows now for a subject; for any, where that is empty."""
 
 
 class Measured(Protocol):
@@ -42,6 +48,29 @@ class MeasuredCondition(Condition):
         """The value of each sub-expression."""
         return super().explain(self._with(names))
 
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        """Every path that is read, but for the metrics of its windows: these are no names of whoever evaluates it."""
+        return frozenset(map(path_text, self._values))
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The roots of the paths."""
+        return frozenset(str(parts[0]) for parts in self._values)
+
+    def refusal(self, names: Names) -> str | None:
+        """Why it is not true, with what is not known of its windows; None if it is true."""
+        said = super().refusal(names)
+        if said is None:
+            return None
+        seen = self._with(names)
+        gaps = [f"{text}: {value.reason}" for text in sorted(self._named) if isinstance(value := seen.get(text), Gap)]
+        return f"{said} ({', '.join(gaps)})" if gaps else said
+
+    @property
+    def _values(self) -> frozenset[tuple[str | int, ...]]:
+        return analysis.values_read(self._tree)
+
     def _with(self, names: Names) -> Names:
         window = getattr(names, "window", None) or _unasked
         return cast(Names, _With(names, window, self._named))
@@ -71,11 +100,11 @@ class _With:
         return default if value is None else value
 
 
-def compile_measured(text: str, *, units: Mapping[str, str], kept: float) -> Condition:
+def compile_measured(text: str, *, units: Mapping[str, str], kept: float | None) -> Condition:
     """The condition that a text states, which may have windows. Raises `ConditionError`, which points at the column.
 
     `units` are those of metrics, as for `compile_condition`, and hold for the metrics of its windows only: other names
-    are no metrics here.
+    are no metrics here. Without `kept`, windows are refused.
     """
     condition = compile_condition(text, kept=kept)
     if not condition.windows:

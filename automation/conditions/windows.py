@@ -84,8 +84,8 @@ def check(call: Call, kept: float | None) -> None:
     if kept is None and not (call.function == "count" and _is_condition(call)):
         raise Mistake(
             call.column,
-            f"{call.function}() looks at the recent samples of a metric: it works in alert rules, in conditions of "
-            "workflows and triggers, and in verify",
+            f"{call.function}() looks at the recent samples of a metric: it works in alert rules and in "
+            "conditions of workflows, triggers and actions",
         )
     like = _LIKE.get(call.function, f"{call.function}(latency, 10m)")
     wanted = "a metric and the length of a window"

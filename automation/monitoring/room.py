@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from automation.clock import Clock
+from automation.conditions import Gap, Window
 from automation.model.history import MetricSettings
+from automation.model.metric import Sample
 from automation.monitoring.history import History
 from automation.monitoring.intake import Alerts, Intake, Thresholds
 from automation.monitoring.metrics import MetricStore
@@ -21,6 +23,11 @@ class Samples:
         self.windows = Windows(self.recent, self.history)
         self._clock = clock
         self._metrics = metrics
+
+    def measure(self, window: Window, subject: str) -> float | bool | Gap:
+        """What a window shows now for the series of a subject with the newest sample; of any, where that is empty."""
+        now = self._clock.now()
+        return self.windows.view(window, Sample(name="", value=0.0, subject=subject, time=now), now).value
 
     def leading_to(self, alerts: Alerts, thresholds: Thresholds) -> Intake:
         """Where samples come in, for these."""

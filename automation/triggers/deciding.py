@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any, Generic, Protocol, TypeVar
 
 from automation.clock import Clock, iso
-from automation.conditions import Gap, Window
+from automation.conditions import Gap, Measure, Window
 from automation.errors import InputError, NotFound
 from automation.model.event import Event, as_mapping
 from automation.store.audit import Fact
@@ -22,7 +22,7 @@ from automation.triggers import patterns, throttles
 from automation.triggers.compiled import STEPS, Compiled, key_text
 from automation.triggers.index import Index
 from automation.triggers.patterns import Arrival
-from automation.triggers.rules import GATHERED, EventScope, Measure, Rule
+from automation.triggers.rules import GATHERED, EventScope, Rule
 from automation.triggers.states import Draft
 from automation.triggers.switches import Switches
 from automation.triggers.throttles import Passage

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Generic
 
 from automation.clock import Clock
-from automation.conditions import Explanation, Gap, View, Window
+from automation.conditions import Explanation, Gap, Measure, Window
 from automation.model.event import Event, as_mapping
-from automation.model.metric import Sample
 from automation.store.store import Store
 from automation.telemetry.changes import Changes
 from automation.telemetry.metrics import Metrics
@@ -35,8 +33,8 @@ class Triggers(Generic[P]):
     def __init__(self, store: Store, clock: Clock, metrics: Metrics, changes: Changes, workflows: Workflows[P]) -> None:
         self._store = store
         self._clock = clock
-        self.view: Callable[[Window, Sample, float], View] | None = None
-        """Where the windows of conditions come from; without it they are unknown."""
+        self.measure: Measure | None = None
+        """Tells what the windows of conditions show; without it they are unknown."""
         self.index = index = Index()
         self.dispatcher: Dispatcher[P] = Dispatcher(store, clock, metrics, changes, workflows, index)
         self.dispatcher.decider.measure = self._measure
@@ -76,11 +74,7 @@ class Triggers(Generic[P]):
         return found
 
     def _measure(self, window: Window, subject: str) -> float | bool | Gap:
-        if self.view is None:
-            return Gap("no samples are kept")
-        now = self._clock.now()
-        # Of the series of the subject, the one with the newest sample; of any, where it has none.
-        return self.view(window, Sample(name="", value=0.0, subject=subject, time=now), now).value
+        return Gap("no samples are kept") if self.measure is None else self.measure(window, subject)
 
     def remembered(self, trigger: str) -> tuple[int, float | None]:
         """How many keys a trigger remembers something of, and when the first of that is over."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from automation.conditions import Condition, Gap, Window, compile_measured
+from automation.conditions import Condition, Gap, Measure, Window, compile_measured
 from automation.model.event import Event
 from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.model.trigger import (
@@ -25,8 +25,6 @@ GATHERED = "trigger.once_after"
 """The type of the event with which a workflow starts whose trigger gathers events first."""
 Parts = tuple[str | int, ...]
 """A path, as conditions read it."""
-Measure = Callable[[Window, str], float | bool | Gap]
-"""What a window shows now for a subject."""
 
 
 class Startable(Protocol):
@@ -140,11 +138,7 @@ class Rule:
             return f"{self.about}: the alert is {event.data.get('alert')!r}"
         if self.made_by is not None and event.data.get("trigger") != self.made_by:
             return f"{self.about}: it was made by {event.data.get('trigger')!r}"
-        for condition in self.conditions:
-            value = condition.evaluate(scope)
-            if value is not True:
-                return f"condition {condition.text!r} is {'unknown' if value is None else 'false'}"
-        return None
+        return next(filter(None, (condition.refusal(scope) for condition in self.conditions)), None)
 
 
 def rules_of(plan: Startable) -> list[Rule]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from automation.conditions import Measure
 from automation.model.execution import ActionStatus, WorkflowStatus
 from automation.workflows.action_state import ActionState
+from automation.workflows.measuring import ahead
 from automation.workflows.plan import Step
 from automation.workflows.run import ITEMS, Run
 from automation.workflows.state import Scope, State
 
 
-def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
-    """Note which steps are skipped, and return those that can run now; `stopped` says that changes are."""
+def advance(run: Run, now: float, measure: Measure | None = None, *, stopped: bool = False) -> list[Step]:
+    """Note which steps are skipped, and return those that can run now; `stopped` says that changes are.
+
+    `measure` tells what windows of conditions show now.
+    """
     ready: list[Step] = []
     actions = run.state.actions
     while run.free:
@@ -20,7 +25,7 @@ def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
         for step in steps:
             hindered = hindrance(run) if not step.definition.always else None
             reason = hindered or (unreached(step, run.state) if not step.definition.always else None)
-            reason = reason or unmet(step, run.state)
+            reason = reason or unmet(step, run.state, measure)
             if reason is None:
                 ready.append(step)
             else:
@@ -41,7 +46,7 @@ def advance(run: Run, now: float, *, stopped: bool = False) -> list[Step]:
         elif name not in run.tasks and may_go_on(run, name, now, stopped=stopped):
             run.waiting.discard(name)
             ready.append(step)
-    return ready + advance(run, now, stopped=stopped) if run.free else ready
+    return ready + advance(run, now, measure, stopped=stopped) if run.free else ready
 
 
 def may_go_on(run: Run, key: str, now: float, *, stopped: bool) -> bool:
@@ -82,15 +87,15 @@ def unreached(step: Step, state: State) -> str | None:
 _LOST = frozenset({ActionStatus.FAILED, ActionStatus.SKIPPED, ActionStatus.CANCELLED})
 
 
-def unmet(step: Step, state: State) -> str | None:
+def unmet(step: Step, state: State, measure: Measure | None = None) -> str | None:
     """Which of a step's conditions does not hold, as a sentence, or None if all do."""
     if not step.conditions:
         return None
     scope = Scope(state)
     for condition in step.conditions:
-        value = condition.evaluate(scope)
-        if value is not True:
-            return f"condition {condition.text!r} is {'unknown' if value is None else 'false'}"
+        refusal = condition.refusal(ahead(condition, step, scope, measure, state.event))
+        if refusal is not None:
+            return refusal
     return None
 
 

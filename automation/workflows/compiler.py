@@ -14,7 +14,6 @@ from automation.conditions import (
     Condition,
     Template,
     compile_bound,
-    compile_condition,
     compile_measured,
     compile_template,
     seconds_of,
@@ -74,7 +73,7 @@ class _Compiler:
         for index, name in enumerate(names):
             if name in names[:index]:
                 self._problem(f"actions[{index}].name", f"there is already an action {name!r}")
-        conditions = self._conditions(definition.conditions, "conditions", measured=True)
+        conditions = self._conditions(definition.conditions, "conditions")
         strategy = definition.rollback_strategy
         fatal = strategy.triggers if strategy else ()
         self._conditions(
@@ -105,15 +104,15 @@ class _Compiler:
     def _problem(self, path: str, message: str) -> None:
         self.problems.append(Problem(self.path + path, message))
 
-    def _condition(self, text: str, path: str, *, measured: bool = False) -> Condition | None:
+    def _condition(self, text: str, path: str) -> Condition | None:
         try:
-            return compile_measured(text, units=UNITS, kept=KEPT_SECONDS) if measured else compile_condition(text)
+            return compile_measured(text, units=UNITS, kept=KEPT_SECONDS)
         except ConditionError as error:
             self._problem(path, error.message)
             return None
 
-    def _conditions(self, texts: Iterable[str], path: str, *, measured: bool = False) -> tuple[Condition, ...]:
-        found = (self._condition(text, f"{path}[{index}]", measured=measured) for index, text in enumerate(texts))
+    def _conditions(self, texts: Iterable[str], path: str) -> tuple[Condition, ...]:
+        found = (self._condition(text, f"{path}[{index}]") for index, text in enumerate(texts))
         return tuple(condition for condition in found if condition is not None)
 
     def _step(self, index: int, action: ActionDefinition, names: list[str]) -> Step | None:
@@ -185,7 +184,7 @@ class _Compiler:
             )
         bound = None
         try:
-            bound = None if given.condition is None else compile_bound(given.condition)
+            bound = None if given.condition is None else compile_bound(given.condition, units=UNITS, kept=KEPT_SECONDS)
         except ConditionError as error:
             self._problem(f"{path}.wait_for.condition", error.message)
         for name in sorted(bound.same if bound is not None else ()):

@@ -7,14 +7,16 @@ run: a condition that hangs on it is unknown, and a parameter that needs it stay
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
 
-from automation.conditions import Condition
+from automation.conditions import Condition, Measure
+from automation.config import AutomationConfig
 from automation.errors import InputError
 from automation.model.approval import Approvals
 from automation.model.workflow import AutomationLevel, RetryBudget
 from automation.workflows.asking import level_of, needs_approval, terms_of
+from automation.workflows.measuring import MeasuredNames, ahead, subject_of
 from automation.workflows.plan import Plan, Step
 from automation.workflows.seats import key_of
 from automation.workflows.shape import allowed, care_of, shape_of
@@ -88,36 +90,40 @@ class Foreseen:
     """How many retries there may be for all actions together, in words: of all workflows, and of this one."""
 
 
-def foresee(
-    plan: Plan,
-    variables: Mapping[str, Any],
-    event: Mapping[str, Any] | None = None,
-    level: AutomationLevel = AutomationLevel.AUTONOMOUS,
-    approvals: Approvals | None = None,
-    judge: Judge | None = None,
-    retry_budget: RetryBudget | None = None,
-) -> Foreseen:
-    """What starting the plan with these variables would do; raises InputError for inputs that a start would refuse.
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a dry run goes by beside the plan: what is configured, and what holds now."""
 
-    `retry_budget` is that of the configuration.
-    """
+    level: AutomationLevel = AutomationLevel.AUTONOMOUS
+    approvals: Approvals = field(default_factory=Approvals)
+    retry_budget: RetryBudget | None = None
+    judge: Judge | None = None
+    measure: Measure | None = None
+    """Tells what windows over metrics show now; without it they are unknown."""
+
+    @classmethod
+    def of(cls, config: AutomationConfig, judge: Judge, measure: Measure) -> Self:
+        """As configured."""
+        return cls(config.level, config.approvals, config.performance.retry_budget, judge, measure)
+
+
+_CLEAR = Outlook()
+
+
+def foresee(
+    plan: Plan, variables: Mapping[str, Any], event: Mapping[str, Any] | None = None, outlook: Outlook = _CLEAR
+) -> Foreseen:
+    """What starting the plan with these variables would do; raises InputError for inputs that a start would refuse."""
     given = checked_inputs(plan, variables, event)
     state = State(step.name for step in plan.steps)
     state.variables, state.event = given, dict(event) if event else None
-    scope = Scope(state, {"attempt": 1})
-    gates = tuple(ForeseenCondition(gate.text, _word(gate.evaluate(scope))) for gate in plan.conditions)
-
-    def held_by(step: Step, parameters: Any) -> str | None:
-        return judge(plan, step, parameters) if judge is not None else None
-
-    own = level_of(level, plan.definition)
-    asked = approvals or Approvals()
+    scope = Scope(state)
+    measured = MeasuredNames(scope, outlook.measure, subject_of({}, state.event))
+    gates = tuple(ForeseenCondition(gate.text, _word(gate.evaluate(measured))) for gate in plan.conditions)
     steps = tuple(
-        _step(step, layer, scope, _asked(plan, step, asked) if needs_approval(own, step) else "", held_by)
-        for layer, steps in enumerate(plan.layers())
-        for step in steps
+        _step(plan, step, layer, state, outlook) for layer, steps in enumerate(plan.layers()) for step in steps
     )
-    budgets = {"all workflows": retry_budget, "this workflow": plan.definition.retry_budget}
+    budgets = {"all workflows": outlook.retry_budget, "this workflow": plan.definition.retry_budget}
     return Foreseen(
         workflow=plan.name,
         starts=_all(gates),
@@ -148,13 +154,14 @@ def _asked(plan: Plan, step: Step, defaults: Approvals) -> str:
     return told
 
 
-def _step(
-    step: Step, layer: int, scope: Scope, approval: str, held_by: Callable[[Step, Any], str | None]
-) -> ForeseenStep:
+def _step(plan: Plan, step: Step, layer: int, state: State, outlook: Outlook) -> ForeseenStep:
+    scope = Scope(state, {"attempt": 1})
     conditions = tuple(
-        ForeseenCondition(condition.text, _word(_value(condition, step, scope))) for condition in step.conditions
+        ForeseenCondition(condition.text, _word(_value(condition, step, scope, outlook.measure, state.event)))
+        for condition in step.conditions
     )
     parameters, unknown = _parameters(step, scope)
+    asks = needs_approval(level_of(outlook.level, plan.definition), step)
     return ForeseenStep(
         name=step.name,
         operation=step.plugin.name,
@@ -165,10 +172,10 @@ def _step(
         conditions=conditions,
         parameters=parameters,
         unknown=unknown,
-        needs_approval=bool(approval),
-        held_by=held_by(step, parameters),
+        needs_approval=asks,
+        held_by=outlook.judge(plan, step, parameters) if outlook.judge is not None else None,
         on_guardrail=step.definition.on_guardrail,
-        approval=approval,
+        approval=_asked(plan, step, outlook.approvals) if asks else "",
         shape=(*shape_of(step.definition), *care_of(step.definition)),
     )
 
@@ -181,11 +188,12 @@ def _parameters(step: Step, scope: Scope) -> tuple[dict[str, Any], tuple[str, ..
     return rendered, ()
 
 
-def _value(condition: Condition, step: Step, scope: Scope) -> bool | None:
-    value = condition.evaluate(scope)
+def _value(condition: Condition, step: Step, scope: Scope, measure: Measure | None, event: Any) -> bool | None:
+    value = condition.evaluate(ahead(condition, step, scope, measure, event))
     if value is None or not step.depends_on:
         return value
-    # An earlier action may yet return what is missing. What holds without it and with it holds.
+    # An earlier action may yet return what is missing, and change what is measured. What holds without it and with it
+    # holds.
     return value if condition.evaluate(_Later(scope)) is value else None
 
 

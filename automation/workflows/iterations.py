@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from automation.conditions import Measure
 from automation.errors import AutomationError, RepeatExhausted
 from automation.workflows.durations import seconds_in
+from automation.workflows.measuring import MeasuredNames, subject_of
 from automation.workflows.repeat import Newest, after
 from automation.workflows.run import Run, Turn
 from automation.workflows.state import Scope
 
 
-def repeats(run: Run, turn: Turn, outputs: Any, now: float) -> bool:
-    """Whether an action is run again after an iteration, or was run in vain: that is noted then."""
+def repeats(run: Run, turn: Turn, outputs: Any, now: float, measure: Measure) -> bool:
+    """Whether an action is run again after an iteration, or was run in vain: that is noted then.
+
+    `measure` tells what windows of its condition show now.
+    """
     loop, state, operation = turn.step.repeat, run.state.action(turn.key), turn.step.plugin.name
     assert loop is not None
     iteration = state.iteration
     own = {"attempt": state.attempt, "iteration": iteration}
     names = Newest(Scope(run.state, own), turn.key, own, outputs)
-    follows = after(loop, iteration, names)
+    follows = after(loop, iteration, MeasuredNames(names, measure, subject_of(state.parameters, run.state.event)))
     if follows == "done":
         return False
     try:

@@ -13,17 +13,19 @@ from typing import Any
 
 from automation.actions.call import Call
 from automation.actions.context import ActionContext
-from automation.conditions import compile_condition
+from automation.conditions import Measure, compile_measured
 from automation.errors import ActionTimeout, AutomationError, Refused
 from automation.model.event import Event
 from automation.model.execution import WorkflowStatus
+from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.store import statements
 from automation.store.events import Decision
+from automation.workflows.measuring import MeasuredNames, subject_of
 from automation.workflows.plan import FAILURES, Step
 from automation.workflows.progress import Rollback
 from automation.workflows.run import Run
 from automation.workflows.state import Scope
-from automation.workflows.steps import Surroundings
+from automation.workflows.surroundings import Surroundings
 
 log = logging.getLogger("automation.workflows")
 
@@ -36,8 +38,8 @@ PATIENCE_SECONDS = 6.0
 Ending = tuple[WorkflowStatus, dict[str, Any] | None]
 
 
-def trigger_of(run: Run, status: WorkflowStatus) -> str | None:
-    """Which trigger of the workflow's strategy fits the way it ends, or None."""
+def trigger_of(run: Run, status: WorkflowStatus, measure: Measure) -> str | None:
+    """Which trigger of the workflow's strategy fits the way it ends, or None; `measure` tells what windows show now."""
     strategy = run.plan.definition.rollback_strategy
     if strategy is None or not strategy.enabled:
         return None
@@ -49,10 +51,11 @@ def trigger_of(run: Run, status: WorkflowStatus) -> str | None:
     elif run.failed is not None:
         families = run.plan.by_name[run.failed].families
         facts |= {"action_failure", *(f"{family}_failure" for family in families)}
+    names = MeasuredNames(Scope(run.state), measure, subject_of({}, run.state.event))
     for trigger in strategy.triggers:
         if trigger in facts:
             return trigger
-        if trigger not in FAILURES and compile_condition(trigger).evaluate(Scope(run.state)) is True:
+        if trigger not in FAILURES and compile_measured(trigger, units=UNITS, kept=KEPT_SECONDS)(names):
             return trigger
     return None
 
@@ -84,13 +87,14 @@ class Undoing:
         self._secrets = surroundings.secrets
         self._flush = flush
         self._guards = surroundings.guards
+        self._measure = surroundings.measure
         self._limit = limit
 
     async def finish(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> Ending:
         """How the execution ends, after undoing what must be undone."""
         rollback = run.state.rollback
         if rollback is None:
-            reason = trigger_of(run, status)
+            reason = trigger_of(run, status, self._measure)
             if reason is None:
                 return status, error
             rollback = self._begin(run, reason, status, error)

@@ -25,7 +25,8 @@ from automation.workflows.result import result_of
 from automation.workflows.rollback import Undoing
 from automation.workflows.run import SHORT_WAIT, Run
 from automation.workflows.salvage import Salvage
-from automation.workflows.steps import Defaults, Steps, Surroundings
+from automation.workflows.steps import Steps
+from automation.workflows.surroundings import Defaults, Surroundings
 from automation.workflows.waiters import Waiters
 
 log = logging.getLogger("automation.workflows")
@@ -41,6 +42,7 @@ class Runner:
         self._metrics = surroundings.metrics
         self._changes = surroundings.changes
         self._guards = surroundings.guards
+        self._measure = surroundings.measure
         self._steps = Steps(surroundings, defaults, self.flush)
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
         self._salvage = Salvage(self._store, self._clock, self._undoing.finish, self._abandon)
@@ -209,7 +211,7 @@ class Runner:
             run.woken.clear()
             if run.called and await self._heed(run):
                 return
-            ready = advance(run, self._clock.now(), stopped=self._guards.stopped is not None)
+            ready = advance(run, self._clock.now(), self._measure, stopped=self._guards.stopped is not None)
             if len(ready) == 1 and not run.tasks and not run.waiting:
                 await self._steps.run(run, ready[0])
                 continue

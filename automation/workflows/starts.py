@@ -24,7 +24,7 @@ from automation.workflows.run import Run
 from automation.workflows.runner import Runner
 from automation.workflows.seats import Seats, entry, key_of
 from automation.workflows.state import Scope, State, fold
-from automation.workflows.steps import Surroundings
+from automation.workflows.surroundings import Surroundings
 
 _ORIGINS = ("rerun_of", "forked_from", "parent", "parent_action")
 

@@ -4,107 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any
 
 from automation.actions.call import Call
-from automation.actions.context import ActionContext, Await, Resources, Suspend
-from automation.actions.executor import Executor
-from automation.clock import Clock
-from automation.config import AutomationConfig
+from automation.actions.context import ActionContext, Await, Suspend
 from automation.errors import ActionTimeout, AutomationError, ChildFailed
 from automation.model.execution import ActionStatus
-from automation.model.workflow import AutomationLevel, RetryBudget
 from automation.store.events import Decision
-from automation.store.store import Store
-from automation.telemetry.changes import Changes
-from automation.telemetry.metrics import Metrics
 from automation.workflows.arrivals import Arrivals
 from automation.workflows.asking import INTERRUPTED
 from automation.workflows.budget import Budgets
-from automation.workflows.consent import Consent
 from automation.workflows.durations import seconds_in
 from automation.workflows.each import Each
-from automation.workflows.gate import Gate, Passage
-from automation.workflows.guards import Guards
+from automation.workflows.gate import Passage
 from automation.workflows.heartbeats import Heartbeat, Keeper
 from automation.workflows.iterations import repeats
 from automation.workflows.plan import Step
 from automation.workflows.run import SHORT_WAIT, WORKFLOW, Run, Turn, attempts_of, backoff, policy_of
 from automation.workflows.state import Scope
-from automation.workflows.verification import Samples, Verification
-from automation.workflows.waits import Waits
+from automation.workflows.surroundings import Defaults, Surroundings
+from automation.workflows.verification import Verification
 
 _NOTHING: Mapping[str, Any] = {}
-
-
-class Redacts(Protocol):
-    """Hides secrets."""
-
-    def __bool__(self) -> bool:
-        """Whether any secret was handed out."""
-        ...
-
-    def redact(self, text: str) -> str:
-        """The text with secrets replaced."""
-        ...
-
-    def redact_value(self, value: Any) -> Any:
-        """A copy of a JSON-like value with secrets replaced."""
-        ...
-
-
-class SecretSource(Protocol):
-    """Where `${secret:NAME}` comes from."""
-
-    def get(self, name: str) -> str:
-        """The secret; raises NotFound."""
-        ...
-
-    @property
-    def redactor(self) -> Redacts:
-        """Hides all secrets that were handed out."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What holds where a definition does not say."""
-
-    level: AutomationLevel
-    retry_attempts: int
-    timeout_seconds: float
-    verify_within_seconds: float
-    retry_budget: RetryBudget | None
-
-    @classmethod
-    def of(cls, config: AutomationConfig) -> Self:
-        """As configured."""
-        return cls(
-            config.level,
-            config.retry_attempts,
-            config.timeout_seconds,
-            config.verify_within_seconds,
-            config.performance.retry_budget,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a runner works with."""
-
-    store: Store
-    executor: Executor
-    clock: Clock
-    metrics: Metrics
-    changes: Changes
-    resources: Resources
-    secrets: SecretSource
-    samples: Samples
-    guards: Guards
-    gate: Gate
-    waits: Waits
-    consent: Consent
 
 
 class Steps:
@@ -122,6 +43,7 @@ class Steps:
         self._arrivals = Arrivals(surroundings.waits, surroundings.store, self._clock, flush)
         self._verification = Verification(self._clock, surroundings.samples, defaults.verify_within_seconds, flush)
         self._guards = surroundings.guards
+        self._measure = surroundings.measure
         self._gate = surroundings.gate
         self._metrics = surroundings.metrics
         secrets = surroundings.secrets
@@ -252,7 +174,7 @@ class Steps:
             if self._secrets.redactor:
                 outputs = self._secrets.redactor.redact_value(outputs)
             now = self._clock.now()
-            if step.repeat is not None and repeats(run, turn, outputs, now):
+            if step.repeat is not None and repeats(run, turn, outputs, now, self._measure):
                 return
             run.note(now, "action_completed", name, {"outputs": outputs})
             run.fact(now, "action_execution", step.plugin.name, "succeeded", {"action": name, "attempt": attempt})

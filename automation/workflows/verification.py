@@ -13,6 +13,7 @@ from automation.clock import Clock
 from automation.conditions import Gap, View, Window
 from automation.errors import VerificationFailed
 from automation.model.metric import Sample
+from automation.workflows.measuring import subject_of
 from automation.workflows.progress import Verifying
 from automation.workflows.run import Run, Turn
 from automation.workflows.state import Scope
@@ -68,16 +69,12 @@ class Verification:
 
     def _scope(self, run: Run, turn: Turn, state: Verifying, check: Check) -> MeasuredScope:
         action = run.state.action(turn.key)
-        event = run.state.event or {}
-        given = action.parameters if isinstance(action.parameters, Mapping) else {}
-        subject = given.get("service_name") or given.get("subject") or event.get("subject")
+        subject = subject_of(action.parameters, run.state.event)
         outputs = action.outputs if isinstance(action.outputs, Mapping) else {}
         own = {"attempt": action.attempt, "iteration": action.iteration, **turn.own, **outputs}
         # What was measured before the work was done says nothing of it; where there is time, later samples are awaited.
         newer_than = state.began if state.until > state.began else None
-        measured = Measured(
-            self._samples, self._clock, str(subject) if subject else None, newer_than, check.condition.windows
-        )
+        measured = Measured(self._samples, self._clock, subject or None, newer_than, check.condition.windows)
         return MeasuredScope(Scope(run.state, own), own, measured)
 
 

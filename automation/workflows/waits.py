@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from automation.clock import Clock
-from automation.conditions import Condition, compile_condition
+from automation.conditions import Condition, Gap, Measure, Window, compile_measured
 from automation.model.event import Event, as_mapping
+from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.store import waits
 from automation.store.statement import Op
 from automation.store.store import Store
@@ -36,19 +37,23 @@ class Awaiting:
     stored: asyncio.Future[None] | None = None
     """Done when the wait is on disk; None where it is."""
 
-    def fits(self, event: Mapping[str, Any]) -> bool:
-        """Whether the event meets it."""
-        return self.condition is None or self.condition(ArrivingScope(self.wait.names, event))
+    def fits(self, event: Mapping[str, Any], measure: Measure | None = None) -> bool:
+        """Whether the event meets it; `measure` tells what windows of its condition show now."""
+        return self.condition is None or self.condition(ArrivingScope(self.wait.names, event, measure))
 
 
 class ArrivingScope:
-    """The names of a wait's condition: the usual ones, but the event is the arriving one."""
+    """The names of a wait's condition: the usual ones, but the event is the arriving one.
 
-    __slots__ = ("_event", "_names")
+    With `measure`, windows over metrics as they are now, for the subject of the arriving event.
+    """
 
-    def __init__(self, names: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+    __slots__ = ("_event", "_measure", "_names")
+
+    def __init__(self, names: Mapping[str, Any], event: Mapping[str, Any], measure: Measure | None = None) -> None:
         self._names = names
         self._event = event
+        self._measure = measure
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a root name, or `default`."""
@@ -60,6 +65,12 @@ class ArrivingScope:
         if name in data:
             return data[name]
         return True if name == self._event["type"] else default
+
+    def window(self, window: Window) -> float | bool | Gap:
+        """What a window shows now."""
+        if self._measure is None:
+            return Gap("no samples are kept here")
+        return self._measure(window, self._event["subject"])
 
 
 def names_for(condition: Condition, state: State, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,9 +95,10 @@ def _outputs(state: State) -> dict[str, Any]:
 class Waits:
     """All waits for events on this database, by the type of event."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, measure: Measure | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._measure = measure
         self._by_type: dict[str, dict[str, Awaiting]] = {}
         self._types: dict[str, str] = {}
         self.deliver: Callable[[Met], None] = lambda met: None
@@ -136,7 +148,7 @@ class Waits:
         if of_type is None:
             return ()
         seen = as_mapping(event)
-        return [awaiting for awaiting in of_type.values() if awaiting.fits(seen)]
+        return [awaiting for awaiting in of_type.values() if awaiting.fits(seen, self._measure)]
 
     async def writes(self, met: Sequence[Awaiting], event: Event) -> list[Op]:
         """What is committed with the event; each wait itself is on disk when this returns."""
@@ -162,7 +174,7 @@ class Waits:
         for wait, event in await waits.overlooked(self._store, since):
             # An event of a node that did not know of the wait yet.
             awaiting = self._find(wait.id)
-            if awaiting is not None and awaiting.fits(as_mapping(event)):
+            if awaiting is not None and awaiting.fits(as_mapping(event), self._measure):
                 await self._store.commit([wait.met(as_mapping(event), self._clock.now())])
                 self.tell([awaiting], event)
         for met in await waits.met_for(self._store, node):
@@ -181,4 +193,4 @@ class Waits:
 
 
 def _compiled(wait: Wait) -> Condition | None:
-    return None if wait.condition is None else compile_condition(wait.condition)
+    return None if wait.condition is None else compile_measured(wait.condition, units=UNITS, kept=KEPT_SECONDS)

@@ -24,7 +24,7 @@ from automation.model.execution import ExecutionContext, ExecutionResult
 from automation.model.identity import Identity
 from automation.model.workflow import WorkflowDefinition
 from automation.plugins import validation_problems
-from automation.workflows.dryrun import Foreseen, foresee
+from automation.workflows.dryrun import Foreseen, Outlook, foresee
 
 router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
@@ -293,9 +293,5 @@ def _one_key(in_body: str | None, in_header: str | None) -> str | None:
 
 
 def _foresee(engine: AutomationEngine, name: str, variables: Mapping[str, Any]) -> Foreseen:
-    config = engine.config
     plan = engine.workflow_manager.plan(name)
-    budget = config.performance.retry_budget
-    return foresee(
-        plan, variables, level=config.level, approvals=config.approvals, judge=engine.judge, retry_budget=budget
-    )
+    return foresee(plan, variables, outlook=Outlook.of(engine.config, engine.judge, engine.samples.measure))

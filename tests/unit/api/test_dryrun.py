@@ -10,7 +10,7 @@ from automation import AutomationLevel, InputError, WorkflowDefinition
 from automation.model.approval import Approvals
 from automation.model.workflow import RetryBudget
 from automation.workflows.compiler import compile_workflow
-from automation.workflows.dryrun import Foreseen, ForeseenConcurrency, foresee
+from automation.workflows.dryrun import Foreseen, ForeseenConcurrency, Outlook, foresee
 from tests.support import handlers  # noqa: F401 - registers the operations
 
 
@@ -25,7 +25,7 @@ def test_heartbeats_and_retry_budgets_are_told() -> None:
     assert found.steps[0].shape == ("a heartbeat at least every 30 s",)
     own = "this workflow: 50% of the first attempts and 0 a second beside, within 10 s"
     assert found.retry_budgets == (own,)
-    found = foresee(plan_of({"name": "a"}, retry_budget=budget), {}, retry_budget=RetryBudget())
+    found = foresee(plan_of({"name": "a"}, retry_budget=budget), {}, outlook=Outlook(retry_budget=RetryBudget()))
     assert found.retry_budgets == ("all workflows: 20% of the first attempts and 1 a second beside, within 10 s", own)
     assert foresee(plan_of({"name": "a"}), {}).retry_budgets == ()
 
@@ -114,7 +114,7 @@ def test_what_waits_for_approval() -> None:
         {"name": "a"}, {"name": "b", "action_type": "test.critical"}, {"name": "c", "action_type": "test.read"}
     )
     asked = {
-        level: [step.needs_approval for step in foresee(plan, {}, level=level).steps]
+        level: [step.needs_approval for step in foresee(plan, {}, outlook=Outlook(level=level)).steps]
         for level in (AutomationLevel.ASSISTED, AutomationLevel.INTELLIGENT, AutomationLevel.AUTONOMOUS)
     }
     assert list(asked.values()) == [[True, True, False], [False, True, False], [False] * 3]
@@ -136,7 +136,7 @@ def test_how_it_is_asked_and_of_which_key_it_needs_a_seat_is_foreseen() -> None:
         )
     )
 
-    found = foresee(plan, {"host": "a1"}, approvals=Approvals(escalate_seconds=60))
+    found = foresee(plan, {"host": "a1"}, outlook=Outlook(approvals=Approvals(escalate_seconds=60)))
 
     assert [step.approval for step in found.steps] == [
         "2 have to approve of sre; escalates after 60 s; after 3600 s: fail",

@@ -12,8 +12,8 @@ MORE = ("an operator, AND, OR or the end",)
 NO_HINT: tuple[str, ...] = ()
 
 NO_SAMPLES = (
-    "looks at the recent samples of a metric: it works in alert rules, in conditions of workflows and triggers, and in "
-    "verify"
+    "looks at the recent samples of a metric: it works in alert rules and in conditions of workflows, triggers and "
+    "actions"
 )
 ROWS: list[tuple[str, int, str, tuple[str, ...]]] = [
     ("", 1, "the text is empty", VALUE),

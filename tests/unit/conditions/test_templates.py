@@ -215,8 +215,8 @@ def test_all_problems_are_found_at_once() -> None:
         ("parameters.${k}", "a key cannot be computed: write ${...} in a value"),
         (
             "parameters.c",
-            "column 3: avg() looks at the recent samples of a metric: it works in alert rules, in conditions of "
-            "workflows and triggers, and in verify",
+            "column 3: avg() looks at the recent samples of a metric: it works in alert rules and in conditions "
+            "of workflows, triggers and actions",
         ),
     ]
     assert str(caught.value).startswith("template was refused, 9 problems:")

@@ -75,7 +75,8 @@ async def test_explain_shows_the_window_and_why_it_is_unknown() -> None:
         await running.register_workflow(roll_back("avg(latency, 10m) > 1"))
         event = Event(type="deployed", subject="api")
         [(_, reason, [told])] = running.triggers.explain(event)
-        assert reason == "condition 'avg(latency, 10m) > 1' is unknown"
+        gap = "avg(latency, 10m): only the last 0 of 600 seconds are known"
+        assert reason == f"condition 'avg(latency, 10m) > 1' is unknown ({gap})"
         assert "no sample of latency in the window" in str(told) or "seconds are known" in str(told)
         await running.clock.advance(3600)
         await running.observe("latency", 2.0, subject="api")
