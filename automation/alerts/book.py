@@ -77,6 +77,9 @@ class _Turn:
 class AlertBook:
     """Our rules and all alerts, ours and others'."""
 
+    types = external.TYPES
+    """Of the events with which more than they themselves is written."""
+
     def __init__(self, store: Store, clock: Clock, metrics: Metrics, changes: Changes, publish: Publish) -> None:
         self._store = store
         self._clock = clock
@@ -228,7 +231,7 @@ class AlertBook:
 
     def writes(self, event: Event) -> tuple[Sequence[Op], Callable[[], None]] | None:
         """The row for an alert that another system fires or resolves: it is committed with its event, and then kept."""
-        if not event.type.startswith("alert.") or not external.tells(event):
+        if not external.tells(event):
             return None
         known = self._alerts.get(event.data["fingerprint"])
         alert = external.alert_of(event, known, self._clock.now())

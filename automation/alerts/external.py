@@ -11,12 +11,13 @@ from automation.model.event import Event
 
 LONGEST = 500
 """Characters of a name or fingerprint."""
-_TYPES = ("alert.firing", "alert.resolved")
+TYPES = ("alert.firing", "alert.resolved")
+"""Of the events that may tell of them."""
 
 
 def tells(event: Event) -> bool:
     """Whether an event tells of an alert of another system."""
-    if event.type not in _TYPES or event.source == "alerts":
+    if event.type not in TYPES or event.source == "alerts":
         return False
     return bool(event.data.get("alert") and event.data.get("fingerprint"))
 

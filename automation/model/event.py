@@ -28,16 +28,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
 
 def as_mapping(event: Event) -> dict[str, Any]:
     """An event as conditions and executions see it."""
-    return {
-        "type": event.type,
-        "subject": event.subject,
-        "source": event.source,
-        "severity": event.severity,
-        "id": event.id,
-        "time": event.time,
-        "data": event.data,
-        "labels": event.labels,
-    }
+    return msgspec.structs.asdict(event)
 
 
 # Without the garbage collector, which has nothing to find in texts, and would look at each of a hundred thousand.

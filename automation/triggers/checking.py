@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 
 from automation.clock import FIRST_MOMENT, LAST_MOMENT
 from automation.errors import InputError
@@ -14,21 +14,8 @@ LIMITS = (("type", 200), ("source", 200), ("id", 500), ("subject", 500))
 _SHORTEST = min(limit for _, limit in LIMITS)
 
 
-def check(event: Event, path: str = "", further: Iterable[Callable[[Event], None]] = ()) -> None:
-    """Refuse an event that could not be stored, or that `further` refuses; raises InputError, which names it by `path`
-    where there are several.
-    """
-    try:
-        _check(event)
-        for each in further:
-            each(event)
-    except InputError as error:
-        if not path:
-            raise
-        raise InputError(f"{path}: {error.message}", path=path) from None
-
-
-def _check(event: Event) -> None:
+def check(event: Event) -> None:
+    """Refuse an event that could not be stored; raises InputError."""
     if not _plain(event):
         _check_texts(event)
     # Not a number, it would be no time on disk: SQLite says then that it has such an event already.

@@ -139,7 +139,13 @@ class Decider(Generic[P]):
         """What an event leads to. One that was made by a trigger is no part of patterns: it could be one of its own."""
         mapping = as_mapping(event)
         scope = EventScope(mapping, self.measure)
-        fitting = [rule for rule in self._index.candidates(event, scope) if rule.fits(event, scope)]
+        candidates = self._index.candidates(event, scope)
+        if not candidates:
+            return self.nothing
+        fitting: list[Rule] = []
+        for rule in candidates:
+            if rule.fits(event, scope):
+                fitting.append(rule)  # noqa: PERF401 - for the one that most events have, less than a comprehension
         if not fitting:
             return self.nothing
         verdict: Verdict[P] = Verdict()

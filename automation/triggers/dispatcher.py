@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, Generic, Literal, TypeVar
 
 from automation.clock import Clock
-from automation.errors import Conflict
+from automation.errors import Conflict, InputError
 from automation.model.event import Event, EventReceipt, as_mapping
 from automation.store import events, seats
 from automation.store.audit import Fact
@@ -95,8 +95,8 @@ class Dispatcher(Generic[P]):
         self.states = States(clock, store)
         self.switches = Switches(store, clock)
         self.decider: Decider[P] = Decider(index, clock, workflows, self.switches)
-        self._companions: list[Companion] = []
-        self._checks: list[Callable[[Event], None]] = []
+        self._companions: dict[str, list[Companion]] = {}
+        """By the type of event."""
         self.awaited: Awaited | None = None
         self.retain: Retain = "all"
         self.waiting = 0
@@ -104,8 +104,8 @@ class Dispatcher(Generic[P]):
 
     def accompany(self, companion: Companion) -> None:
         """Have something more committed with events."""
-        self._companions.append(companion)
-        self._checks.append(companion.check)
+        for event_type in companion.types:
+            self._companions.setdefault(event_type, []).append(companion)
 
     async def publish(
         self, event: Event, *, also: Sequence[Op] = (), hold: Mapping[str, str] | None = None
@@ -114,7 +114,8 @@ class Dispatcher(Generic[P]):
 
         `also` is committed with it; `hold` names workflows that must not start now, with the reason.
         """
-        check(event, further=self._checks)
+        check(event)
+        self._check_further(event)
         self.waiting += 1
         try:
             verdict, woken = await self._write(lambda intake: self._take_in(event, intake, hold or {}, also))
@@ -134,7 +135,13 @@ class Dispatcher(Generic[P]):
         written, those before it are, and are duplicates when all are given again.
         """
         for place, event in enumerate(events):
-            check(event, f"[{place}]", self._checks)
+            try:
+                check(event)
+                if event.type in self._companions:
+                    self._check_further(event)
+            except InputError as error:
+                path = f"[{place}]"
+                raise InputError(f"{path}: {error.message}", path=path) from None
         receipts: list[EventReceipt] = []
         self.waiting += len(events)
         try:
@@ -143,6 +150,10 @@ class Dispatcher(Generic[P]):
         finally:
             self.waiting -= len(events)
         return receipts
+
+    def _check_further(self, event: Event) -> None:
+        for companion in self._companions.get(event.type, ()):
+            companion.check(event)
 
     async def _together(self, given: Sequence[Event]) -> list[EventReceipt]:
         """Take in the first of these events, in one transaction; at least one, and all where that is possible."""
@@ -281,7 +292,7 @@ class Dispatcher(Generic[P]):
         if known or self.retain == "all" or (verdict.decisions and self._keeps(verdict.decisions)):
             intake.head.append(events.insert(event, self._clock.now(), matched))
         intake.ops += also
-        for companion in self._companions:
+        for companion in self._companions.get(event.type, ()):
             if (told := companion.writes(event)) is not None:
                 intake.ops += told[0]
                 intake.landed.append(told[1])

@@ -10,13 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from automation.conditions import Names, compile_path
+from automation.conditions import compile_path
 from automation.model.event import Event, as_mapping
 from automation.triggers.compiled import Compiled
 from automation.triggers.rules import EventScope, Rule
 
 _Parts = tuple[str | int, ...]
+_Reader = Callable[[Event, EventScope], Any]
 _EXACT = frozenset((str, int, float, bool))
+
+
+def _reader(parts: _Parts) -> _Reader:
+    """What reads a path of an event: those that nearly all conditions name without a detour."""
+    match parts:
+        case ("event", "data", str() as key):
+            return lambda event, _: event.data.get(key)
+        case ("event", "type" | "subject" | "source" | "severity" | "id" as name):
+            return lambda event, _: getattr(event, name)
+    read = compile_path(parts)
+    return lambda _, scope: read(scope)
 
 
 class _Bucket:
@@ -27,7 +39,7 @@ class _Bucket:
     def __init__(self) -> None:
         self._by_value: dict[_Parts, dict[Any, dict[Rule, None]]] = {}
         self._others: dict[Rule, None] = {}
-        self._read: list[tuple[Callable[[Names], Any], dict[Any, dict[Rule, None]]]] = []
+        self._read: list[tuple[_Reader, dict[Any, dict[Rule, None]]]] = []
         """What reads each path, beside what is found by its value."""
 
     def put(self, rule: Rule) -> None:
@@ -39,7 +51,7 @@ class _Bucket:
         slots = self._by_value.get(parts)
         if slots is None:
             slots = self._by_value[parts] = {}
-            self._read.append((compile_path(parts), slots))
+            self._read.append((_reader(parts), slots))
         for value in rule.equals[parts]:
             slots.setdefault(value, {})[rule] = None
 
@@ -67,11 +79,11 @@ class _Bucket:
             for slot in slots.values():
                 yield from slot
 
-    def find(self, scope: EventScope) -> list[Rule]:
+    def find(self, event: Event, scope: EventScope) -> list[Rule]:
         """The rules that no constant excludes, each once."""
-        found = list(self._others)
+        found = [*self._others]
         for read, slots in self._read:
-            value = read(scope)
+            value = read(event, scope)
             if type(value) in _EXACT:
                 found += slots.get(value, ())
             elif isinstance(value, str | int | float):
@@ -93,6 +105,8 @@ class Index:
         self._by_type: dict[str, _Bucket] = {}
         self._by_name: dict[str, _Bucket] = {}
         self._always = _Bucket()
+        self._unnamed: list[_Bucket] = []
+        """That bucket, while there is anything in it."""
         self._triggers: dict[str, Compiled] = {}
         self.on_change: Callable[[], None] = lambda: None
         """Called when rules were added."""
@@ -113,6 +127,7 @@ class Index:
                 if (threshold := rule.trigger.threshold) is not None:
                     subjects = self._by_metric.setdefault(threshold.metric, {})
                     subjects.setdefault(threshold.subject, {})[rule.trigger] = None
+        self._unnamed = [self._always] if self._always else []
         self.on_change()
 
     def take_out(self, workflow: str) -> None:
@@ -126,6 +141,7 @@ class Index:
                 bucket.remove(rule)
                 if not bucket:
                     del buckets[key]
+        self._unnamed = [self._always] if self._always else []
 
     def candidates(self, event: Event, scope: EventScope | None = None) -> list[Rule]:
         """The rules that name something which the event carries, each once, those of higher priority first."""
@@ -134,20 +150,19 @@ class Index:
             return []
         scope = scope or EventScope(as_mapping(event))
         if len(buckets) == 1:
-            found = buckets[0].find(scope)
+            found = buckets[0].find(event, scope)
             return found if len(found) <= 1 else _in_order(found)
-        return _in_order(dict.fromkeys(rule for bucket in buckets for rule in bucket.find(scope)))
+        return _in_order(dict.fromkeys(rule for bucket in buckets for rule in bucket.find(event, scope)))
 
     def related(self, event: Event) -> list[Rule]:
         """The same, and those that want another constant than the event has: for whoever asks why they do not fit."""
         return _in_order(dict.fromkeys(rule for bucket in self._buckets(event) for rule in bucket.all()))
 
     def _buckets(self, event: Event) -> list[_Bucket]:
-        found = [self._by_type[event.type]] if event.type in self._by_type else []
+        of_type = self._by_type.get(event.type)
+        found = [*self._unnamed] if of_type is None else [of_type, *self._unnamed]
         if self._by_name:
             found += [self._by_name[name] for name in (event.type, *event.data) if name in self._by_name]
-        if self._always:
-            found.append(self._always)
         return found
 
     def thresholds(self, metric: str, subject: str) -> Iterator[Compiled]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from automation.model.event import Event
@@ -39,7 +39,12 @@ class Awaited(Protocol):
 
 
 class Companion(Protocol):
-    """What more belongs to an event than what triggers make of it."""
+    """What more belongs to events of some types than what triggers make of them."""
+
+    @property
+    def types(self) -> Collection[str]:
+        """Of which types; it is asked about no others."""
+        ...
 
     def check(self, event: Event) -> None:
         """Refuse an event of which nothing can be written; raises InputError."""

@@ -43,21 +43,21 @@ class EventScope:
     With `measure`, windows over metrics as they are now, for the subject of the event.
     """
 
-    __slots__ = ("_data", "_event", "_measure", "_type")
+    __slots__ = ("_event", "_measure")
 
     def __init__(self, event: Mapping[str, Any], measure: Measure | None = None) -> None:
         self._event = event
         self._measure = measure
-        self._data = event["data"]
-        self._type = event["type"]
 
     def get(self, name: str, default: Any = None) -> Any:
         """The value of a root name, or `default`."""
+        event = self._event
         if name == "event":
-            return self._event
-        if name in self._data:
-            return self._data[name]
-        return True if name == self._type else default
+            return event
+        data = event["data"]
+        if name in data:
+            return data[name]
+        return True if name == event["type"] else default
 
     def window(self, window: Window) -> float | bool | Gap:
         """What a window shows now; unknown where only the past is looked at."""
