@@ -129,7 +129,13 @@ class Recorder:
 
     def of(self, name: str) -> list[Recorded]:
         """The calls of an action or operation of this name, or of those that fit a pattern."""
-        return [call for call in self.calls if fnmatchcase(call.action, name) or fnmatchcase(call.operation, name)]
+        found = []
+        for call in self.calls:
+            known = (call.action, call.operation)
+            # `a[2]` is the name of an item, and a pattern that fits something else.
+            if name in known or any(fnmatchcase(each, name) for each in known):
+                found.append(call)
+        return found
 
     def attach(self, engine: AutomationEngine) -> None:
         """Take the engine's messages over. Its operations come by `AutomationEngine(middleware=[recorder])`."""

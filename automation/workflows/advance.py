@@ -58,7 +58,11 @@ def may_go_on(run: Run, key: str, now: float, *, stopped: bool) -> bool:
         return state.wake_at is None and state.approved is not None
     if state.awaits != ITEMS:
         return key in run.met and run.met[key][0] == state.wait
-    return any(item.startswith(f"{key}[") and may_go_on(run, item, now, stopped=stopped) for item in list(run.met))
+    items = (item for item in list(run.met) if item.startswith(f"{key}["))
+    return any(
+        run.state.action(item).status is ActionStatus.WAITING and may_go_on(run, item, now, stopped=stopped)
+        for item in items
+    )
 
 
 def _not_begun(state: ActionState) -> bool:

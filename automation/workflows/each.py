@@ -188,6 +188,7 @@ class Round:
             if run.pausing:
                 break
             if not self._waits(turn):
+                run.heard(turn.key)
                 await self._steps.once(run, turn)
                 continue
             await self._flush(run)

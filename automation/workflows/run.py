@@ -275,6 +275,11 @@ class Run:
             resting.set_result(None)
         self.woken.set()
 
+    def heard(self, key: str) -> None:
+        """What was answered about an item has been taken into account: it goes on."""
+        if key in self.met and self.met[key][0] is None:
+            del self.met[key]
+
     def call(self) -> None:
         """Have it look at what was answered."""
         self.called = True

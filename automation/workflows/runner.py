@@ -212,7 +212,7 @@ class Runner:
             if run.called and await self._heed(run):
                 return
             ready = advance(run, self._clock.now(), self._measure, stopped=self._guards.stopped is not None)
-            if len(ready) == 1 and not run.tasks and not run.waiting:
+            if len(ready) == 1 and not run.tasks and not run.waiting and ready[0].items is None:
                 await self._steps.run(run, ready[0])
                 continue
             for step in ready:
@@ -231,8 +231,9 @@ class Runner:
         await self.flush(run)
 
     async def _await_any(self, run: Run) -> None:
-        """Wait until an action has ended, or one that waits may go on."""
-        await self._await_first(run, self._wakers(run, self._wake_at(run)) if run.waiting else [])
+        """Wait until an action has ended, or one that waits may go on; or an answer has come, perhaps about an item."""
+        called = run.waiting or any(run.plan.by_name[name].items is not None for name in run.tasks)
+        await self._await_first(run, self._wakers(run, self._wake_at(run)) if called else [])
 
     async def _await_first(self, run: Run, others: list[asyncio.Future[Any]]) -> None:
         try:

@@ -197,3 +197,50 @@ async def test_a_definition_can_decide_beforehand(story: Story, on_interrupt: st
     assert (await story.ending()).execution.status.value == status
     assert len(story.ran("a")) == runs
     assert await story.asked() == []
+
+
+async def test_an_answer_about_one_item_does_not_wait_for_the_others() -> None:
+    action = {"name": "a", "action_type": "side.critical", "for_each": {"items": [0, 1, 2], "concurrency": 2}}
+    outcomes = {"a[0]": [After(5, CRASH), {}], "a[1]": After(1, {}), "a[2]": After(200, {})}
+    async with engine(outcomes=outcomes) as running:
+        await running.register_workflow(WorkflowDefinition.model_validate({"name": "w", "actions": [action]}))
+        execution_id = await running.start_workflow("w")
+
+        async def never() -> bool:
+            return False
+
+        assert not await running.pass_time(never)
+        running = await crash_and_recover(running)
+
+        def runs(name: str) -> list[float]:
+            return [call.at for call in running.recorder.of(name)]
+
+        async def begun(name: str) -> bool:
+            return len(runs(name)) == 2
+
+        with pytest.raises(TimeoutError, match="2 items wait"):
+            await running.wait_for(execution_id)
+        await running.decide(execution_id, "a[2]", True, actor="ann")
+        assert await running.pass_time(lambda: begun("a[2]"))
+        await running.clock.advance(10)
+        await running.decide(execution_id, "a[0]", True, actor="ann")
+        await running.wait_for(execution_id)
+        assert runs("a[0]")[1] == pytest.approx(runs("a[2]")[1] + 10, abs=1)
+
+
+async def test_an_item_that_was_answered_and_has_ended_leaves_the_others_waiting() -> None:
+    action = {"name": "a", "action_type": "side.critical", "for_each": {"items": [0, 1], "concurrency": 2}}
+    async with engine(outcomes={"a[0]": [After(5, CRASH), {}], "a[1]": [After(9, {}), {}]}) as running:
+        await running.register_workflow(WorkflowDefinition.model_validate({"name": "w", "actions": [action]}))
+        execution_id = await running.start_workflow("w")
+        with pytest.raises(TimeoutError, match="the engine is to die"):
+            await running.wait_for(execution_id)
+        running = await crash_and_recover(running)
+
+        await running.decide(execution_id, "a[0]", True, actor="ann")
+        with pytest.raises(TimeoutError, match=r"a\[1\] waits"):
+            await running.wait_for(execution_id)
+        detail = await running.queries.execution_detail(execution_id)
+        assert [entry.kind for entry in detail.journal][-2:] == ["action_completed", "action_awaits"]
+        await running.decide(execution_id, "a[1]", True, actor="ann")
+        assert (await running.wait_for(execution_id)).status is WorkflowStatus.SUCCEEDED
