@@ -65,6 +65,18 @@ def may_go_on(run: Run, key: str, now: float, *, stopped: bool) -> bool:
     )
 
 
+def due(run: Run) -> float | None:
+    """When time next matters: when the first waiting action, or the limit of the whole, is due."""
+    actions, waiting = run.state.actions, run.waiting
+    if run.interruption is not None:
+        # Of the others, those are left that wait for a child to end, however long that takes.
+        waiting = {name for name in waiting if run.plan.by_name[name].definition.always}
+    times = [actions[name].wake_at for name in waiting]
+    if run.interruption is None:
+        times.append(run.deadline)
+    return min((moment for moment in times if moment is not None), default=None)
+
+
 def _not_begun(state: ActionState) -> bool:
     return state.attempt == 0 and state.iteration == 1 and (state.wake_at is not None or state.approval is not None)
 

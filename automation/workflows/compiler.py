@@ -97,7 +97,8 @@ class _Compiler:
         self.problems += [Problem(self.path + path, message) for path, message in further]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
-        found = (*doubts.collisions(plan), *doubts.triggers(plan), *doubts.unbound(plan), *doubts.retried(plan))
+        looks = (doubts.collisions, doubts.triggers, doubts.unbound, doubts.retried, doubts.undisturbed)
+        found = [finding for look in looks for finding in look(plan)]
         doubtful = tuple(Problem(path, message, severity="warning") for path, message in found)
         return replace(plan, warnings=doubtful)
 

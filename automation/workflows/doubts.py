@@ -75,6 +75,16 @@ def unbound(plan: Plan) -> Iterator[Finding]:
             yield f"conditions[{index}]", f"{message}; say which event, or write an alert rule"
 
 
+def undisturbed(plan: Plan) -> Iterator[Finding]:
+    """What is to become of an action that cannot be interrupted by the death of an engine."""
+    for step in plan.steps:
+        if step.waits and step.definition.on_interrupt not in (None, "retry"):
+            message = (
+                "has no effect: what waits for an event or a workflow goes on after a crash, and does nothing twice"
+            )
+            yield f"actions[{step.index}].on_interrupt", message
+
+
 def retried(plan: Plan) -> Iterator[Finding]:
     """Names in `retry.on` that no error has."""
     for step in plan.steps:

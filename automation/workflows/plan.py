@@ -118,13 +118,23 @@ class Step:
         return "ask" if self.effect == "critical" else "fail"
 
     def if_interrupted(self, times: int) -> str:
-        """The same when it has happened so many times: in the end a person is asked. It may be what kills engines."""
+        """The same when it has happened so many times: in the end a person is asked. It may be what kills engines.
+
+        What waits for an event or a workflow does nothing itself, and what has come for it is stored: it goes on.
+        """
+        if self.waits:
+            return "retry"
         return "ask" if self.on_interrupt == "retry" and times > MOST_INTERRUPTIONS else self.on_interrupt
 
     @cached_property
     def starts_workflows(self) -> bool:
         """Whether it starts another workflow."""
         return self.plugin.name == "flow.workflow"
+
+    @cached_property
+    def waits(self) -> bool:
+        """Whether it may wait for something that is stored as a wait: an event, or the end of a workflow."""
+        return self.wait_for is not None or self.starts_workflows
 
     @cached_property
     def idempotent(self) -> bool:
@@ -161,7 +171,7 @@ class Plan:
     @cached_property
     def waits(self) -> bool:
         """Whether any of its steps may wait for something that is stored as a wait."""
-        return any(step.wait_for is not None or step.starts_workflows for step in self.steps)
+        return any(step.waits for step in self.steps)
 
     @cached_property
     def starts_workflows(self) -> bool:

@@ -13,14 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 from automation.clock import until
-from automation.errors import AutomationError, EngineStopped, StoreError, StoreUnavailable
+from automation.errors import AutomationError, StoreError, StoreUnavailable
 from automation.model.execution import ActionStatus, Wish, WorkflowStatus
 from automation.store import executions, seats, statements
 from automation.store.executions import Asked
 from automation.store.store import encode
 from automation.store.waits import Met
-from automation.workflows.advance import advance, outcome
+from automation.workflows.advance import advance, due, outcome
 from automation.workflows.asking import denial, next_look
+from automation.workflows.journal import Journal
 from automation.workflows.result import result_of
 from automation.workflows.rollback import Undoing
 from automation.workflows.run import SHORT_WAIT, Run
@@ -43,6 +44,7 @@ class Runner:
         self._changes = surroundings.changes
         self._guards = surroundings.guards
         self._measure = surroundings.measure
+        self.flush = Journal(surroundings.store, surroundings.consent, surroundings.changes).flush
         self._steps = Steps(surroundings, defaults, self.flush)
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)
         self._salvage = Salvage(self._store, self._clock, self._undoing.finish, self._abandon)
@@ -105,58 +107,6 @@ class Runner:
         for run in self.runs.values():
             run.woken.set()
 
-    async def flush(self, run: Run) -> None:
-        """Return when all that was noted so far is on disk.
-
-        One commit at a time, so that the journal has no gaps; all that is noted meanwhile goes with the next.
-        """
-        wanted = run.noted
-        while run.stored < wanted:
-            if not run.committing:
-                await self._commit(run)
-                continue
-            if run.landed is None:
-                run.landed = asyncio.get_running_loop().create_future()
-            await asyncio.shield(run.landed)
-
-    async def _commit(self, run: Run) -> None:
-        upto = run.noted
-        ops, facts = run.taken()
-        run.committing = True
-        try:
-            try:
-                if run.events is None:
-                    await self._store.post(ops, facts)
-                else:
-                    events, run.events = run.events, None
-                    await self._consent.announce(events, ops, facts, patiently=run.begun)
-            except StoreUnavailable:
-                # A start that cannot be written is refused; later facts have happened and must be kept.
-                if not run.begun:
-                    raise
-                await self._store.commit_patiently(ops, facts)
-        except BaseException as error:
-            self._landed(run, error if isinstance(error, AutomationError) else EngineStopped())
-            raise
-        run.stored = upto
-        self._landed(run, None)
-        if self._changes:
-            self._changes.tell("execution", run.id, run.state.status.value)
-
-    @staticmethod
-    def _landed(run: Run, failure: AutomationError | None) -> None:
-        """The commit has ended: tell those who wait for it as well."""
-        run.committing = False
-        landed, run.landed = run.landed, None
-        if landed is None:
-            return
-        if failure is None:
-            landed.set_result(None)
-        else:
-            landed.set_exception(failure)
-            # Whoever waited may be gone; that is no error of its own.
-            landed.exception()
-
     async def _supervise(self, run: Run) -> None:
         try:
             await self._drive(run)
@@ -190,10 +140,16 @@ class Runner:
 
     async def _watch(self, run: Run) -> None:
         """End it when its time is over."""
-        while run.deadline is not None and run.deadline > self._clock.now():
+        while run.deadline is not None and not self._is_late(run):
             await until(self._clock, run.deadline)
-        limit = run.plan.definition.timeout_seconds
-        run.interrupt(WorkflowStatus.TIMED_OUT, f"took longer than its limit of {limit:g} s")
+
+    def _is_late(self, run: Run) -> bool:
+        """Whether its time is over; it is to end then."""
+        late = run.deadline is not None and run.deadline <= self._clock.now()
+        if late:
+            limit = run.plan.definition.timeout_seconds
+            run.interrupt(WorkflowStatus.TIMED_OUT, f"took longer than its limit of {limit:g} s")
+        return late
 
     async def _drive(self, run: Run) -> None:
         if run.state.rollback is not None:
@@ -211,6 +167,9 @@ class Runner:
             run.woken.clear()
             if run.called and await self._heed(run):
                 return
+            if run.tasks or run.waiting:
+                # Here too: whoever watches the time may be told of it a moment later.
+                self._is_late(run)
             ready = advance(run, self._clock.now(), self._measure, stopped=self._guards.stopped is not None)
             if len(ready) == 1 and not run.tasks and not run.waiting and ready[0].items is None:
                 await self._steps.run(run, ready[0])
@@ -233,7 +192,7 @@ class Runner:
     async def _await_any(self, run: Run) -> None:
         """Wait until an action has ended, or one that waits may go on; or an answer has come, perhaps about an item."""
         called = run.waiting or any(run.plan.by_name[name].items is not None for name in run.tasks)
-        await self._await_first(run, self._wakers(run, self._wake_at(run)) if called else [])
+        await self._await_first(run, self._wakers(run, due(run)) if called else [])
 
     async def _await_first(self, run: Run, others: list[asyncio.Future[Any]]) -> None:
         try:
@@ -250,17 +209,6 @@ class Runner:
             wakers.append(asyncio.ensure_future(until(self._clock, wake_at)))
         return wakers
 
-    def _wake_at(self, run: Run) -> float | None:
-        """When the first waiting action, or the limit of the whole, is due."""
-        actions, waiting = run.state.actions, run.waiting
-        if run.interruption is not None:
-            # Of the others, those are left that wait for a child to end, however long that takes.
-            waiting = {name for name in waiting if run.plan.by_name[name].definition.always}
-        times = [actions[name].wake_at for name in waiting]
-        if run.interruption is None:
-            times.append(run.deadline)
-        return min((moment for moment in times if moment is not None), default=None)
-
     async def _await_all(self, run: Run) -> None:
         while run.tasks:
             run.woken.clear()
@@ -268,7 +216,7 @@ class Runner:
 
     async def _wait(self, run: Run) -> bool:
         """Wait for the next waiting action; False if the execution left memory for it."""
-        wake_at = self._wake_at(run)
+        wake_at = due(run)
         if run.stopped:
             # Whoever runs the children is to look.
             await self.flush(run)
