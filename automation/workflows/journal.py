@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from automation.errors import AutomationError, EngineStopped, StoreUnavailable
+from automation.errors import EngineStopped, StoreUnavailable
 from automation.store.audit import Fact
 from automation.store.statement import Op
 from automation.store.store import Store
@@ -21,40 +21,33 @@ class Journal:
         self._store = store
         self._consent = consent
         self._changes = changes
-        self._writing: set[asyncio.Task[None]] = set()
-        """Commits that nobody may wait for any more."""
+        self._commits: set[asyncio.Task[None]] = set()
 
     async def flush(self, run: Run) -> None:
         """Return when all that was noted so far is on disk; all that is noted meanwhile goes with the next commit."""
         wanted = run.noted
         while run.stored < wanted:
             if not run.committing:
-                await self._commit(run)
-                continue
+                run.committing = True
+                commit = self._commit(run, run.noted, *run.taken())
+                if not run.executing:
+                    await commit
+                    continue
+                # An action that is cancelled stops waiting, and no more: others count on what it has begun to write.
+                task = asyncio.get_running_loop().create_task(commit)
+                self._commits.add(task)
+                task.add_done_callback(self._ended)
             if run.landed is None:
                 run.landed = asyncio.get_running_loop().create_future()
             await asyncio.shield(run.landed)
 
-    async def _commit(self, run: Run) -> None:
-        run.committing = True
-        upto = run.noted
-        writing = self._write(run, upto, *run.taken())
-        if not run.executing:
-            await writing
-            return
-        # An action that is cancelled stops waiting, and no more: others count on what it has begun to write.
-        task = asyncio.get_running_loop().create_task(writing)
-        self._writing.add(task)
-        task.add_done_callback(self._written)
-        await asyncio.shield(task)
-
-    def _written(self, task: asyncio.Task[None]) -> None:
-        self._writing.discard(task)
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._commits.discard(task)
         if not task.cancelled():
-            # Whoever waited may be gone; that is no error of its own.
+            # Told to those who wait, by `landed`; if nobody does any more, that is no error of its own.
             task.exception()
 
-    async def _write(self, run: Run, upto: int, ops: Sequence[Op], facts: Sequence[Fact]) -> None:
+    async def _commit(self, run: Run, upto: int, ops: Sequence[Op], facts: Sequence[Fact]) -> None:
         try:
             try:
                 if run.events is None:
@@ -68,7 +61,7 @@ class Journal:
                     raise
                 await self._store.commit_patiently(ops, facts)
         except BaseException as error:
-            _landed(run, error if isinstance(error, AutomationError) else EngineStopped())
+            _landed(run, error if isinstance(error, Exception) else EngineStopped())
             raise
         run.stored = upto
         _landed(run, None)
@@ -76,7 +69,7 @@ class Journal:
             self._changes.tell("execution", run.id, run.state.status.value)
 
 
-def _landed(run: Run, failure: AutomationError | None) -> None:
+def _landed(run: Run, failure: Exception | None) -> None:
     """The commit has ended: tell those who wait for it as well."""
     run.committing = False
     landed, run.landed = run.landed, None
