@@ -143,12 +143,6 @@ async def of_ids(store: Store, execution_ids: Sequence[str]) -> list[Stored]:
     return await store.read(read)
 
 
-async def held_by(store: Store, node: str, execution_ids: Sequence[str]) -> list[str]:
-    """Those of the executions that this node holds."""
-    query = select(executions.c.id).where(executions.c.id.in_(execution_ids), executions.c.node == node)
-    return [row.id for row in await store.fetch(query)]
-
-
 @dataclass(frozen=True, slots=True)
 class Journal:
     """The journal of an execution that is taken up."""

@@ -118,6 +118,7 @@ EXECUTION_CLAIM = Statement(
     .where(tables.executions.c.node.is_not_distinct_from(bindparam("where_node"))),
     ("node", "status", "where_id", "where_node"),
     4,
+    expect=1,
 )
 EXECUTIONS_RELEASE = Statement(
     "executions_release",

@@ -22,6 +22,7 @@ from automation.model.workflow import WorkflowDefinition
 from automation.plugins import validation_problems
 from automation.store import approvals, executions, records, statements, waits
 from automation.store.executions import Asked, Journal, Orphan, Stored
+from automation.store.statement import Unexpected
 from automation.store.store import Store
 from automation.store.waits import Met
 from automation.workflows.compiler import compile_workflow
@@ -170,19 +171,29 @@ class Recovery:
         return wanted
 
     async def _claim(self, wanted: Sequence[Stored]) -> list[str]:
-        """The ids of those that are ours from now on: another node may have been quicker."""
-        await self._store.commit(
-            [
-                statements.EXECUTION_CLAIM(
-                    node=self.node,
-                    status=_taken_up(stored.execution.status).value,
-                    where_id=stored.execution.id,
-                    where_node=stored.node,
-                )
-                for stored in wanted
-            ]
-        )
-        return await executions.held_by(self._store, self.node, [stored.execution.id for stored in wanted])
+        """The ids of those that are ours from now on.
+
+        Another node may have been quicker, or another part of this one, which has just let one in that was queued: of
+        each claim it is known whether it was the one that counts.
+        """
+        claims = [
+            self._store.post(
+                [
+                    statements.EXECUTION_CLAIM(
+                        node=self.node,
+                        status=_taken_up(stored.execution.status).value,
+                        where_id=stored.execution.id,
+                        where_node=stored.node,
+                    )
+                ]
+            )
+            for stored in wanted
+        ]
+        outcomes = await asyncio.gather(*claims, return_exceptions=True)
+        for outcome in outcomes:
+            if outcome is not None and not isinstance(outcome, Unexpected):
+                raise outcome
+        return [stored.execution.id for stored, outcome in zip(wanted, outcomes, strict=True) if outcome is None]
 
     def _resumed(self, stored: Stored, plan: Plan, journal: Journal, met: Iterable[Met]) -> Run:
         """An execution as it runs on, from what is stored of it."""

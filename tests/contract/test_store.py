@@ -210,13 +210,14 @@ async def test_an_execution_is_claimed_by_one(store: Store, other: Store) -> Non
     ids = [f"e{number}" for number in range(40)]
     await store.commit([op for id in ids for op in execution(id)])
 
-    await asyncio.gather(
-        *(each.commit([claim(id, f"node-{turn}", None)]) for id in ids for turn, each in enumerate((store, other))),
-        *(each.commit([claim(id, f"node-{turn}", None) for id in ids]) for turn, each in enumerate((store, other))),
-    )
+    both = [(id, turn, each) for id in ids for turn, each in enumerate((store, other))]
+    found = await outcomes(*(each.commit([claim(id, f"node-{turn}", None)]) for id, turn, each in both))
 
-    first, second = [await executions.held_by(store, f"node-{turn}", ids) for turn in (0, 1)]
-    assert sorted([*first, *second]) == sorted(ids)
+    ours = {id: f"node-{turn}" for (id, turn, _), outcome in zip(both, found, strict=True) if outcome is type(None)}
+    assert set(found) == {type(None), Unexpected}
+    assert found.count(type(None)) == len(ids) == len(ours)
+    rows = await store.fetch(select(tables.executions.c.id, tables.executions.c.node))
+    assert {row.id: row.node for row in rows} == ours
 
 
 async def test_who_was_taken_for_dead_does_not_let_go_of_what_another_holds(store: Store) -> None:

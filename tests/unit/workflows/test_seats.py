@@ -522,3 +522,29 @@ async def test_what_was_proposed_waits_for_its_seat_once_it_is_approved(
 
         await has(engine, second, WorkflowStatus.SUCCEEDED)
         assert begun() == ["first", "second"]
+
+
+async def test_one_that_is_let_in_while_it_is_about_to_be_taken_up_runs_once(
+    engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.register_workflow(keyed())
+    first = await start(engine, "first")
+    await until(lambda: begun() == ["first"])
+    second = await start(engine, "second")
+    claim = engine._recovery._claim
+
+    async def late(wanted: Any) -> list[str]:
+        handlers.gates["first"].set()
+        await until(lambda: begun() == ["first", "second"])
+        return await claim(wanted)
+
+    monkeypatch.setattr(engine._recovery, "_claim", late)
+    await engine.executions.pause(second)
+    monkeypatch.undo()
+    await engine.wait_for(first)
+    handlers.gates["second"].set()
+    await has(engine, second, WorkflowStatus.PAUSED)
+    await engine.executions.resume(second)
+
+    assert (await engine.wait_for(second)).status is WorkflowStatus.SUCCEEDED
+    assert begun() == ["first", "second"]
