@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Form, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from automation.api.access import engine_of, needs
 from automation.api.routes.alerts import rule_view
 from automation.console.desk import address, choice, desk_of
-from automation.console.gate import PageRoute
+from automation.console.gate import PageRoute, see_other
 from automation.model.alert import AlertState
 from automation.model.identity import Identity
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 PER_PAGE = 50
+ACKNOWLEDGE = "alerts:acknowledge"
 Viewer = Annotated[Identity, Depends(needs("alerts:view"))]
+Acknowledger = Annotated[Identity, Depends(needs(ACKNOWLEDGE))]
 
 
 @router.get("/alerts")
@@ -41,9 +43,22 @@ async def list_alerts(
         counts=await queries.alert_counts(),
         states=AlertState,
         state=state,
+        may_acknowledge=caller.may(ACKNOWLEDGE),
         newest=address("/alerts", {"state": state}) if cursor else None,
         older=address("/alerts", {"state": state, "cursor": page.next_cursor}) if page.next_cursor else None,
     )
+
+
+@router.post("/alerts/acknowledge")
+async def acknowledge_alert(
+    request: Request,
+    caller: Acknowledger,
+    fingerprint: Annotated[str, Form(max_length=500)],
+    state: Annotated[str, Form(max_length=20)] = "",
+) -> Response:
+    """Say that one takes care of a firing alert."""
+    await engine_of(request).alerts.acknowledge(fingerprint, caller.name)
+    return see_other(address("/alerts", {"state": state}))
 
 
 @router.get("/alert-rules")

@@ -232,6 +232,26 @@ async def test_a_workflow_shows_what_is_doubtful_in_it(site: Site) -> None:
     assert "timeout_seconds: 1 s is less than its actions may take: up to" in text
 
 
+async def test_who_takes_care_of_an_alert_says_so(site: Site) -> None:
+    site.engine.register_alert_workflow({"name": "hot", "condition": "heat > 90", "severity": "high"})
+    await site.engine.observe("heat", 95.0, subject="a1")
+    [alert] = (await site.engine.queries.alerts()).items
+    viewer, operator = await site.signed_in("automation_viewer"), await site.signed_in("automation_operator")
+    given = {"fingerprint": alert.fingerprint, "state": "firing"}
+
+    assert "Acknowledge" not in (await viewer.get("/alerts")).text
+    assert (await viewer.post("/alerts/acknowledge", data=given)).status_code == 403
+    assert "Acknowledge" in (await operator.get("/alerts")).text
+    answer = await operator.post("/alerts/acknowledge", data=given)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/alerts?state=firing")
+    assert "No alert is firing." in (await operator.get("/alerts?state=firing")).text
+    text = (await operator.get("/alerts")).text
+    assert "acknowledged by ada" in text
+    assert 'action="/alerts/acknowledge"' not in text
+    assert (await operator.post("/alerts/acknowledge", data=given)).status_code == 409
+    assert (await operator.post("/alerts/acknowledge", data={"fingerprint": "nosuch"})).status_code == 404
+
+
 async def test_services_are_told_without_waiting_for_any(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "PATIENCE_SECONDS", 0.1)
     site.engine.catalogue.add_service(ServiceDefinition(name="playback", settings={"command": ["sleep", "1"]}))
@@ -245,7 +265,7 @@ async def test_services_are_told_without_waiting_for_any(site: Site, monkeypatch
     monkeypatch.setattr(platform, "replicas", replicas)
     text = (await (await site.signed_in()).get("/")).text
     assert "playback" in text
-    assert "not running" in text
+    assert "not started" in text
     assert "unknown" in text
     assert "TimeoutError" in text
 
