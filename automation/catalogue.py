@@ -10,15 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from automation.alerts.book import AlertBook
-from automation.alerts.reading import doubts
+from automation.alerts.reading import doubts, of_metrics
 from automation.clock import Clock
-from automation.conditions import compile_condition
 from automation.definitions import Definitions
 from automation.errors import ConditionError, DefinitionError, Problem
 from automation.infrastructure.services import Services
 from automation.model.alert import AlertRule
 from automation.model.base import Definition
-from automation.model.metric import LONGEST_WINDOW
 from automation.model.schedule import ScheduleDefinition
 from automation.model.service import ServiceDefinition
 from automation.model.trigger import AlertTrigger, ScheduleTrigger, trigger_name
@@ -96,6 +94,9 @@ class Catalogue:
         elif taken is not None and rule.name in known:
             self.workflows.remove_workflow(rule.name)
         self._note("alert", rule.name, rule)
+        # What is doubtful in files has been said by whoever has read them, with file and line.
+        for key, text in () if self._applying else doubts(rule):
+            log.warning("alert %s: %s: %s", rule.name, key, text)
 
     def remove_alert(self, name: str) -> None:
         """Forget an alert rule and the workflow of its actions."""
@@ -344,7 +345,7 @@ def _check_alert(rule: AlertRule, path: str) -> None:
         text = getattr(rule, key)
         try:
             if text is not None:
-                compile_condition(text, kept=LONGEST_WINDOW)
+                of_metrics(text)
         except ConditionError as error:
             problems.append(Problem(f"{path}.{key}", error.message))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -11,12 +12,15 @@ from typing import Any, Protocol
 
 from automation.alerts.life import Reading
 from automation.conditions import Condition, View, Window, compile_condition
+from automation.conditions.mistakes import located
+from automation.conditions.syntax import Mistake, Name
 from automation.errors import ConditionError
 from automation.model.alert import Alert, AlertRule, AlertState
 from automation.model.event import Event
 from automation.model.metric import LONGEST_WINDOW, UNITS, Sample
 from automation.store.store import encode
 
+_DASHED = re.compile(r"[A-Za-z_]\w*(?:-[A-Za-z_]\w*)+", re.ASCII)
 OWN = frozenset({"duration", "labels", "subject"})
 """Names in a condition that are no metrics."""
 
@@ -57,23 +61,52 @@ class Watched:
 
 def watched_of(rule: AlertRule) -> Watched:
     """A rule, compiled; raises ConditionError."""
-    condition = compile_condition(rule.condition, units=UNITS, kept=LONGEST_WINDOW)
-    resolve = compile_condition(rule.resolve_when, units=UNITS, kept=LONGEST_WINDOW) if rule.resolve_when else None
+    condition = of_metrics(rule.condition)
+    resolve = of_metrics(rule.resolve_when) if rule.resolve_when else None
     return Watched(rule, condition, resolve)
 
 
+def of_metrics(text: str) -> Condition:
+    """A condition of a rule, compiled. A part of a metric is refused: it has none, so this would never be true."""
+    condition = compile_condition(text, units=UNITS, kept=LONGEST_WINDOW)
+    for name in condition.reads:
+        if len(name.parts) > 1 and name.root not in OWN:
+            raise located(text, Mistake(name.column, _no_part(name)))
+    return condition
+
+
+def _no_part(name: Name) -> str:
+    """Why a path that begins with a metric says nothing."""
+    if name.root == "event":
+        return "an alert rule is about metrics: events start workflows by triggers"
+    metric, meant = ".".join(map(str, name.parts)), _own_near(name.root)
+    hint = f"did you mean {meant!r}?" if meant else f"the metric {metric} is written `{metric}`"
+    return f"a metric has no parts: {hint}"
+
+
+def _own_near(name: str) -> str | None:
+    """The name that a condition knows by itself of which this is nearly one."""
+    near = get_close_matches(name, sorted(OWN), n=1, cutoff=0.8)
+    return near[0] if near and abs(len(near[0]) - len(name)) < 2 else None
+
+
 def doubts(rule: AlertRule) -> Iterator[tuple[str, str]]:
-    """Names that are nearly one that a condition knows by itself, each with its key: as metrics, they never come."""
-    for key, text in (("condition", rule.condition), ("resolve_when", rule.resolve_when)):
+    """Names that may be none of a metric, each with its key: such a condition is never true, and says nothing."""
+    for key, text in (("condition", rule.condition), ("resolve_when", rule.resolve_when or "")):
         try:
-            names = compile_condition(text, kept=LONGEST_WINDOW).names if text is not None else frozenset()
+            condition = of_metrics(text)
         except ConditionError:
             # Who refuses the rule says so.
             continue
-        for name in sorted(names - OWN - UNITS.keys()):
-            near = get_close_matches(name, sorted(OWN), n=1, cutoff=0.8)
-            if near and abs(len(near[0]) - len(name)) < 2:
-                yield key, f"{name!r} is taken for a metric; did you mean {near[0]!r}?"
+        for read in condition.reads:
+            dashed = _DASHED.match(text, read.column - 1)
+            if dashed and text[read.column - 2 : read.column - 1] != "-":
+                spaced = dashed[0].replace("-", " - ")
+                yield key, f"{dashed[0]} is {spaced}; a metric of this name is written `{dashed[0]}`"
+        for name in sorted(condition.names - OWN - UNITS.keys()):
+            near = _own_near(name)
+            if near:
+                yield key, f"{name!r} is taken for a metric; did you mean {near!r}?"
 
 
 def names_of(watched: Watched, sample: Sample, latest: Latest) -> dict[str, Any]:

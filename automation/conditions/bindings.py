@@ -60,6 +60,11 @@ class BoundCondition:
         return frozenset[str]().union(*(expression.paths for expression in self._given.values()))
 
     @property
+    def given_names(self) -> frozenset[str]:
+        """Every name that its expressions read."""
+        return frozenset[str]().union(*(expression.names for expression in self._given.values()))
+
+    @property
     def same(self) -> frozenset[str]:
         """Paths that are compared with `${...}` of the same path."""
         own = {name: expression.text.strip() for name, expression in self._given.items()}

@@ -11,7 +11,7 @@ from automation.conditions.compiler import compile_true, compile_truth, compile_
 from automation.conditions.durations import Held
 from automation.conditions.interpreter import Explanation, Names, explain, look_up
 from automation.conditions.parser import parse
-from automation.conditions.syntax import DURATION, Literal, Mistake, Node, path_text, to_text
+from automation.conditions.syntax import DURATION, Literal, Mistake, Name, Node, path_text, to_text, walk
 from automation.conditions.windows import Window
 
 _KEPT = 4096
@@ -98,6 +98,11 @@ class Condition:
     def names(self) -> frozenset[str]:
         """The roots of the paths: the names that a mapping is asked for."""
         return frozenset(str(parts[0]) for parts in analysis.paths_read(self._tree) - {DURATION.parts})
+
+    @cached_property
+    def reads(self) -> tuple[Name, ...]:
+        """Every path where it stands, in the order in which they are written."""
+        return tuple(node for node in walk(self._tree) if isinstance(node, Name))
 
     @cached_property
     def compared(self) -> frozenset[frozenset[str]]:

@@ -92,6 +92,9 @@ def unexpected_character(text: str, offset: int) -> ConditionError:
         return located(text, sign)
     if character == ".":
         return located(text, Mistake(offset + 1, _POINT))
+    name = _odd_name_at(text, offset)
+    if name is not None:
+        return located(text, Mistake(offset + 1, f"a name with {character!r} in it is written in backticks: `{name}`"))
     hint = "" if character.isascii() or not character.isalpha() else ": names have only the letters a to z"
     return located(text, Mistake(offset + 1, f"the character {character!r} has no meaning here{hint}"))
 
@@ -165,6 +168,13 @@ def _suggestion(text: str, offset: int, accepts: set[str]) -> Mistake | None:
     if word.lower() in _WORDS:
         return Mistake(column, f"{word!r} is not in the language: {_WORDS[word.lower()]}")
     return None
+
+
+def _odd_name_at(text: str, offset: int) -> str | None:
+    """The name in the middle of which there is a colon, as in `job:rate`."""
+    before = re.search(r"[A-Za-z_][\w.:-]*$", text[max(0, offset - _NEAR) : offset])
+    after = re.match(r":[\w.:-]*\w", text[offset : offset + _NEAR])
+    return before[0] + after[0] if before and after else None
 
 
 def _sign_at(text: str, offset: int) -> Mistake | None:

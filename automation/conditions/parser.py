@@ -28,6 +28,7 @@ from automation.conditions.syntax import (
     Or,
     Relate,
     Relation,
+    is_plain_name,
     unquoted,
 )
 from automation.conditions.units import parse_number
@@ -171,8 +172,13 @@ class _Builder:
         return _Built(Literal(None, _place(parts[0])), 1, 1)
 
     def path(self, parts: Sequence[Any]) -> _Built:
-        steps: list[str | int] = [*str(parts[0]).split("."), *parts[1:]]
-        return _checked(Name(tuple(steps), _place(parts[0])), 1, 1)
+        root = str(parts[0])
+        roots = [root[1:-1]] if root.startswith("`") else root.split(".")
+        if root.startswith("`") and is_plain_name(roots[0]):
+            raise Mistake(
+                _place(parts[0]), f"{roots[0]} is a name without backticks, and a string is written in ' or \""
+            )
+        return _checked(Name((*roots, *parts[1:]), _place(parts[0])), 1, 1)
 
     def tail(self, parts: Sequence[Token]) -> str:
         return parts[0][1:]

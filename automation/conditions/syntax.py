@@ -241,6 +241,12 @@ def walk(node: Node) -> Iterator[Node]:
 # The levels of precedence: a sub-expression weaker than its place asks for is put in parentheses.
 _OR, _AND, _NOT, _COMPARE, _SUM, _PRODUCT, _UNARY, _ATOM = range(1, 9)
 _PLAIN_PART = re.compile(r"[A-Za-z0-9_]+")
+_PLAIN_NAME = re.compile(r"(?!(?i:and|or|not|in|is|null|true|false|contains|matches)$)[A-Za-z_][A-Za-z0-9_]*")
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether this is a name in the language as it is; any other stands in backticks."""
+    return _PLAIN_NAME.fullmatch(name) is not None
 
 
 def to_text(node: Node) -> str:
@@ -293,12 +299,13 @@ def _parts(node: Node) -> tuple[str, int]:
 
 def path_text(parts: Iterable[str | int]) -> str:
     """`("event", "hosts", 0)` as `event.hosts[0]`."""
-    text = ""
-    for part in parts:
+    root, *rest = parts
+    text = str(root) if is_plain_name(str(root)) else f"`{root}`"
+    for part in rest:
         if isinstance(part, int):
             text += f"[{part}]"
         elif _PLAIN_PART.fullmatch(part):
-            text += f".{part}" if text else part
+            text += f".{part}"
         else:
             text += f"[{quoted(part)}]"
     return text

@@ -90,7 +90,7 @@ class Step:
         if self.wait_for is not None:
             found |= _names(self.wait_for.timeout)
             if self.wait_for.condition is not None:
-                found |= {path.partition(".")[0].partition("[")[0] for path in self.wait_for.condition.given_paths}
+                found |= self.wait_for.condition.given_names
         return found
 
     @cached_property

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from automation import ActionDefinition, AutomationConfig, AutomationEngine, DefinitionError, WorkflowDefinition
-from automation.definitions import read_text
+from automation.definitions import Definitions, read_text
+from automation.model.alert import AlertRule
 from tests.support import handlers  # noqa: F401 - registers the operations
 
 WORKFLOW = WorkflowDefinition(name="w", actions=(ActionDefinition(name="a", action_type="test.record"),))
@@ -87,14 +88,33 @@ schedules:
 async def test_a_name_that_is_nearly_duration_is_doubtful(engine: AutomationEngine) -> None:
     text = """
 alerts:
-  - {name: a, condition: "cpu_usage > 80 AND duraton > 1m", resolve_when: "lables.zone == 'x' OR queue_duration < 3"}
+  - {name: a, condition: "cpu_usage > 80 AND duraton > 1m", resolve_when: "lables == 'x' OR queue_duration < 3"}
   - {name: b, condition: "cpu_usage > 80 AND duration > 1m AND ratio > 1"}
+  - {name: c, condition: "cpu-usage > 80 AND `job:rate` > used - free AND subject != 'cpu-usage'"}
 """
     found = engine.catalogue.check(read_text(text)[0])
     assert [(problem.severity, problem.path, problem.message) for problem in found] == [
         ("warning", "alerts[0].condition", "'duraton' is taken for a metric; did you mean 'duration'?"),
         ("warning", "alerts[0].resolve_when", "'lables' is taken for a metric; did you mean 'labels'?"),
+        ("warning", "alerts[2].condition", "cpu-usage is cpu - usage; a metric of this name is written `cpu-usage`"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        ("load > 1 OR node.cpu > 80", "column 13: a metric has no parts: the metric node.cpu is written `node.cpu`"),
+        ("lables.zone == 'x'", "column 1: a metric has no parts: did you mean 'labels'?"),
+        ("event.type == 'x'", "column 1: an alert rule is about metrics: events start workflows by triggers"),
+    ],
+)
+async def test_a_part_of_a_metric_is_refused(engine: AutomationEngine, condition: str, reason: str) -> None:
+    rule = {"name": "a", "condition": condition}
+    with pytest.raises(DefinitionError) as refused:
+        engine.register_alert_workflow(rule)
+    assert str(refused.value).startswith(reason)
+    (found,) = engine.catalogue.check(Definitions(alerts=(AlertRule(**rule),)))
+    assert (found.severity, found.path, found.message.splitlines()[0]) == ("error", "alerts[0].condition", reason)
 
 
 async def test_a_kept_alert_comes_back_with_its_actions(config: AutomationConfig) -> None:

@@ -61,6 +61,19 @@ async def test_it_fires_once_the_condition_has_held_long_enough(engine: Automati
     assert "alert.firing" in execution.reason
 
 
+async def test_a_metric_may_be_called_what_it_is_called(engine: AutomationEngine, clock: VirtualClock) -> None:
+    condition = "`node.cpu` > 80 AND avg(`cpu-usage`, 5m) > 10 AND last(`job:rate`, 5m) > 1 AND `in` > 0"
+    engine.register_alert_workflow(RULE | {"condition": condition})
+    await clock.advance(301)
+    for name, value in (("node.cpu", 81), ("cpu-usage", 11), ("job:rate", 2)):
+        await engine.observe(name, value, subject="web")
+    assert await states(engine) == []
+
+    await engine.observe("in", 1, subject="web")
+
+    assert await states(engine) == [("high_cpu_usage", "firing")]
+
+
 async def test_a_break_starts_the_duration_anew(engine: AutomationEngine, clock: VirtualClock) -> None:
     engine.register_alert_workflow(RULE)
 

@@ -28,10 +28,10 @@ def section(title: str) -> str:
 
 def examples(title: str, table: str) -> list[tuple[str, str, str]]:
     text = section(title).partition(table)[2]
-    rows = re.findall(r"^\| `(.+)` \| `(\{.*\})` \| (\w+) \|$", text, flags=re.MULTILINE)
+    rows = re.findall(r"^\| (`` |`)(.+?)(?: ``|`) \| `(\{.*\})` \| (\w+) \|$", text, flags=re.MULTILINE)
     lines = [line for line in text.splitlines() if line.startswith("| `")]
     assert len(rows) == len(lines) > 20, "every row of the table is an example"
-    return rows
+    return [(condition, names, result) for _, condition, names, result in rows]
 
 
 @pytest.mark.parametrize(("text", "names", "result"), examples("Examples", "| condition | names |"))
@@ -100,6 +100,7 @@ def test_the_words_that_cannot_be_names_are_listed() -> None:
         with pytest.raises(ConditionError):
             compile_condition(f"{word}.x > 1")
         assert compile_condition(f"x.{word} > 1 AND {word}_ > 1").names == {"x", f"{word}_"}
+        assert str(compile_condition(f"`{word}` > 1")) == f"`{word}` > 1"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ def numbers(draw: st.DrawFn) -> Number:
 
 roots = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True).filter(lambda name: name.lower() not in KEYWORDS)
 parts = roots | st.sampled_from(["and", "9", "with-dash", "", "a b", "é", '"', 0, 3, -1])
-any_names = st.builds(lambda root, rest: Name((root, *rest)), roots, st.lists(parts, max_size=3))
+odd_roots = st.sampled_from(["node.cpu", "cpu-usage", "job:rate", "in", "NULL", "9", "a b", "é", '"', "avg(a, 5m)"])
+any_names = st.builds(lambda root, rest: Name((root, *rest)), roots | odd_roots, st.lists(parts, max_size=3))
 few_names = st.sampled_from(
     [Name(("a",)), Name(("b",)), Name(("c",)), Name(("d", "x")), Name(("d", "y", 0)), Name(("d",))]
 )
