@@ -195,12 +195,12 @@ class SequenceTrigger(PatternTrigger):
 
 
 class NotAllTrigger(PatternTrigger):
-    """Start when the first of these events has come and not all others within a length of time after it."""
+    """Start when of these events one has come, whichever it is, and not all others within a length of time after it."""
 
     type: Literal["not_all"] = "not_all"
     events: Parts
     within: Length
-    """After the first of them."""
+    """After the one that comes first."""
 
 
 class CountTrigger(PatternTrigger):
