@@ -33,6 +33,18 @@ class Normalise:
             event = step.applied(event)
         return event
 
+    def all(self, events: Sequence[Event]) -> list[Event]:
+        """The same for events that came together; the error says which of them it was."""
+        if len(events) == 1:
+            return [self(events[0])]
+        found: list[Event] = []
+        for place, event in enumerate(events):
+            try:
+                found.append(self(event))
+            except InputError as error:
+                raise payload.wrong(f"[{place}]", error.message) from None
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class _Step:

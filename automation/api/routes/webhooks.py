@@ -111,7 +111,7 @@ async def _take(request: Request, name: str, read: Read) -> Response:
         with signatures.once(verified):
             events, truncated = read(engine, request, body, verified)
             normalise = request.app.state.normalisers.get(name)
-            events = events if normalise is None else [normalise(event) for event in events]
+            events = events if normalise is None else normalise.all(events)
             return await publish_all(engine, events, truncated)
     except (InputError, Unauthenticated, TooManyRequests) as error:
         known = name if name in _FORMATS or name in engine.config.webhooks else "other"

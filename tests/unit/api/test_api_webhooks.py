@@ -189,6 +189,9 @@ async def test_normalisers_see_an_event_before_the_rules(face: Face, admin: Any)
     assert (event.type, event.subject, event.severity) == ("webhook.renamed", "eu", "high")
     refused = await admin.post("/webhooks/renamed", json={"other": 1})
     assert (refused.status_code, counted(face, "renamed", "invalid")) == (400, 1)
+    refused = await admin.post("/webhooks/renamed", json=[{"shop": "eu"}, {"other": 1}])
+    assert refused.status_code == 400
+    assert refused.json()["detail"].startswith("[1]: webhooks.renamed.normalise[0]: no value for")
 
 
 async def test_a_secret_that_is_not_there_is_our_fault(face: Face) -> None:
