@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from automation.alerts.book import AlertBook
-from automation.alerts.reading import doubts, of_metrics
+from automation.alerts.reading import cooldown_of, doubts, of_metrics
 from automation.clock import Clock
 from automation.definitions import Definitions
 from automation.errors import ConditionError, DefinitionError, Problem
@@ -348,6 +348,10 @@ def _check_alert(rule: AlertRule, path: str) -> None:
                 of_metrics(text)
         except ConditionError as error:
             problems.append(Problem(f"{path}.{key}", error.message))
+    try:
+        cooldown_of(rule)
+    except DefinitionError as error:
+        problems += _under(path, error.problems)
     try:
         _plan_of(rule, path)
     except DefinitionError as error:

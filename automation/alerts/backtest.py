@@ -196,12 +196,12 @@ class Trial:
         started = list(self._starts(event_of(rule, alert, AlertState.FIRING, now)))
         if rule.actions:
             started.insert(0, rule.name)
-        if rule.cooldown_period:
+        if self._watched.cooldown:
             if alert.cooldown_until is not None and now < alert.cooldown_until:
                 reason = "in cooldown"
                 started = [name for name in started if name != rule.name]
             else:
-                alert = replace(alert, cooldown_until=now + rule.cooldown_period)
+                alert = replace(alert, cooldown_until=now + self._watched.cooldown)
         for name in started:
             self._counts.starts[name] = self._counts.starts.get(name, 0) + 1
         self._counts.count += 1

@@ -118,7 +118,7 @@ class AlertBook:
             self._task = None
 
     def define(self, rule: AlertRule) -> None:
-        """Add or replace a rule; raises ConditionError."""
+        """Add or replace a rule; raises DefinitionError."""
         watched, before = watched_of(rule), self._rules.get(rule.name)
         self.forget(rule.name)
         self._rules[rule.name] = watched
@@ -299,7 +299,7 @@ class AlertBook:
             if due < self._next_due:
                 self._sooner.set()
         if step.transition is not None:
-            await self._tell(watched.rule, step.alert, step.transition)
+            await self._tell(watched, step.alert, step.transition)
         elif step.changed:
             await self._store.commit([alerts.save(step.alert)])
             self._keep(step.alert)
@@ -310,14 +310,14 @@ class AlertBook:
             # Only now: what could not be stored is tried again, and after silence no sample would do that.
             self._due.pop(fingerprint, None)
 
-    async def _tell(self, rule: AlertRule, alert: Alert, transition: AlertState) -> None:
-        now = self._clock.now()
+    async def _tell(self, watched: Watched, alert: Alert, transition: AlertState) -> None:
+        rule, now = watched.rule, self._clock.now()
         hold: dict[str, str] = {}
-        if transition is AlertState.FIRING and rule.cooldown_period:
+        if transition is AlertState.FIRING and watched.cooldown:
             if alert.cooldown_until is not None and now < alert.cooldown_until:
                 hold[rule.name] = f"in cooldown until {iso(alert.cooldown_until)}"
             else:
-                alert = replace(alert, cooldown_until=now + rule.cooldown_period)
+                alert = replace(alert, cooldown_until=now + watched.cooldown)
         event = event_of(rule, alert, transition, now)
         log.info("alert %s of %s is %s: %s", alert.name, alert.subject or "-", alert.state.value, alert.reason)
         await self._publish(event, also=[alerts.save(alert)], hold=hold)

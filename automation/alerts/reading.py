@@ -11,10 +11,10 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 from automation.alerts.life import Reading
-from automation.conditions import Condition, View, Window, compile_condition
+from automation.conditions import Condition, View, Window, compile_condition, seconds_of
 from automation.conditions.mistakes import located
 from automation.conditions.syntax import Mistake, Name
-from automation.errors import ConditionError
+from automation.errors import ConditionError, DefinitionError, Problem
 from automation.model.alert import Alert, AlertRule, AlertState
 from automation.model.event import Event
 from automation.model.metric import LONGEST_WINDOW, UNITS, Sample
@@ -44,6 +44,8 @@ class Watched:
     rule: AlertRule
     condition: Condition
     resolve: Condition | None
+    cooldown: float
+    """Seconds after a start of its actions in which they are not started again."""
     windows: frozenset[Window] = field(init=False)
     names: frozenset[str] = field(init=False)
     """The metrics that it reads."""
@@ -60,10 +62,18 @@ class Watched:
 
 
 def watched_of(rule: AlertRule) -> Watched:
-    """A rule, compiled; raises ConditionError."""
+    """A rule, compiled; raises DefinitionError."""
     condition = of_metrics(rule.condition)
     resolve = of_metrics(rule.resolve_when) if rule.resolve_when else None
-    return Watched(rule, condition, resolve)
+    return Watched(rule, condition, resolve, cooldown_of(rule))
+
+
+def cooldown_of(rule: AlertRule) -> float:
+    """The seconds of its `cooldown_period`; raises DefinitionError."""
+    try:
+        return seconds_of(rule.cooldown_period)
+    except ValueError as error:
+        raise DefinitionError([Problem("cooldown_period", str(error))], what="alert") from None
 
 
 def of_metrics(text: str) -> Condition:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -46,8 +46,8 @@ class AlertRule(Definition):
     condition: str
     severity: AlertSeverity = AlertSeverity.MEDIUM
     actions: tuple[AlertAction, ...] = ()
-    cooldown_period: Annotated[float, Field(ge=0)] = 0.0
-    """Seconds after a start of its actions in which they are not started again, for the same series."""
+    cooldown_period: float | str = 0.0
+    """How long after a start of its actions they are not started again, for the same series: seconds, or `10m`."""
     resolve_when: str | None = None
     """The condition that resolves it; by default that `condition` no longer holds."""
     subject: str | None = None

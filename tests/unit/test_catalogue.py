@@ -58,6 +58,13 @@ async def test_definitions_come_and_go_together(engine: AutomationEngine) -> Non
     assert "host" not in engine.watching.monitor.states
 
 
+async def test_a_cooldown_that_is_no_length_of_time_says_where_and_what(engine: AutomationEngine) -> None:
+    text = "alerts: [{name: hot, condition: x > 1, cooldown_period: 10 minutes}]"
+    (found,) = engine.catalogue.check(read_text(text)[0])
+    assert (found.severity, found.path) == ("error", "alerts[0].cooldown_period")
+    assert "write 10m" in found.message
+
+
 async def test_one_that_is_wrong_changes_nothing(engine: AutomationEngine) -> None:
     await engine.apply(read_text(FILE)[0])
 

@@ -104,8 +104,11 @@ async def test_it_resolves_and_tells(engine: AutomationEngine, clock: VirtualClo
     assert types == ["alert.resolved", "alert.firing"]
 
 
-async def test_cooldown_holds_the_actions_back_and_says_so(engine: AutomationEngine, clock: VirtualClock) -> None:
-    engine.register_alert_workflow({**RULE, "condition": "cpu_usage > 80"})
+@pytest.mark.parametrize("period", [600, "10m"])
+async def test_cooldown_holds_the_actions_back_and_says_so(
+    engine: AutomationEngine, clock: VirtualClock, period: float | str
+) -> None:
+    engine.register_alert_workflow({**RULE, "condition": "cpu_usage > 80", "cooldown_period": period})
 
     await feed(engine, clock, 90, 50, 90, 50)
     assert len(handlers.calls) == 1
@@ -213,6 +216,10 @@ async def test_alerts_of_other_systems_get_a_row(engine: AutomationEngine) -> No
         ({"condition": "cpu_usage >"}, "column 12"),
         ({"severity": "terrible"}, "severity"),
         ({"cooldown": 5}, "cooldown: unknown key"),
+        ({"cooldown_period": "10 minutes"}, "cooldown_period: '10 minutes' is not a duration"),
+        ({"cooldown_period": "10 minutes"}, "there is no unit 'minutes': write 10m"),
+        ({"cooldown_period": "10GB"}, "cooldown_period: '10GB' is not a duration such as"),
+        ({"cooldown_period": -5}, "cooldown_period: -5.0 is not between 0 and"),
         ({"actions": [{"type": "scale_infrastructur"}]}, "infrastructure.scale_infrastructure"),
         ({"actions": [{"type": "test.record", "parameters": {"valeu": 1}}]}, "valeu: unknown key"),
     ],
