@@ -85,7 +85,7 @@ def _part(part: Part, path: str, *, earlier: list[str]) -> Iterator[Finding]:
 
 
 def _threshold(trigger: MetricTrigger) -> Iterator[Finding]:
-    yield from _length(trigger.duration or None, "duration")
+    yield from _length(trigger.duration, "duration", nothing=True)
     try:
         value = compile_expression(str(trigger.threshold))({})
     except ConditionError:
@@ -94,7 +94,8 @@ def _threshold(trigger: MetricTrigger) -> Iterator[Finding]:
         yield "threshold", f"{trigger.threshold!r} is not a number, such as 10000, 80% or 10GB"
 
 
-def _length(length: float | str | None, path: str) -> Iterator[Finding]:
+def _length(length: float | str | None, path: str, *, nothing: bool = False) -> Iterator[Finding]:
+    """`nothing` lets no time at all pass, however it is written."""
     if length is None:
         return
     try:
@@ -102,7 +103,7 @@ def _length(length: float | str | None, path: str) -> Iterator[Finding]:
     except ValueError as error:
         yield path, str(error)
         return
-    if not 0 < seconds <= LONGEST:
+    if not 0 < seconds <= LONGEST and not (nothing and seconds == 0):
         yield path, f"must be more than nothing and at most 366 days, not {length!r}"
 
 

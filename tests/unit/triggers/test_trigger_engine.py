@@ -324,6 +324,13 @@ async def test_thresholds_without_a_duration_with_units_and_labels(engine: Engin
     assert len(await started(engine)) == 1
 
 
+@pytest.mark.parametrize("duration", [0, 0.0, "0", "0s", "0m"])
+async def test_no_duration_at_all_may_be_written_in_any_way(engine: EngineUnderTest, duration: float | str) -> None:
+    await engine.register_workflow(workflow({**SPIKE, "duration": duration}))
+    await engine.observe("requests_per_second", 10001)
+    assert len(await started(engine)) == 1
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
