@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from automation.definitions.tree import Entries, Finding, Items, Node, Unreadable
+from automation.definitions.tree import Entries, Finding, Items, Node, Scalar, Unreadable
 from automation.definitions.yaml_tree import read_yaml
 from automation.errors import DefinitionError, Problem
 
@@ -33,7 +33,7 @@ class ForeignFile:
     path: Path
     what: str
 
-    def root(self, kind: type[Entries] | type[Items], form: str) -> Node:
+    def root(self, kind: type[Entries] | type[Items], form: str, *, may_be_empty: bool = False) -> Node:
         """The one document in it, of this kind. Raises DefinitionError with the line; `form` is what it should be."""
         try:
             with self.path.open("rb") as file:
@@ -48,6 +48,8 @@ class ForeignFile:
             raise self.refused(content.count(b"\n", 0, error.start) + 1, "is not UTF-8 text") from None
         except Unreadable as error:
             raise self.refused(error.line, error.message) from None
+        if may_be_empty and (not roots or (len(roots) == 1 and _is_nothing(roots[0]))):
+            return kind(1)
         if len(roots) != 1 or not isinstance(roots[0], kind):
             raise self.refused(roots[-1].line if roots else 1, f"must be {form}")
         return roots[0]
@@ -60,6 +62,10 @@ class ForeignFile:
         """The error for all that was found."""
         problems = [Problem(each.path, each.message, file=str(self.path), line=each.line) for each in findings]
         return DefinitionError(problems, what=self.what)
+
+
+def _is_nothing(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None and not node.quoted
 
 
 class _Dumper(yaml.SafeDumper):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from automation.definitions import tree
 from automation.definitions.complaints import complaints
@@ -31,6 +31,14 @@ def _seconds(text: str) -> str:
 Duration = Annotated[str, AfterValidator(_seconds)]
 
 
+def _texts(value: Any) -> Any:
+    return {key: "" if text is None else text for key, text in value.items()} if isinstance(value, dict) else value
+
+
+_Texts = Annotated[dict[str, str], BeforeValidator(_texts)]
+"""A key without a value has an empty text, as in Prometheus."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,23 +47,23 @@ class _Rule(_Strict):
     expr: Annotated[str, Field(min_length=1, max_length=20_000)]
     alert: str | None = None
     record: str | None = None
-    for_: Annotated[Duration, Field(alias="for")] = "0"
-    keep_firing_for: Duration = "0"
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
+    for_: Annotated[Duration | None, Field(alias="for")] = None
+    keep_firing_for: Duration | None = None
+    labels: _Texts | None = None
+    annotations: _Texts | None = None
 
 
 class _Group(_Strict):
     name: Annotated[str, Field(min_length=1)]
     interval: Duration | None = None
     query_offset: Duration | None = None
-    limit: int = 0
-    labels: dict[str, str] | None = None
+    limit: int | None = None
+    labels: _Texts | None = None
     rules: list[_Rule] | None = None
 
 
 class _File(_Strict):
-    groups: list[_Group]
+    groups: list[_Group] | None = None
 
 
 @dataclass(slots=True)
@@ -77,10 +85,10 @@ def import_rules(path: Path, url: str) -> Imported:
     Raises DefinitionError with all that is wrong in the file, each with its line.
     """
     file = ForeignFile(path, "the file of rules")
-    root = file.root(Entries, "one mapping with the key 'groups', as Prometheus reads it")
+    root = file.root(Entries, "one mapping with the key 'groups', as Prometheus reads it", may_be_empty=True)
     rules = _read(file, root)
     importing = _Importing(url)
-    for index, group in enumerate(rules.groups):
+    for index, group in enumerate(rules.groups or ()):
         importing.group(group, root, f"groups[{index}]")
     return importing.done
 
@@ -112,7 +120,7 @@ def _as_text(node: Node) -> Any:
 def _doubtful(rules: _File, root: Node) -> Iterator[Finding]:
     """What Prometheus refuses as well, beyond the form of each value."""
     names: set[str] = set()
-    for place, group in enumerate(rules.groups):
+    for place, group in enumerate(rules.groups or ()):
         path = f"groups[{place}]"
         if group.name in names:
             yield Finding(
@@ -190,8 +198,8 @@ class _Importing:
         self.done.notes.append(Note(tree.find(root, path)[0], rule, message))
 
 
-def duration_seconds(text: str) -> float:
-    """The seconds of a duration of Prometheus such as `1h30m`."""
-    found = _DURATION.fullmatch(text)
+def duration_seconds(text: str | None) -> float:
+    """The seconds of a duration of Prometheus such as `1h30m`; none are 0."""
+    found = _DURATION.fullmatch(text or "")
     numbers = found.groups() if found else ()
     return float(sum(int(number) * size for number, size in zip(numbers, _SECONDS, strict=False) if number))

@@ -114,10 +114,33 @@ def test_a_file_that_is_there_is_written_over_only_by_force(rules: Path, invoke:
     assert invoke(*call[:-1], "nowhere/made.yaml").code == 2
 
 
+@pytest.mark.parametrize("text", ["", "# none yet\n", "---\n", "~\n", "{}\n", "groups:\n", "groups: []\n"])
+def test_a_file_without_rules_is_one_for_prometheus_too(folder: Path, invoke: Invoke, text: str) -> None:
+    (folder / "none.yml").write_text(text, encoding="utf-8")
+    answer = invoke("import", "prometheus-rules", "none.yml", "--output", "made.yaml")
+    assert (answer.code, answer.out) == (0, "0 alerts, 0 notes\n")
+    assert invoke("check", "made.yaml").code == 0
+
+
+def test_a_key_without_a_value_is_as_in_prometheus(folder: Path, invoke: Invoke) -> None:
+    text = "groups: [{name: a, limit: , rules: [{alert: A, expr: up, for: , labels: {team: }, annotations: }]}]"
+    (folder / "rules.yml").write_text(text, encoding="utf-8")
+    answer = invoke("import", "prometheus-rules", "rules.yml", "--output", "made.yaml")
+    assert (answer.code, answer.out) == (0, "1 alerts, 0 notes\n")
+    (alert,) = read_or_raise([folder / "made.yaml"]).alerts
+    assert (alert.condition, alert.labels) == ("prometheus_alert_A == 1", {"team": ""})
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "bad.yml:1: must be one mapping with the key 'groups'"),
+        ("'~'", "bad.yml:1: must be one mapping with the key 'groups'"),
+        ("groups:\n---\ngroups:\n", "bad.yml:3: must be one mapping"),
+        ("groups:\n  - name: a\n    ruels:\n", "bad.yml:3: groups[0].ruels: unknown key; did you mean 'rules'?"),
+        (
+            "groups:\n  - name: a\n    rules: [{alert: A, expr: }]\n",
+            "bad.yml:3: groups[0].rules[0].expr: must be a text",
+        ),
         ("- a\n", "bad.yml:1: must be one mapping"),
         ("groups: [\n", "bad.yml:2: not valid YAML"),
         ("groups:\n  - name: a\n    rules:\n      - {alert: A}\n", "bad.yml:4: groups[0].rules[0].expr: is required"),
