@@ -307,11 +307,15 @@ class AutomationEngine:
         labels: Mapping[str, str] | None = None,
         time: float | None = None,
     ) -> None:
-        """Take in one sample of a metric: recent windows keep it, alert rules that name it are evaluated."""
+        """Take in one sample of a metric: recent windows keep it, alert rules that name it are evaluated.
+
+        Raises InputError for a value or a time that is no number.
+        """
         if self.catalogue.unsaved or self._exit is None:
             await self._save()
         at = self.clock.now() if time is None else time
-        await self._intake.take(Sample(name=name, value=value, subject=subject, labels=dict(labels or {}), time=at))
+        of = dict(labels) if isinstance(labels, Mapping) else labels or {}
+        await self._intake.take(Sample(name=name, value=value, subject=subject, labels=of, time=at))
 
     async def observe_many(self, samples: Iterable[Sample]) -> int:
         """Take in samples, in their order; how many were not refused. For many, far quicker than one a call."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import msgspec
+
+from automation.errors import InputError
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,6 +18,31 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = ""
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     time: float = msgspec.field(default_factory=time.time)
+
+
+def plain(sample: object) -> Sample:
+    """The sample with plain numbers; raises InputError that says what of it is none.
+
+    True and False are 1 and 0. A Decimal, or a number of numpy, is the float that it says it is.
+    """
+    if not isinstance(sample, Sample):
+        raise InputError(f"must be a Sample, such as Sample(name='load', value=1.5), not {type(sample).__name__}")
+    if not isinstance(sample.labels, Mapping):
+        raise InputError(f"labels must be a mapping, not {type(sample.labels).__name__}")
+    value = _number(sample.value, "value", "float(...) makes a number of a text")
+    moment = _number(sample.time, "time", "seconds since the epoch, such as time.time()")
+    return msgspec.structs.replace(sample, value=value, time=moment, labels=dict(sample.labels))
+
+
+def _number(value: object, what: str, hint: str) -> float:
+    given = f"{value!r:.60}"
+    if isinstance(value, str | bytes | bytearray) or not hasattr(value, "__float__"):
+        raise InputError(f"{what} must be a number, not {given} ({type(value).__name__}): {hint}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{what} must be a number, not {given} ({type(value).__name__}): {error}") from None
+    return value if type(value) is int else number
 
 
 class Bucket(msgspec.Struct, frozen=True):

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
 from automation.clock import Clock
-from automation.model.metric import Sample
+from automation.errors import InputError
+from automation.model.metric import Sample, plain
 from automation.monitoring.metrics import MetricStore
 from automation.telemetry.metrics import Metrics
 
@@ -19,6 +20,16 @@ AHEAD_SECONDS = 300.0
 MOST_TOLD = 1000
 TURN = 500
 """After how many samples of one call others get their turn."""
+
+
+def _is_plain(given: Sample) -> bool:
+    """Whether there is nothing to be done to a sample."""
+    return (
+        type(given) is Sample
+        and type(given.value) is float
+        and type(given.time) is float
+        and type(given.labels) is dict
+    )
 
 
 class Alerts(Protocol):
@@ -52,7 +63,11 @@ class Intake:
         self._told: set[str] = set()
 
     async def take(self, sample: Sample) -> bool:
-        """Take in one sample; returns when all that it leads to is on disk. False if it was refused and counted."""
+        """Take in one sample; returns when all that it leads to is on disk. False if it was refused and counted.
+
+        Raises InputError for what is no sample.
+        """
+        sample = plain(sample)
         self._taken.inc()
         if not self._keep(sample, self._clock.now()):
             return False
@@ -63,10 +78,14 @@ class Intake:
         return True
 
     async def take_many(self, samples: Iterable[Sample]) -> int:
-        """Take in samples, in their order; how many were not refused."""
+        """Take in samples, in their order; how many were not refused.
+
+        Raises InputError for what is no sample, and says which it was: those before it are taken in.
+        """
         taken = seen = 0
         now = self._clock.now()
-        for sample in samples:
+        for given in samples:
+            sample = given if _is_plain(given) else self._plain(given, seen)
             seen += 1
             if self._keep(sample, now):
                 taken += 1
@@ -79,6 +98,13 @@ class Intake:
                 now = self._clock.now()
         self._taken.inc(seen)
         return taken
+
+    def _plain(self, given: object, place: int) -> Sample:
+        try:
+            return plain(given)
+        except InputError as error:
+            self._taken.inc(place)
+            raise InputError(f"samples[{place}]: {error.message}") from None
 
     def _keep(self, sample: Sample, now: float) -> bool:
         reason = "future" if sample.time > now + AHEAD_SECONDS else self._store.take(sample)

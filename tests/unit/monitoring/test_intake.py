@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from automation import AutomationConfig, AutomationEngine, VirtualClock
+from automation.errors import InputError
 from automation.model.alert import AlertState
 from automation.model.metric import Sample
 from automation.store import alerts
@@ -41,6 +46,52 @@ async def test_many_lead_to_what_they_would_one_by_one(config: AutomationConfig)
 
         assert taken == 6
         assert await states(engine) == [("oven", AlertState.RESOLVED), ("stove", AlertState.FIRING)]
+
+
+class Measured:
+    """As a number of another library."""
+
+    def __float__(self) -> float:
+        return 95.5
+
+
+@pytest.mark.parametrize("value", [Decimal("95.5"), Fraction(191, 2), Measured(), True, 96])
+async def test_what_stands_for_a_number_is_one(config: AutomationConfig, value: Any) -> None:
+    async with AutomationEngine(config, clock=VirtualClock()) as engine:
+        engine.register_alert_workflow({"name": "hot", "condition": "heat >= 1"})
+        await engine.observe("heat", value, subject="oven")
+        await engine.observe_many([Sample(name="heat", value=value, subject="stove", time=engine.clock.now())])
+        assert await states(engine) == [("oven", AlertState.FIRING), ("stove", AlertState.FIRING)]
+        assert {engine.metric_store.latest_value("heat", subject) for subject in ("oven", "stove")} == {float(value)}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"value": "10"}, "value must be a number, not '10' (str): float(...) makes a number of a text"),
+        ({"value": None}, "value must be a number, not None (NoneType)"),
+        ({"value": 1j}, "value must be a number, not 1j (complex)"),
+        ({"value": b"1"}, "value must be a number, not b'1' (bytes)"),
+        ({"value": 10**400}, "value must be a number, not 10000"),
+        ({"time": "now"}, "time must be a number, not 'now' (str): seconds since the epoch"),
+        ({"time": datetime(2026, 1, 1, tzinfo=UTC)}, "time must be a number, not datetime.datetime(2026"),
+        ({"labels": ["rack"]}, "labels must be a mapping, not list"),
+    ],
+)
+async def test_what_is_no_number_is_told(config: AutomationConfig, change: dict[str, Any], said: str) -> None:
+    async with AutomationEngine(config, clock=VirtualClock()) as engine:
+        given = {"name": "heat", "value": 1.0, "time": engine.clock.now(), **change}
+        with pytest.raises(InputError) as refused:
+            await engine.observe(given["name"], **{key: given[key] for key in given if key != "name"})
+        assert refused.value.message.startswith(said)
+
+        good = samples(engine.clock.now(), 1)
+        with pytest.raises(InputError) as refused:
+            await engine.observe_many([*good, Sample(**given), *good])
+        assert refused.value.message.startswith(f"samples[1]: {said}")
+        assert engine.metric_store.latest_value("heat", "oven") == 1
+        with pytest.raises(InputError, match=r"samples\[0\]: must be a Sample, such as .*, not dict"):
+            await engine.observe_many([given])  # type: ignore[list-item]
 
 
 async def test_what_is_refused_is_counted_by_its_reason(config: AutomationConfig) -> None:
