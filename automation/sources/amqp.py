@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -11,7 +12,7 @@ from pydantic import Field
 from automation.model.event import Event
 from automation.model.ids import new_id
 from automation.plugins import source
-from automation.sources.record import Origin, Records, batch, event_or_rejected
+from automation.sources.record import Origin, Records, batch, event_or_rejected, told_time
 from automation.sources.source import Item, Rejected, SourceContext
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ async def amqp(settings: Amqp, context: SourceContext) -> AsyncIterator[Item]:
     """Take messages of a queue; each is acknowledged after its event is on disk."""
     import aio_pika
 
+    _read_all()
     connection = await aio_pika.connect(settings.url, timeout=_CONNECT_SECONDS)
     try:
         channel = await connection.channel()
@@ -59,6 +61,25 @@ async def amqp(settings: Amqp, context: SourceContext) -> AsyncIterator[Item]:
             await messages[-1].ack(multiple=True)
     finally:
         await connection.close()
+
+
+def _read_all() -> None:
+    """Let the library read what any sender may have written. Its connection ends with a time beyond the year 9999, such
+    as one in microseconds, or with a name that is not UTF-8; the broker would then give that message again for ever.
+    """
+    from pamqp import decode
+
+    def moment(value: bytes) -> tuple[int, datetime | None]:
+        try:
+            return decode.timestamp(value)
+        except (ValueError, OverflowError, OSError):
+            return 8, None
+
+    def name(value: bytes) -> tuple[int, str]:
+        return value[0] + 1, value[1 : value[0] + 1].decode(errors="replace")
+
+    decode.METHODS["timestamp"] = decode.TABLE_MAPPING[b"T"] = moment
+    decode.METHODS["shortstr"] = name
 
 
 async def _queue(connection: AbstractConnection, channel: AbstractChannel, settings: Amqp) -> AbstractQueue:
@@ -112,7 +133,8 @@ class _Taking:
 
 
 def _item(message: AbstractIncomingMessage, settings: Amqp, context: SourceContext) -> Event | Rejected:
-    time = message.timestamp.timestamp() if message.timestamp is not None else context.clock.now()
+    now = context.clock.now()
+    time = now if message.timestamp is None else told_time(message.timestamp.timestamp(), now)
     key = message.routing_key or ""
     labels = {"routing_key": key, "exchange": message.exchange or ""}
     # A broker's delivery tag names a message on one channel only.

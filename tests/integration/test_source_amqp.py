@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aio_pika
+import pamqp.encode
 import pytest
 
 from automation import AutomationEngine
@@ -92,6 +95,32 @@ async def test_messages_become_events_and_are_acknowledged(engine: AutomationEng
         assert event.labels == {"routing_key": "order.failed", "exchange": "orders"}
         assert "queue ours, routing key 'order.failed': not valid JSON" in (await dead_letters(engine))[0]
     assert engine.watching.sources.states["under-test"].lag is not None
+
+
+async def test_no_message_keeps_those_behind_it(
+    engine: AutomationEngine, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = iter([struct.pack(">Q", seconds) for seconds in (1_795_000_000, 253_402_300_799_999, 10**16, 2**64 - 1)])
+    monkeypatch.setitem(pamqp.encode.METHODS, "timestamp", lambda value: next(written))
+    monkeypatch.setitem(pamqp.encode.METHODS, "shortstr", lambda text: _short(text.encode("latin-1")))
+    async with channel(broker) as made:
+        await made.declare_queue("odd", durable=True)
+        for number in range(4):
+            await say(made, "odd", "{}", message_id=str(number), timestamp=datetime.now(UTC))
+        await say(made, "odd", "{}", message_id="é")
+        await say(made, "odd", "{}", message_id="last")
+
+    before = engine.clock.now()
+    await follow(engine, "amqp", url=broker, queue="odd", type="order", batch=1)
+
+    events = await came(engine, 6)
+    assert [event.id for event in events] == ["0", "1", "2", "3", "\N{REPLACEMENT CHARACTER}", "last"]
+    assert events[0].time == 1_795_000_000
+    assert all(before <= event.time <= engine.clock.now() for event in events[1:])
+
+
+def _short(text: bytes) -> bytes:
+    return bytes([len(text)]) + text
 
 
 async def test_a_message_is_acknowledged_only_when_it_is_stored(broker: str) -> None:
