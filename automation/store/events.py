@@ -24,6 +24,8 @@ class StoredEvent:
     event: Event
     received_at: float
     matched: bool
+    held_back: tuple[str, ...] = ()
+    """Why it did not start what it could have: the outcomes of the decisions about that, such as `cooldown`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,31 @@ def event_from_row(row: Row[Any], prefix: str = "") -> Event:
     )
 
 
-def _from_row(row: Row[Any]) -> StoredEvent:
-    return StoredEvent(event_from_row(row), row.received_at, bool(row.matched))
+async def _from_rows(store: Store, rows: Iterable[Row[Any]]) -> tuple[StoredEvent, ...]:
+    found = [(event_from_row(row), row) for row in rows]
+    held = await _held_back(store, [(event.source, event.id) for event, _ in found])
+    return tuple(
+        StoredEvent(event, row.received_at, bool(row.matched), tuple(held.get((event.source, event.id), ())))
+        for event, row in found
+    )
+
+
+async def _held_back(store: Store, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], dict[str, None]]:
+    """The outcomes of what kept events from starting something, each once, by their pairs of source and id."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    columns = select(decisions.c.event_id, decisions.c.outcome).order_by(decisions.c.seq)
+    for source, ids in _by_source(names).items():
+        about = (decisions.c.event_source == source, decisions.c.event_id.in_(ids), decisions.c.kind == "start")
+        for row in await store.fetch(columns.where(*about)):
+            found.setdefault((source, row.event_id), {})[row.outcome] = None
+    return found
+
+
+def _by_source(names: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for source, event_id in names:
+        found.setdefault(source, []).append(event_id)
+    return found
 
 
 async def get(store: Store, event_id: str, source: str | None = None) -> StoredEvent | None:
@@ -93,16 +118,13 @@ async def get(store: Store, event_id: str, source: str | None = None) -> StoredE
     if source is not None:
         query = query.where(events.c.source == source)
     row = await store.first(query)
-    return _from_row(row) if row else None
+    return (await _from_rows(store, [row]))[0] if row else None
 
 
 async def known(store: Store, names: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those of the pairs of source and id that are stored already."""
-    by_source: dict[str, list[str]] = {}
-    for source, event_id in names:
-        by_source.setdefault(source, []).append(event_id)
     found: set[tuple[str, str]] = set()
-    for source, ids in by_source.items():
+    for source, ids in _by_source(names).items():
         rows = await store.fetch(select(events.c.id).where(events.c.source == source, events.c.id.in_(ids)))
         found.update((source, row.id) for row in rows)
     return found
@@ -120,7 +142,7 @@ async def page(
         query = query.where(events.c.seq < before)
     rows = await store.fetch(query)
     next_cursor = str(rows[limit - 1].seq) if len(rows) > limit else None
-    return Page(tuple(_from_row(row) for row in rows[:limit]), next_cursor)
+    return Page(await _from_rows(store, rows[:limit]), next_cursor)
 
 
 def _decision(row: Row[Any]) -> Decision:
@@ -162,4 +184,5 @@ async def received(store: Store, span: Span, after: int, limit: int) -> list[tup
     query = query.where(events.c.received_at <= span.until).order_by(events.c.seq).limit(limit)
     if span.type is not None:
         query = query.where(events.c.type == span.type)
-    return [(row.seq, _from_row(row)) for row in await store.fetch(query)]
+    rows = await store.fetch(query)
+    return [(row.seq, stored) for row, stored in zip(rows, await _from_rows(store, rows), strict=True)]

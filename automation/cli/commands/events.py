@@ -116,7 +116,7 @@ def _row(item: Document) -> tuple[Any, ...]:
         event["subject"],
         event["severity"] or "-",
         event["source"],
-        "yes" if item["matched"] else "-",
+        "yes" if item["matched"] else ", ".join(item["held_back"]) or "-",
         data if len(data) <= 120 else data[:119] + "…",
     )
 

@@ -151,7 +151,9 @@ async def test_an_event_tells_what_it_started_and_what_not(site: Site) -> None:
     assert (await browser.get("/events?type=ping")).status_code == 200
     assert "No event of this type" in (await browser.get("/events?type=ping")).text
     assert (await browser.get("/events/none")).status_code == 404
-    listed = Elements((await browser.get("/events")).text)
+    text = (await browser.get("/events")).text
+    assert "disabled</span>" in text, "the list says what kept it from starting something"
+    listed = Elements(text)
     link = next(a["href"] for a in listed.all("a") if "a%2Fb" in (a.get("href") or ""))
     assert (await browser.get(link)).status_code == 200
 

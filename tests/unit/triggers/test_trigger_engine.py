@@ -324,6 +324,16 @@ async def test_thresholds_without_a_duration_with_units_and_labels(engine: Engin
     assert len(await started(engine)) == 1
 
 
+async def test_an_event_shows_what_kept_it_from_starting_something(engine: EngineUnderTest) -> None:
+    await engine.register_workflow(workflow({"type": "event", "event": "a", "cooldown": "10m"}))
+    for kind in ("a", "a", "b"):
+        await send(engine, kind)
+    last, held, first = (await engine.queries.events()).items[:3]
+    assert (first.matched, first.held_back) == (True, ())
+    assert (held.matched, held.held_back) == (False, ("cooldown",))
+    assert (last.matched, last.held_back) == (False, ())
+
+
 @pytest.mark.parametrize("duration", [0, 0.0, "0", "0s", "0m"])
 async def test_no_duration_at_all_may_be_written_in_any_way(engine: EngineUnderTest, duration: float | str) -> None:
     await engine.register_workflow(workflow({**SPIKE, "duration": duration}))
