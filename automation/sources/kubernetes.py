@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -172,7 +173,7 @@ def _event_or_rejected(item: Any, settings: Kubernetes, context: SourceContext) 
     try:
         return _event(item, context.name)
     except InputError as error:
-        return Rejected(repr(item)[:10_000], f"{settings.url}: {error.message}")
+        return Rejected(json.dumps(item), f"{settings.url}: {error.message}")
 
 
 def _event(item: Any, name: str) -> Event:

@@ -16,7 +16,6 @@ from automation.sources.webhook import SUBJECT_KEYS, subject_of
 
 EVENT_KEYS = frozenset({"type", "subject", "data", "source", "severity", "labels", "id", "time"})
 _MAX_DEPTH = 64
-_RAW_KEPT = 10_000
 
 TypeName = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -91,7 +90,7 @@ def event_or_rejected(raw: bytes, settings: Records, origin: Origin, place: str)
     try:
         return event_of(raw, settings, origin, "a message", values=True)
     except InputError as error:
-        return Rejected(raw[:_RAW_KEPT].decode(errors="replace"), f"{place}: {error.message}")
+        return Rejected(raw.decode(errors="replace"), f"{place}: {error.message}")
 
 
 def told_time(seconds: float, now: float) -> float:

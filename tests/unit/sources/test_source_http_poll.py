@@ -118,3 +118,11 @@ async def test_an_answer_that_is_too_large_and_a_server_that_is_not_there(page: 
     with pytest.raises(TryLater, match="Connection refused") as failed:
         await anext(http_poll(gone, SourceContext("p", poll.clock)))
     assert "secret" not in str(failed.value)
+
+
+async def test_what_is_no_event_is_told_whole(page: Page) -> None:
+    # It is kept as a dead letter, from which it may be taken in later: cut off, it never could be.
+    sent = {"type": 5, "data": {"text": "é" * 20_000}}
+    events, [rejected] = await Poll(page).look(sent)
+    assert events == []
+    assert json.loads(rejected.raw) == sent
