@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, MutableMapping
 from typing import Protocol
 
 from automation.clock import Clock
@@ -69,7 +69,7 @@ class Intake:
         """
         sample = plain(sample)
         self._taken.inc()
-        if not self._keep(sample, self._clock.now()):
+        if self._refuse(sample, self._clock.now()) is not None:
             return False
         waiting = self._alerts.observe(sample)
         if waiting is not None:
@@ -77,8 +77,8 @@ class Intake:
         await self._thresholds.observe(sample)
         return True
 
-    async def take_many(self, samples: Iterable[Sample]) -> int:
-        """Take in samples, in their order; how many were not refused.
+    async def take_many(self, samples: Iterable[Sample], refused: MutableMapping[str, int] | None = None) -> int:
+        """Take in samples, in their order; how many were not refused. `refused` counts the others by their reason.
 
         Raises InputError for what is no sample, and says which it was: those before it are taken in.
         """
@@ -87,12 +87,15 @@ class Intake:
         for given in samples:
             sample = given if _is_plain(given) else self._plain(given, seen)
             seen += 1
-            if self._keep(sample, now):
+            reason = self._refuse(sample, now)
+            if reason is None:
                 taken += 1
                 waiting = self._alerts.observe(sample)
                 if waiting is not None:
                     await waiting
                 await self._thresholds.observe(sample)
+            elif refused is not None:
+                refused[reason] = refused.get(reason, 0) + 1
             if not seen % TURN:
                 await asyncio.sleep(0)
                 now = self._clock.now()
@@ -106,13 +109,14 @@ class Intake:
             self._taken.inc(place)
             raise InputError(f"samples[{place}]: {error.message}") from None
 
-    def _keep(self, sample: Sample, now: float) -> bool:
+    def _refuse(self, sample: Sample, now: float) -> str | None:
+        """Keep a sample; the reason if it was refused and counted."""
         reason = "future" if sample.time > now + AHEAD_SECONDS else self._store.take(sample)
         if reason is not None:
             self._refused.labels(reason).inc()
             if reason.endswith("_limit"):
                 self._warn(sample)
-        return reason is None
+        return reason
 
     def _warn(self, sample: Sample) -> None:
         """Once for each metric: labels that are new with each sample would fill the log as well."""

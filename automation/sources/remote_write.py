@@ -44,11 +44,13 @@ class Written:
     """A sample of a later time is not taken: all true ones after it would be out of order."""
     samples: list[Sample] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+    taken: int = 0
+    """How many of the samples were taken in."""
 
     @property
     def understood(self) -> int:
         """How many samples were taken in, those among them that say that there is no value."""
-        return len(self.samples) + self.refused["stale"] + self.refused["not_finite"]
+        return self.taken + self.refused["stale"] + self.refused["not_finite"]
 
     @property
     def lost(self) -> dict[str, int]:

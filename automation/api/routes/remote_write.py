@@ -39,7 +39,8 @@ async def remote_write(request: Request) -> Response:
         raise HTTPException(501, error.message) from None
     for reason, count in written.refused.items():
         engine.metrics.samples_refused.labels(reason).inc(count)
-    await engine.observe_many(written.samples)
+    # Counted where they are refused, these: labels that explode, what is out of order.
+    written.taken = await engine.observe_many(written.samples, written.refused)
     return _answer(message, written)
 
 

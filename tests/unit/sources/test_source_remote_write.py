@@ -166,6 +166,7 @@ def test_labels_are_symbols_in_version_2(single: bool, behind: bool) -> None:
         ("cpu_usage", "", {}, -1.0, 0.005),
         ("cpu_usage", "", {}, -2.0, 0.006),
     ]
+    found.taken = len(found.samples)
     assert (found.understood, found.lost) == (3, {})
 
 
@@ -221,6 +222,12 @@ async def test_the_answer_says_how_many_were_taken(face: Face, admin: Any) -> No
     answer = await admin.post(path, content=body, headers=SECOND)
     assert (answer.status_code, answer.headers[WRITTEN]) == (400, "2")
     assert "not all was taken in (exemplar: 1, native_histogram: 1, no_name: 1)" in answer.json()["detail"]
+    early, ended = references(1, 2, 3, 4) + point(5.0, 1), references(1, 2, 3, 4) + point(math.inf, 1_767_225_600_002)
+    explosion = [references(1, 3, 4, number) + point(1.0, 1) for number in range(7, 10_107)]
+    body = packed(request(early, ended, *explosion, symbols=(*SYMBOLS, *map(str, range(10_100)))))
+    answer = await admin.post(path, content=body, headers=SECOND)
+    assert (answer.status_code, answer.headers[WRITTEN]) == (400, "10001")
+    assert "not all was taken in (out_of_order: 1, series_limit: 100)" in answer.json()["detail"]
     # Version 1 knows of no such answer: what is refused is counted only.
     body = packed(series({"job": "x"}, (1.0, 1)))
     answer = await admin.post(path, content=body, headers=HEADERS)
