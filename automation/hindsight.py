@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -158,7 +159,9 @@ class Hindsight:
     async def _ask(self, url: str, metric: str, span: tuple[float, float], step: int) -> list[Line]:
         """The series of a metric on a Prometheus: of the query of the monitor that measures it, else of that name."""
         try:
-            settings = PromqlCollector(url=url, query=metric, metric=metric)
+            # Not by its name alone: `cpu-usage` would be a difference, and `node.cpu` nothing that Prometheus reads.
+            named = f"{{__name__={json.dumps(metric)}}}"
+            settings = PromqlCollector(url=url, query=named, metric="asked")
             known = self._queries().get(metric)
             if known is not None:
                 other = urlsplit(known.url).netloc != urlsplit(url).netloc

@@ -127,8 +127,8 @@ class MetricTrigger(AutomaticTrigger):
     """
 
     type: Literal["metric_threshold"] = "metric_threshold"
-    metric: Name
-    """The metric's name."""
+    metric: Annotated[str, Field(min_length=1, max_length=200)]
+    """The metric's name, as it is: without backticks."""
     threshold: float | Annotated[str, Field(min_length=1, max_length=200)]
     """A number, or one with a unit such as `80%` or `10GB`."""
     operator: Literal[">", ">=", "<", "<=", "==", "!="] = ">"

@@ -20,12 +20,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120), needs("promethe
 
 async def test_a_rule_is_tried_on_what_prometheus_has_scraped(folder: Path) -> None:
     with web_page() as page:
-        page.text = 'latency_seconds{service="api"} 1\n'
+        page.text = 'latency_seconds{service="api"} 1\njob:rate:5m{service="api"} 9\n'
         target = page.url.removeprefix("http://").strip("/")
         scrape = {"scrape_configs": [{"job_name": "page", "static_configs": [{"targets": [target]}]}]}
         async with prometheus(folder, scrape) as address:
             for value in ("1", "5", "1"):
-                page.text = f'latency_seconds{{service="api"}} {value}\n'
+                page.text = f'latency_seconds{{service="api"}} {value}\njob:rate:5m{{service="api"}} 9\n'
 
                 async def shown(wanted: str = value) -> bool:
                     found = await query(address, "latency_seconds")
@@ -59,6 +59,11 @@ async def ask(folder: Path, url: str) -> None:
         assert [each.at for each in same.tried.firings] == [
             pytest.approx(each.at, abs=1.01) for each in found.tried.firings
         ]
+        # Found by their names, whatever these say in PromQL: here `latency_seconds-latency_seconds` is none of any.
+        for metric, series in (("job:rate:5m", 1), ("latency_seconds-latency_seconds", 0), ("node.cpu", 0)):
+            odd = AlertRule(name="late", condition=f"`{metric}` > 2 OR `{metric}` < 2")
+            found = await engine.hindsight.alert("late", Question(since, 1, prometheus=url), odd)
+            assert (found.series, len(found.tried.firings)) == (series, series)
         with pytest.raises(InputError, match="more than 50000 steps"):
             await engine.hindsight.alert("late", Question(since - 1e6, 1, prometheus=url), plain)
         with pytest.raises(InputError, match=r"prometheus: http://127\.0\.0\.1:9"):

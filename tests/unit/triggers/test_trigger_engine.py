@@ -358,7 +358,7 @@ async def test_what_is_equal_is_one_key(engine: EngineUnderTest, one: Any, other
     assert await send(engine, "login_failed", user=other) == same
 
 
-@pytest.mark.parametrize("name", ["node.cpu", "cpu-usage", "duration", "in"])
+@pytest.mark.parametrize("name", ["node.cpu", "cpu-usage", "job:rate:5m", "_up", "duration", "in"])
 async def test_a_threshold_is_of_the_metric_that_is_called_so(engine: EngineUnderTest, name: str) -> None:
     await engine.register_workflow(workflow({"type": "metric_threshold", "metric": name, "threshold": 80}))
     await engine.observe(name, 80)
