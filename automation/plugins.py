@@ -193,7 +193,11 @@ def read_settings(model: type[BaseModel], values: Mapping[str, Any], path: str =
     try:
         return model.model_validate(dict(values), extra="forbid")
     except ValidationError as error:
-        raise DefinitionError(validation_problems(error, path), what=path or model.__name__) from None
+        found = [
+            Problem(".".join(filter(None, (path, problem.path))), problem.message)
+            for problem in setting_problems(error, model)
+        ]
+        raise DefinitionError(found, what=path or model.__name__) from None
 
 
 SECRET = re.compile(r"\$\{secret:\s*([^}\s]+)\s*\}")
@@ -236,7 +240,7 @@ def validation_problems(error: ValidationError, path: str = "") -> list[Problem]
 
 
 def setting_problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """The problems of a configuration: of a misspelt key what was perhaps meant, and one for each value.
+    """The problems of a configuration or of settings: of a misspelt key what was perhaps meant, one for each value.
 
     Where a value may be of several kinds, pydantic complains of each, and adds the kind to the place.
     """
@@ -245,7 +249,8 @@ def setting_problems(error: ValidationError, model: type[BaseModel]) -> list[Pro
     found: dict[str, str] = {}
     items = error.errors(include_url=False, include_context=False, include_input=False)
     for item, problem in zip(items, validation_problems(error), strict=True):
-        path, message = problem.path, re.sub("^Input should be ", "must be ", problem.message)
+        message = re.sub("^Input should be ", "must be ", problem.message).replace("a valid tuple", "a list")
+        path = problem.path
         known, plain = _known_at(model, item["loc"])
         if item["type"] == "extra_forbidden":
             near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.6)

@@ -65,6 +65,18 @@ async def test_a_cooldown_that_is_no_length_of_time_says_where_and_what(engine: 
     assert "write 10m" in found.message
 
 
+async def test_wrong_settings_say_what_was_perhaps_meant(engine: AutomationEngine) -> None:
+    text = """
+sources: [{name: f, type: file, settings: {path: x, typ: raw, poll_seconds: soon}}]
+monitors: [{name: p, type: promql, settings: {url: "http://p", query: up, metric: up, querry: up}}]
+"""
+    assert [str(problem) for problem in engine.catalogue.check(read_text(text)[0])] == [
+        "sources[0].settings.poll_seconds: must be a valid number, unable to parse string as a number",
+        "sources[0].settings.typ: unknown key; did you mean 'type'?",
+        "monitors[0].settings.querry: unknown key; did you mean 'query'?",
+    ]
+
+
 async def test_one_that_is_wrong_changes_nothing(engine: AutomationEngine) -> None:
     await engine.apply(read_text(FILE)[0])
 

@@ -145,7 +145,7 @@ class TestConfig:
             ("api: {port: eighty}\n", "api.port: must be a valid integer"),
             ("retention: {events_days: ever}\n", "  retention.events_days: must be a valid number, "),
             ("retention: {events_days: ever}\n", "as a number, or must be 'forever'\n"),
-            ("approvals: {roles: 5}\n", "approvals.roles: must be a valid tuple"),
+            ("approvals: {roles: 5}\n", "approvals.roles: must be a list"),
             ("- a\n", "must be a mapping of settings"),
             ("a: [\n", "not valid YAML"),
         ],
