@@ -13,6 +13,7 @@ from automation.sources.record import Origin, Records, batch, event_or_rejected
 from automation.sources.source import Item, Rejected, SourceContext
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
     from nats.aio.msg import Msg
 
 _CONNECT_SECONDS = 10
@@ -43,19 +44,10 @@ class Nats(Records):
 @source("nats", library="nats", extra="nats")
 async def nats(settings: Nats, context: SourceContext) -> AsyncIterator[Item]:
     """Take messages of a JetStream stream; each is acknowledged after its event is on disk."""
-    import nats as library
     from nats.errors import TimeoutError as NothingNew
     from nats.js.api import AckPolicy, ConsumerConfig
 
-    connection = await library.connect(
-        list(settings.servers),
-        # Whoever supervises this source connects again, and shows that.
-        allow_reconnect=False,
-        connect_timeout=_CONNECT_SECONDS,
-        user_credentials=settings.credentials,
-        token=settings.token.get_secret_value() if settings.token else None,
-        error_cb=_quiet,
-    )
+    connection = await _connected(settings)
     try:
         wanted = ConsumerConfig(
             ack_policy=AckPolicy.EXPLICIT, ack_wait=settings.ack_seconds, max_ack_pending=settings.batch * 10
@@ -80,8 +72,30 @@ async def nats(settings: Nats, context: SourceContext) -> AsyncIterator[Item]:
         await connection.close()
 
 
-async def _quiet(error: Exception) -> None:
-    """What goes wrong with the connection is raised by the next fetch."""
+async def _connected(settings: Nats) -> Client:
+    import nats as library
+    from nats.errors import NoServersError
+
+    errors: list[Exception] = []
+
+    async def note(error: Exception) -> None:
+        # What goes wrong later is raised by the next fetch.
+        errors[:] = [error]
+
+    try:
+        return await library.connect(
+            list(settings.servers),
+            # Whoever supervises this source connects again, and shows that. The library would go on for minutes.
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=_CONNECT_SECONDS,
+            user_credentials=settings.credentials,
+            token=settings.token.get_secret_value() if settings.token else None,
+            error_cb=note,
+        )
+    except NoServersError as error:
+        raise ConnectionError(f"no server of NATS answers: {errors[0] if errors else error}") from None
 
 
 def _item(message: Msg, settings: Nats, context: SourceContext) -> Event | Rejected:

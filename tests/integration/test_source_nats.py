@@ -16,7 +16,7 @@ from automation.sources.nats import Nats
 from automation.sources.nats import nats as source
 from automation.sources.source import Delivery, SourceContext
 from tests.support.brokers import listening, nats_server, needs_program
-from tests.support.programs import until
+from tests.support.programs import free_port, until
 from tests.support.sources import came, dead_letters, follow, is_so, state
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120), needs_program("nats-server")]
@@ -95,6 +95,12 @@ async def test_a_server_that_goes_away_and_comes_back_loses_nothing(engine: Auto
             await stream.publish("orders.eu", b'{"type": "after"}')
         assert [event.type for event in await came(engine, 2)] == ["before", "after"]
         assert state(engine).restarts >= 1
+
+
+async def test_a_server_that_is_not_there_fails_the_source_at_once() -> None:
+    settings = Nats(servers=(f"nats://127.0.0.1:{free_port()}", f"nats://127.0.0.1:{free_port()}"), stream="ORDERS")
+    with pytest.raises(ConnectionError, match=r"no server of NATS answers: .*Connect call failed"):
+        await anext(source(settings, SourceContext("x", VirtualClock())))
 
 
 async def test_a_stream_that_is_not_there_fails_the_source(engine: AutomationEngine, folder: Path) -> None:
