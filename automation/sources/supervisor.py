@@ -188,7 +188,8 @@ class SourceSupervisor:
                 await self._run(running)
             except Exception as error:
                 # Whatever a source raises must not touch the others.
-                text = self._redact(f"{type(error).__name__}: {error}")
+                said = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else "it says no more")
+                text = self._redact(f"{type(error).__name__}: {said}")
                 log.warning("source %s failed: %s", running.definition.name, text)
                 log.debug("source %s failed", running.definition.name, exc_info=error)
                 running.note(status="failed", last_error=text)

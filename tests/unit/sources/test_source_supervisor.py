@@ -192,6 +192,22 @@ async def test_one_that_dies_is_restarted_ever_later_and_touches_no_other(world:
     await world.supervisor.stop()
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(TimeoutError(), "TimeoutError: no answer in time"), (KeyError(), "KeyError: it says no more")],
+)
+async def test_an_error_without_a_text_is_told_in_words(world: World, error: Exception, said: str) -> None:
+    async def silent(context: SourceContext) -> AsyncIterator[Any]:
+        yield Delivery((), "here")
+        raise error
+
+    await world.add("silent", silent)
+    await world.supervisor.start()
+    await world.until(lambda: world.status("silent") == "failed")
+    assert world.supervisor.states["silent"].last_error == said
+    await world.supervisor.stop()
+
+
 async def test_after_a_fault_it_goes_on_behind_what_was_stored(world: World) -> None:
     positions: list[Any] = []
 
