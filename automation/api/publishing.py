@@ -74,6 +74,9 @@ def _event(value: Any, path: str) -> Event:
     try:
         return msgspec.convert(value, Event)
     except msgspec.ValidationError as error:
+        if isinstance(value.get("labels"), dict):
+            # It does not say which of them is wrong.
+            payload.texts(value, "labels", path)
         message, _, place = str(error).partition(" - at `$")
         where = path + place.rstrip("`")
         raise payload.wrong(where.removeprefix("."), message.replace("`", "")) from None

@@ -108,7 +108,7 @@ WRONG: list[tuple[Any, str, str]] = [
     ({}, "type", "Object missing required field type"),
     ({"type": 7}, "type", "Expected str, got int"),
     ({"type": "x", "data": []}, "data", "Expected object, got array"),
-    ({"type": "x", "labels": {"a": 1}}, "labels[...]", "Expected str, got int"),
+    ({"type": "x", "labels": {"a": 1}}, "labels.a", "must be text, not a whole number"),
     (
         {"type": "x", "typ": "y"},
         "typ",
