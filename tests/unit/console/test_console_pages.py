@@ -330,6 +330,13 @@ async def test_an_event_tells_how_the_rules_of_now_see_it(site: Site) -> None:
     assert "load  →  3" in text
 
 
+@pytest.mark.parametrize(("period", "shown"), [("10m", "10m"), (90, "90 s"), (0, "–")])
+async def test_a_rule_shows_its_cooldown_as_it_was_written(site: Site, period: float | str, shown: str) -> None:
+    site.engine.register_alert_workflow({"name": "hot", "condition": "heat > 1", "cooldown_period": period})
+    browser = await site.signed_in()
+    assert f"<dt>Cooldown</dt><dd>{shown}</dd>" in (await browser.get("/alert-rules/hot")).text
+
+
 async def test_triggers_are_said_in_words(site: Site) -> None:
     triggers = [
         {"type": "count", "event": "hit", "count": 3, "within": "1m", "key": "event.subject", "cooldown": "1h"},
