@@ -387,9 +387,8 @@ class AutomationEngine:
     def judge(self, plan: Plan, step: Step, parameters: Any) -> str | None:
         """What would hold a step back now, for a dry run; None if nothing would."""
         refusal = self._gate.foresee(plan, step, parameters)
-        if refusal is not None:
-            return str(refusal)
-        return self.breakers.foresee(step.plugin, parameters, plan.name, step.name)
+        circuit = self.breakers.foresee(step.plugin, parameters, plan.name, step.name)
+        return circuit if refusal is None else str(refusal)
 
     def _heed(self, asked: Asked) -> None:
         self._runner.heed(asked)

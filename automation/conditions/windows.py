@@ -79,6 +79,15 @@ def _is_condition(call: Call) -> bool:
     return bool(call.arguments) and not isinstance(call.arguments[0], Name)
 
 
+def _hint(call: Call) -> str:
+    """What may have been meant by a call that does not begin with the name of a metric."""
+    name = call.arguments[0]
+    if isinstance(name, Name) and len(name.parts) > 1 and name.root not in NOT_METRICS:
+        whole = ".".join(map(str, name.parts))
+        return f"; a metric named {whole} is written `{whole}`"
+    return _EVENTS if call.function == "count" else ""
+
+
 def check(call: Call, kept: float | None) -> None:
     """Refuses, with `Mistake`, a windowed call without a metric or a length, or longer than `kept` seconds."""
     if kept is None and not (call.function == "count" and _is_condition(call)):
@@ -95,8 +104,7 @@ def check(call: Call, kept: float | None) -> None:
         raise Mistake(call.column, f"{call.function}() takes {wanted}, as in {like}")
     name, length, *further = call.arguments
     if not isinstance(name, Name) or len(name.parts) > 1 or name.root in NOT_METRICS:
-        hint = _EVENTS if call.function == "count" else ""
-        raise Mistake(name.column, f"{call.function}() takes the name of a metric first, as in {like}{hint}")
+        raise Mistake(name.column, f"{call.function}() takes the name of a metric first, as in {like}{_hint(call)}")
     for each, what in ((length, "the length of a window"), *((ahead, "how far ahead") for ahead in further)):
         if not isinstance(each, Number) or not is_duration(each.text):
             raise Mistake(each.column, f"{what} is a duration, as in {like}")

@@ -215,9 +215,11 @@ class Scheduler:
     async def _fire(self, entry: _Entry, now: float) -> None:
         at = entry.cron.latest_before(now)
         made_up = now - at <= MAKE_UP_SECONDS
-        if reason := _missed(entry, at, made_up):
+        if (missed := _missed(entry, at, made_up)) is not None:
+            reason, last = missed
             await self._commit([self._decision(entry, now, "missed", reason)])
-            entry.told = at
+            # Not `at`: if it cannot be published now, it may be missed itself by the time it is tried again.
+            entry.told = last
         if made_up:
             await self._publish_at(entry, at, now)
         else:
@@ -262,8 +264,8 @@ class Scheduler:
         ).op()
 
 
-def _missed(entry: _Entry, latest: float, made_up: bool) -> str | None:
-    """What is to be recorded of the times before `latest`, and of itself if it is not made up for."""
+def _missed(entry: _Entry, latest: float, made_up: bool) -> tuple[str, float] | None:
+    """What is to be recorded of the times before `latest`, and of itself if it is not made up for; and up to when."""
     first, last, count = 0.0, 0.0, 0
     at = entry.cron.next_after(entry.told)
     while at < latest or (at == latest and not made_up):
@@ -281,4 +283,4 @@ def _missed(entry: _Entry, latest: float, made_up: bool) -> str | None:
         if made_up
         else f"; none is made up for after {MAKE_UP_SECONDS / 60:.0f} minutes"
     )
-    return f"{number} missed while nothing ran to publish it: {span}{end}"
+    return f"{number} missed while nothing ran to publish it: {span}{end}", last

@@ -245,3 +245,9 @@ def test_a_mistake_in_a_window_is_explained(text: str, column: int, reason: str)
         compile_condition(text, kept=3600)
 
     assert (caught.value.column, caught.value.reason) == (column, reason)
+
+
+def test_a_window_over_a_metric_with_a_dot_says_how_it_is_written() -> None:
+    with pytest.raises(ConditionError, match="a metric named node.cpu is written `node.cpu`"):
+        compile_condition("avg(node.cpu, 5m) > 1", kept=3600)
+    compile_condition("avg(`node.cpu`, 5m) > 1", kept=3600)
