@@ -248,6 +248,6 @@ def test_a_mistake_in_a_window_is_explained(text: str, column: int, reason: str)
 
 
 def test_a_window_over_a_metric_with_a_dot_says_how_it_is_written() -> None:
-    with pytest.raises(ConditionError, match="a metric named node.cpu is written `node.cpu`"):
+    with pytest.raises(ConditionError, match=r"a metric named node\.cpu is written `node.cpu`"):
         compile_condition("avg(node.cpu, 5m) > 1", kept=3600)
     compile_condition("avg(`node.cpu`, 5m) > 1", kept=3600)
