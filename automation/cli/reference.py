@@ -54,9 +54,10 @@ Errors are one line on stderr, with the next step below it. With `--json` they a
 
 ## Output
 
-Tables are for people: they fold in narrow terminals, become blocks below 60 columns, and have no colours with
-`NO_COLOR`. Where stdout is no terminal they are plain columns. For programs, every command takes `--json`: one document
-on stdout, with the keys of the REST interface; with `--follow`, one line for each thing.
+Tables are for people: they fold in narrow terminals, become blocks below 60 columns or where a table would tear words
+and identifiers, and have no colours with `NO_COLOR`. Where stdout is no terminal they are plain columns. For programs,
+every command takes `--json`: one document on stdout, with the keys of the REST interface; with `--follow`, one line for
+each thing.
 
 ## Options of every command
 
