@@ -7,14 +7,13 @@ Precedence: keyword or command line > environment > `automation.yaml` > default.
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from automation.config_sources import DEFINITION_KEYS, PREFIX, config_file, environment, merge, read_yaml, traced
 from automation.errors import ConfigurationError
 from automation.model.approval import Approvals
 from automation.model.database import Store as Store
@@ -26,8 +25,6 @@ from automation.model.roles import ROLES
 from automation.model.webhook import Webhook
 from automation.model.workflow import AutomationLevel
 from automation.plugins import setting_problems
-
-PREFIX = "AUTOMATION_"
 
 AuditKind = Literal[
     "workflow_execution",
@@ -153,43 +150,11 @@ class Logs(Section):
 class _Environment(PydanticBaseSettingsSource):
     """`AUTOMATION_<SECTION>__<KEY>`, `*_FILE`, and `DATABASE_URL`; an unknown `AUTOMATION_` name is refused."""
 
-    ignored = frozenset({"AUTOMATION_URL", "AUTOMATION_TOKEN", "AUTOMATION_TOKEN_FILE", "AUTOMATION_CONFIG"})
-
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # pragma: no cover
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        if "DATABASE_URL" in os.environ:
-            values["database_url"] = os.environ["DATABASE_URL"]
-        for name, text in sorted(os.environ.items()):
-            if not name.startswith(PREFIX) or name in self.ignored:
-                continue
-            key = name.removeprefix(PREFIX).lower()
-            if key.endswith("_file"):
-                key = key.removesuffix("_file")
-                try:
-                    text = Path(text).read_text(encoding="utf-8").strip()
-                except OSError as error:
-                    raise ConfigurationError(f"{name}: cannot read {text}: {error.strerror}") from None
-            *sections, last = key.split("__")
-            place = values
-            for section in sections:
-                place = place.setdefault(section, {})
-            place[last] = _plain(text)
-        return values
-
-
-def _plain(text: str) -> Any:
-    # Lists and mappings come as JSON; everything else stays text, which pydantic reads as the field's type.
-    if text[:1] in "[{":
-        import json
-
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return text
+        return environment()
 
 
 class AutomationConfig(BaseSettings):
@@ -283,106 +248,20 @@ class AutomationConfig(BaseSettings):
         Raises ConfigurationError with every problem and its full path.
         """
         file = config_file(path)
-        values = {} if file is None else _read_yaml(file)
+        values = {} if file is None else read_yaml(file)
         for key in set(values) & DEFINITION_KEYS:
             del values[key]
         folder = (Path() if file is None else file.parent) / "automation.d"
         if "definitions" not in values and folder.is_dir():
             values["definitions"] = str(folder)
-        environment = _Environment(cls)()
-        merged = _merge(_merge(values, environment), overrides)
+        variables = environment()
+        merged = merge(merge(values, variables), overrides)
         try:
             return cls(**merged)
         except ConfigurationError as error:
-            if file is None:
-                raise
-            raise ConfigurationError(f"{file}: {error.message}", problems=error.details.get("problems", ())) from None
+            raise traced(error, file, variables, overrides) from None
 
     @property
     def database(self) -> str:
         """The database's URL, with the default filled in."""
         return self.database_url or f"sqlite:///{self.data_dir / 'automation.db'}"
-
-
-def config_file(path: Path | str | None = None) -> Path | None:
-    """The file that `load(path)` reads, or None where there is none; raises ConfigurationError if a named one is
-    missing."""
-    chosen = path or os.environ.get("AUTOMATION_CONFIG")
-    file = Path(chosen) if chosen else Path("automation.yaml")
-    if file.exists():
-        return file
-    if chosen:
-        raise ConfigurationError(f"{file}: there is no such file")
-    return None
-
-
-def server_from_environment() -> tuple[str, str | None] | None:
-    """The server that the command line talks to: `AUTOMATION_URL`, and the token of `AUTOMATION_TOKEN` or
-    `AUTOMATION_TOKEN_FILE`. None where no server is named; raises ConfigurationError."""
-    url = os.environ.get("AUTOMATION_URL")
-    if not url:
-        return None
-    if not re.fullmatch(r"https?://[^\s/]+.*", url):
-        raise ConfigurationError(f"AUTOMATION_URL: {url!r} is not an http:// or https:// address")
-    token, file = os.environ.get("AUTOMATION_TOKEN"), os.environ.get("AUTOMATION_TOKEN_FILE")
-    if not token and file:
-        try:
-            token = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ConfigurationError(f"AUTOMATION_TOKEN_FILE: cannot read {file}: {reason}") from None
-    return url.rstrip("/"), token or None
-
-
-DEFINITION_KEYS = frozenset({"workflows", "alerts", "schedules", "services", "sources", "monitors"})
-"""Top-level lists of definitions, which may also stand in `automation.yaml`."""
-
-_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::-([^}]*))?\}")
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{file}:{mark.line + 1}" if mark else str(file)
-        raise ConfigurationError(f"{place}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file}: cannot be read: {error}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigurationError(f"{file}: must be a mapping of settings, not {type(content).__name__}")
-    lists = {key: value for key, value in content.items() if key in DEFINITION_KEYS}
-    rest = {key: value for key, value in content.items() if key not in DEFINITION_KEYS}
-    return {**cast(dict[str, Any], _substitute(rest, str(file))), **lists}
-
-
-def _substitute(value: Any, path: str) -> Any:
-    if isinstance(value, dict):
-        return {key: _substitute(item, f"{path}: {key}") for key, item in value.items()}
-    if isinstance(value, list):
-        return [_substitute(item, path) for item in value]
-    if isinstance(value, str):
-
-        def replace(match: re.Match[str]) -> str:
-            name, default = match.groups()
-            text = os.environ.get(name, default)
-            if text is None:
-                raise ConfigurationError(f"{path}: the environment variable {name} is not set")
-            return text
-
-        return _VARIABLE.sub(replace, value)
-    return value
-
-
-def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = _merge(merged[key], value)
-        elif value is not None:
-            merged[key] = value
-    return merged

@@ -179,7 +179,7 @@ async def connect(session: Session, files: Sequence[Path] = ()) -> AsyncIterator
 
     `files` are definitions beside the configured ones, which only a client in this process can take.
     """
-    from automation.config import server_from_environment
+    from automation.config_sources import server_from_environment
 
     server = server_from_environment()
     if server is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automation.catalogue import Catalogue
-from automation.config import config_file
+from automation.config_sources import config_file
 from automation.definitions import Definitions, definition_files, read_files
 from automation.errors import ConfigurationError, DefinitionError, Problem
 

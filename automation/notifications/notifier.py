@@ -13,7 +13,8 @@ from weakref import WeakValueDictionary
 from pydantic import BaseModel
 
 from automation.clock import Clock
-from automation.config import PREFIX, Notifications, Section
+from automation.config import Notifications, Section
+from automation.config_sources import PREFIX
 from automation.errors import DefinitionError, EngineStopped, Problem, Refused
 from automation.infrastructure.outgoing import HttpLimits
 from automation.model.notification import Message

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.architecture.source import PACKAGE, ROOT, files, lines, name, tree
 
 ENVIRONMENT = {
-    "automation/config.py": "the one reader",
+    "automation/config_sources.py": "the one reader",
     "automation/infrastructure/processes.py": "base_environment: where programs are, for the programs that are started",
     "automation/demo/service.py": "a program of its own, which is told its replica by the platform",
 }

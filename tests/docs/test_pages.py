@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from automation.config import DEFINITION_KEYS, AutomationConfig
+from automation.config import AutomationConfig
+from automation.config_sources import DEFINITION_KEYS
 from automation.definitions import read_text
 from automation.engine import AutomationEngine
 from automation.plugins import registry

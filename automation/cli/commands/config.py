@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
     @command(config, "show")
     def show(session: Session) -> None:
         """Show every setting; secrets are masked."""
-        from automation.config import config_file
+        from automation.config_sources import config_file
 
         settings = session.config()
         values = masked(settings)

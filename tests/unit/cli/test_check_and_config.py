@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from automation.config import AutomationConfig, server_from_environment
+from automation.config import AutomationConfig
+from automation.config_sources import server_from_environment
 from automation.errors import ConfigurationError
 from tests.unit.cli.conftest import Invoke
 
@@ -189,3 +190,21 @@ class TestServerFromEnvironment:
             monkeypatch.setenv(name, value)
         with pytest.raises(ConfigurationError, match=message):
             server_from_environment()
+
+
+def test_what_is_wrong_is_said_to_be_of_where_it_has_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "automation.yaml"
+    file.write_text("api: {host: local, port: 80}\nretry_attempts: 0\n", encoding="utf-8")
+    monkeypatch.setenv("AUTOMATION_TIMEOUT_SECONDS", "soon")
+    with pytest.raises(ConfigurationError) as caught:
+        AutomationConfig.load(file, api={"port": 70000, "host": None})
+    assert set(caught.value.message.splitlines()) == {
+        f"{file}: the configuration is not valid:",
+        "  retry_attempts: must be greater than or equal to 1",
+        "  timeout_seconds: must be a valid number, unable to parse string as a number (the variable "
+        "AUTOMATION_TIMEOUT_SECONDS)",
+        "  api.port: must be less than or equal to 65535 (an option of the command)",
+    }
+    file.write_text("", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"^the configuration is not valid:\n  timeout_seconds"):
+        AutomationConfig.load(file)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from automation.config import DEFINITION_KEYS
+from automation.config_sources import DEFINITION_KEYS
 from automation.definitions import (
     KINDS,
     Definitions,
