@@ -20,6 +20,16 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     time: float = msgspec.field(default_factory=time.time)
 
 
+def is_plain(sample: Sample) -> bool:
+    """Whether a sample has plain numbers already, as nearly all have."""
+    return (
+        type(sample) is Sample
+        and type(sample.value) is float
+        and type(sample.time) is float
+        and type(sample.labels) is dict
+    )
+
+
 def plain(sample: object) -> Sample:
     """The sample with plain numbers; raises InputError that says what of it is none.
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from automation.clock import Clock
 from automation.errors import InputError
-from automation.model.metric import Sample, plain
+from automation.model.metric import Sample, is_plain, plain
 from automation.monitoring.metrics import MetricStore
 from automation.telemetry.metrics import Metrics
 
@@ -20,16 +20,6 @@ AHEAD_SECONDS = 300.0
 MOST_TOLD = 1000
 TURN = 500
 """After how many samples of one call others get their turn."""
-
-
-def _is_plain(given: Sample) -> bool:
-    """Whether there is nothing to be done to a sample."""
-    return (
-        type(given) is Sample
-        and type(given.value) is float
-        and type(given.time) is float
-        and type(given.labels) is dict
-    )
 
 
 class Alerts(Protocol):
@@ -67,7 +57,8 @@ class Intake:
 
         Raises InputError for what is no sample.
         """
-        sample = plain(sample)
+        if not is_plain(sample):
+            sample = plain(sample)
         self._taken.inc()
         if self._refuse(sample, self._clock.now()) is not None:
             return False
@@ -85,7 +76,7 @@ class Intake:
         taken = seen = 0
         now = self._clock.now()
         for given in samples:
-            sample = given if _is_plain(given) else self._plain(given, seen)
+            sample = given if is_plain(given) else self._plain(given, seen)
             seen += 1
             reason = self._refuse(sample, now)
             if reason is None:
