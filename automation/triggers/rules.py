@@ -93,7 +93,7 @@ class Rule:
 
     plain: bool = field(init=False)
     """Whether it wants nothing but types and conditions."""
-    tests: tuple[Callable[[EventScope], bool], ...] = field(init=False)
+    test: Callable[[EventScope], bool] = field(init=False)
     """What asks the conditions."""
 
     def __post_init__(self) -> None:
@@ -108,25 +108,22 @@ class Rule:
             equals[("event", "data", "trigger")] = frozenset((self.made_by,))
         needed = [known.needed_names for known in self.conditions if known.needed_names is not None]
         object.__setattr__(self, "plain", self.subject is None and self.alert is None and self.made_by is None)
-        object.__setattr__(self, "tests", tuple(condition.test for condition in self.conditions))
+        object.__setattr__(self, "test", _test_of(self.conditions))
         object.__setattr__(self, "equals", equals)
         object.__setattr__(self, "names", min(needed, key=len, default=None))
 
     def fits(self, event: Event, scope: EventScope) -> bool:
         """Whether the event starts the workflow: as `refuses`, which most are asked for nothing but that."""
-        if self.types is not None and event.type not in self.types:
+        # The conditions first: of those that an index has found, they alone are likely not to hold.
+        if not self.test(scope) or (self.types is not None and event.type not in self.types):
             return False
-        if not self.plain:
-            if self.subject is not None and event.subject != self.subject:
-                return False
-            if self.alert is not None and event.data.get("alert") != self.alert:
-                return False
-            if self.made_by is not None and event.data.get("trigger") != self.made_by:
-                return False
-        for test in self.tests:  # noqa: SIM110 - half the time of all()
-            if not test(scope):
-                return False
-        return True
+        if self.plain:
+            return True
+        if self.subject is not None and event.subject != self.subject:
+            return False
+        if self.alert is not None and event.data.get("alert") != self.alert:
+            return False
+        return self.made_by is None or bool(event.data.get("trigger") == self.made_by)
 
     def refuses(self, event: Event, scope: EventScope) -> str | None:
         """Why the event does not start the workflow, or None if it does."""
@@ -139,6 +136,21 @@ class Rule:
         if self.made_by is not None and event.data.get("trigger") != self.made_by:
             return f"{self.about}: it was made by {event.data.get('trigger')!r}"
         return next(filter(None, (condition.refusal(scope) for condition in self.conditions)), None)
+
+
+def _test_of(conditions: tuple[Condition, ...]) -> Callable[[EventScope], bool]:
+    """What asks all of them."""
+    tests = [condition.test for condition in conditions]
+    if len(tests) == 1:
+        return tests[0]
+
+    def every(scope: EventScope) -> bool:
+        for test in tests:  # noqa: SIM110 - half the time of all()
+            if not test(scope):
+                return False
+        return True
+
+    return every
 
 
 def rules_of(plan: Startable) -> list[Rule]:
