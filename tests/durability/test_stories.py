@@ -8,12 +8,13 @@ import pytest
 
 from tests.support.stories import Story
 
-STORIES = 6 * int(os.environ.get("DURABILITY_LIVES", "12"))
+STORIES = 3 * int(os.environ.get("DURABILITY_LIVES", "12"))
 
 
+@pytest.mark.parametrize("engines", [1, 2])
 @pytest.mark.parametrize("seed", range(STORIES))
-async def test_each_execution_comes_to_its_end_once(seed: int) -> None:
-    story = Story(seed)
+async def test_each_execution_comes_to_its_end_once(seed: int, engines: int) -> None:
+    story = Story(seed, engines)
     try:
         await story.tell()
     except (AssertionError, TimeoutError) as error:

@@ -27,10 +27,15 @@ _EVENTS = ("e1", "e2")
 
 
 class Story:
-    """A workflow, one that it may start, and what happens to their executions. The same seed is the same story."""
+    """A workflow, one that it may start, and what happens to their executions. The same seed is the same story.
 
-    def __init__(self, seed: int) -> None:
+    With two engines on one database, what happens comes to the one or the other, and either may die.
+    """
+
+    def __init__(self, seed: int, engines: int = 1) -> None:
         self._random = random.Random(seed)
+        self._many = engines
+        self._alive: list[EngineUnderTest] = []
         self._outcomes: dict[str, Any] = {}
         child = self._workflow("child", may_start=False)
         self.definitions = (child, self._workflow("w", may_start=True))
@@ -128,16 +133,48 @@ class Story:
 
     async def tell(self) -> None:
         """Live through it, to the end of all; raises AssertionError, TimeoutError where something does not end well."""
-        async with engine(outcomes=self._outcomes, level=self.level) as running:
+        async with engine(outcomes=self._outcomes, level=self.level) as first:
+            self._alive = [first]
             for definition in self.definitions:
-                await running.register_workflow(definition)
-            running = await self._happen(running, _start)
-            for _ in range(self._random.randint(3, 14)):
-                running = await self._happen(running, self._deed())
-            running = await self._end(running)
-            for detail in await _all(running):
-                _check(detail)
-            running.recorder.refused.clear()
+                await first.register_workflow(definition)
+            await first.save()
+            while len(self._alive) < self._many:
+                await self._join()
+            try:
+                await self._happen(_start)
+                for _ in range(self._random.randint(3, 14)):
+                    await self._happen(self._deed())
+                await self._end()
+                for detail in await _all(self._alive[0]):
+                    _check(detail)
+            finally:
+                for each in self._alive if self._many > 1 else ():
+                    await each.stop()
+            first.recorder.refused.clear()
+
+    async def _join(self) -> EngineUnderTest:
+        """Another engine on the same database and clock."""
+        known = self._alive[0]
+        other = EngineUnderTest(known.config, known.clock, known.recorder)
+        await other.start()
+        for definition in self.definitions:
+            await other.register_workflow(definition)
+        self._alive.append(other)
+        return other
+
+    async def _die(self) -> None:
+        """One of the engines dies, and another one comes in its place."""
+        if self._many == 1:
+            self._alive = [await crash_and_recover(self._alive[0])]
+            return
+        dead = self._alive[place := self._random.randrange(self._many)]
+        await dead.crash()
+        dead.recorder.crashed = None
+        other = await self._join()
+        del self._alive[place]
+        # It was no process of its own: nobody sees that it is gone, and its lease is long.
+        await other._recovery.bury(dead._recovery.node)
+        await other.clock.settle()
 
     def _deed(self) -> Deed:
         pick = self._random
@@ -166,44 +203,46 @@ class Story:
             "stop": (2, lambda running: running.guardrails.stop("enough")),
             "release": (2, _release),
             "event": (14, lambda running: _publish(running, event_type)),
-            "crash": (4, crash_and_recover),
+            "crash": (4, lambda _: self._die()),
             "time": (26, lambda running: _pass(running, seconds)),
         }
         [name] = pick.choices(list(deeds), [weight for weight, _ in deeds.values()])
         self.told.append(name)
         return deeds[name][1]
 
-    async def _happen(self, running: EngineUnderTest, deed: Deed) -> EngineUnderTest:
-        """The engine after it: another one, if it has died."""
+    async def _happen(self, deed: Deed) -> None:
         try:
-            await deed(running)
+            await deed(self._random.choice(self._alive))
         except AutomationError as error:
             self.told.append(f"({type(error).__name__})")
-        if running.recorder.crashed is not None:
+        if self._alive[0].recorder.crashed is not None:
             self.told.append("died")
-            return await crash_and_recover(running)
-        return running.successor or running
+            await self._die()
 
-    async def _end(self, running: EngineUnderTest) -> EngineUnderTest:
+    async def _end(self) -> None:
         """Let all come to its end: nothing is stopped or paused, all is answered, and all events come."""
-        running = await self._happen(running, _release)
+        await self._happen(_release)
         for _ in range(ROUNDS):
-            left = [each.execution for each in await _all(running) if not each.execution.status.finished]
+            left = [each.execution for each in await _all(self._alive[0]) if not each.execution.status.finished]
             if not left:
-                return running
+                return
             for execution in left:
                 if execution.status is WorkflowStatus.PAUSED:
-                    await running.executions.resume(execution.id)
-            while await _pending(running):
-                running = await self._happen(running, lambda running: _answer(running, 0.0, True))
+                    await self._happen(partial(_resume, execution_id=execution.id))
+            while await _pending(self._alive[0]):
+                await self._happen(partial(_answer, place=0.0, agreed=True))
             for event_type in _EVENTS:
-                running = await self._happen(running, partial(_publish, event_type=event_type))
-            running = await self._happen(running, lambda running: _pass(running, HOUR))
-        raise AssertionError(f"not all comes to its end: {[_told(detail) for detail in await _all(running)]}")
+                await self._happen(partial(_publish, event_type=event_type))
+            await self._happen(partial(_pass, seconds=HOUR))
+        raise AssertionError(f"not all comes to its end: {[_told(detail) for detail in await _all(self._alive[0])]}")
 
 
 async def _start(running: EngineUnderTest) -> None:
     await running.start_workflow("w")
+
+
+async def _resume(running: EngineUnderTest, execution_id: str) -> None:
+    await running.executions.resume(execution_id)
 
 
 async def _release(running: EngineUnderTest) -> None:
