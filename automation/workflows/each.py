@@ -210,6 +210,7 @@ class Round:
         """Wait in memory: for the time, or to be roused, interrupted or paused, or to leave memory with all others."""
         run, task = self._run, asyncio.current_task()
         assert task is not None
+        before = run.interruption
         roused = run.resting[key] = asyncio.get_running_loop().create_future()
         wakers: list[asyncio.Future[Any]] = [roused]
         if run.state.action(key).held_by == _STOP:
@@ -222,7 +223,8 @@ class Round:
             self._look()
             await asyncio.wait(wakers, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            if self._idle.done() or run.interruption is None:
+            if self._idle.done() or run.interruption is before:
+                # It is the engine that stops: who is interrupted already is not interrupted again.
                 raise
             task.uncancel()
         finally:

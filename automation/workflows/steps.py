@@ -164,7 +164,8 @@ class Steps:
                 pulse.note()
             self.failed(run, turn, attempt, error)
         except asyncio.CancelledError:
-            if run.interruption is None:
+            if run.interruption is None or step.definition.always:
+                # It is the engine that stops, and leaves it to whoever takes it up: cleanup is not interrupted.
                 raise
             task.uncancel()
             now = self._clock.now()
