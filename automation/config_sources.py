@@ -70,22 +70,31 @@ def traced(
 
 
 def _variable(path: str) -> str:
-    """The variable that has set a path."""
-    name = PREFIX + path.upper().replace(".", "__")
-    others = (f"{name}_FILE", "DATABASE_URL") if path == "database_url" else (f"{name}_FILE",)
-    return next((each for each in (name, *others) if each in os.environ), name)
+    """The variable that has set a path: of that name, of something below it, or of what it is a part of."""
+    keys = _keys(path)
+    for length in range(len(keys), 0, -1):
+        name = PREFIX + "__".join(keys[:length]).upper()
+        for each in sorted(os.environ):
+            if each in (name, f"{name}_FILE") or (length == len(keys) and each.startswith(f"{name}__")):
+                return each
+    return "DATABASE_URL"
 
 
 def _has(values: Mapping[str, Any], path: str) -> bool:
     """Whether these values have something to say of a path."""
     found: Any = values
-    for key in path.split("."):
+    for key in _keys(path):
         if not isinstance(found, Mapping):
             return True
         if key not in found:
             return False
         found = found[key]
     return found is not None
+
+
+def _keys(path: str) -> list[str]:
+    """The keys of a path, without the places in lists: those come in one value."""
+    return [key.partition("[")[0] for key in path.split(".")]
 
 
 def config_file(path: Path | str | None = None) -> Path | None:

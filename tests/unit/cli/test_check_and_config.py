@@ -208,3 +208,23 @@ def test_what_is_wrong_is_said_to_be_of_where_it_has_come_from(tmp_path: Path, m
     file.write_text("", encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"^the configuration is not valid:\n  timeout_seconds"):
         AutomationConfig.load(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("AUTOMATION_SERVER__PORT", "1", "server: unknown key"),
+        ("AUTOMATION_GUARDRAILS__FREEZES", '[{"nmae": "x"}]', "guardrails.freezes[0].nmae: unknown key"),
+        ("AUTOMATION_API", '{"port": 70000}', "api.port: must be less"),
+        ("AUTOMATION_API__PORT", "70000", "api.port: must be less"),
+    ],
+)
+def test_a_wrong_variable_is_named_as_it_is_set(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, told: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ConfigurationError) as caught:
+        AutomationConfig.load()
+    lines = [line for line in caught.value.message.splitlines() if told in line]
+    assert lines
+    assert all(line.endswith(f"(the variable {name})") for line in lines)
