@@ -47,7 +47,7 @@ class ServiceRow:
             return "unhealthy"
         if self.alive < self.wanted:
             return "replicas missing"
-        return "healthy" if self.alive else "not started"
+        return "healthy" if self.alive else "not running"
 
 
 async def service_rows(engine: AutomationEngine) -> list[ServiceRow]:

@@ -267,7 +267,8 @@ async def test_services_are_told_without_waiting_for_any(site: Site, monkeypatch
     monkeypatch.setattr(platform, "replicas", replicas)
     text = (await (await site.signed_in()).get("/")).text
     assert "playback" in text
-    assert "not started" in text
+    assert "not running" in text
+    assert "0 / 0" not in text
     assert "unknown" in text
     assert "TimeoutError" in text
 
