@@ -24,6 +24,10 @@ class Samples:
         self._clock = clock
         self._metrics = metrics
 
+    def latest(self, name: str, subject: str | None = None) -> Sample | None:
+        """The newest sample of a metric, of any subject or of this one."""
+        return self.recent.latest(name, subject)
+
     def measure(self, window: Window, subject: str) -> float | bool | Gap:
         """What a window shows now for the series of a subject with the newest sample; of any, where that is empty."""
         now = self._clock.now()

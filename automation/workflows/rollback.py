@@ -87,7 +87,7 @@ class Undoing:
         self._secrets = surroundings.secrets
         self._flush = flush
         self._guards = surroundings.guards
-        self._measure = surroundings.measure
+        self._measure = surroundings.samples.measure
         self._limit = limit
 
     async def finish(self, run: Run, status: WorkflowStatus, error: dict[str, Any] | None) -> Ending:

@@ -43,7 +43,7 @@ class Runner:
         self._metrics = surroundings.metrics
         self._changes = surroundings.changes
         self._guards = surroundings.guards
-        self._measure = surroundings.measure
+        self._measure = surroundings.samples.measure
         self.flush = Journal(surroundings.store, surroundings.consent, surroundings.changes).flush
         self._steps = Steps(surroundings, defaults, self.flush)
         self._undoing = Undoing(surroundings, self.flush, defaults.timeout_seconds)

@@ -43,7 +43,7 @@ class Steps:
         self._arrivals = Arrivals(surroundings.waits, surroundings.store, self._clock, flush)
         self._verification = Verification(self._clock, surroundings.samples, defaults.verify_within_seconds, flush)
         self._guards = surroundings.guards
-        self._measure = surroundings.measure
+        self._measure = surroundings.samples.measure
         self._gate = surroundings.gate
         self._metrics = surroundings.metrics
         secrets = surroundings.secrets

@@ -8,7 +8,6 @@ from typing import Any, Protocol, Self
 from automation.actions.context import Resources
 from automation.actions.executor import Executor
 from automation.clock import Clock
-from automation.conditions import Measure
 from automation.config import AutomationConfig
 from automation.model.workflow import AutomationLevel, RetryBudget
 from automation.store.store import Store
@@ -84,7 +83,6 @@ class Surroundings:
     resources: Resources
     secrets: SecretSource
     samples: Samples
-    measure: Measure
     guards: Guards
     gate: Gate
     waits: Waits

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from automation.clock import Clock
-from automation.conditions import Gap, View, Window
+from automation.conditions import Gap, Window
 from automation.errors import VerificationFailed
 from automation.model.metric import Sample
 from automation.workflows.measuring import subject_of
@@ -27,8 +27,8 @@ class Samples(Protocol):
         """The newest sample of a metric, of any subject or of this one."""
         ...
 
-    def view(self, window: Window, sample: Sample, now: float) -> View:
-        """What a window shows; a sample without a name stands for all series of its subject, or for all."""
+    def measure(self, window: Window, subject: str, /) -> float | bool | Gap:
+        """What a window shows now for a subject; for any, where that is empty."""
         ...
 
 
@@ -111,7 +111,7 @@ class Measured:
         now = self._clock.now()
         if self._newer_than is not None and now - window.seconds < self._newer_than:
             return Gap(f"the work was done only {max(0.0, now - self._newer_than):.0f} seconds ago")
-        return self._samples.view(window, Sample(name="", value=0.0, subject=self._subject or "", time=now), now).value
+        return self._samples.measure(window, self._subject or "")
 
 
 class MeasuredScope:
