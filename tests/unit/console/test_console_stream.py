@@ -200,10 +200,16 @@ async def test_it_tells_of_every_step_of_an_execution(site: Site) -> None:
     )
     browser = await site.signed_in()
     execution = await site.engine.start_workflow("branches")
-    async with watching(site, f"/console/stream?kinds=execution&id={execution}") as connection, asyncio.timeout(30):
-        while "event: end" not in connection.text:
-            await asyncio.sleep(0.02)
+    shown = []
+    async with watching(site, f"/console/stream?kinds=execution&id={execution}") as connection:
+        told = 0
+        # As a page does: it looks when it is told of a change, and never else.
+        while not shown or shown[-1] != (4, 4):
+            told += 1
+            await connection.until(CHANGE, told)
             answer = await browser.get(f"/executions/{execution}", headers={"hx-request": "true"})
-            # Each of the two drawings says it twice, as text and as a tooltip. Until then the slow one does not end.
-            if (answer.text.count("succeeded ·"), answer.text.count("running ·")) == (4, 4):
-                handlers.open_gate(None)
+            # Each of the two drawings says it twice, as text and as a tooltip.
+            shown.append((answer.text.count("succeeded ·"), answer.text.count("running ·")))
+        assert "event: end" not in connection.text
+        handlers.open_gate(None)
+        await connection.until("event: end")

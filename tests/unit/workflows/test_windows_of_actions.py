@@ -16,9 +16,11 @@ from automation import (
     WorkflowStatus,
 )
 from automation.conditions import Gap, Window
+from automation.errors import DefinitionError
 from automation.testing import engine
 from automation.workflows.compiler import compile_workflow
 from automation.workflows.dryrun import Outlook, foresee
+from automation.workflows.plan import Plan
 from tests.support.virtual import until
 
 HIGH = "avg(latency, 10m) > 250ms"
@@ -165,11 +167,18 @@ def test_a_dry_run_shows_what_is_measured_now_and_nothing_of_later() -> None:
 
 
 def test_a_metric_of_a_window_is_no_input_and_no_constant() -> None:
-    gate = act("a", conditions=[f"{HIGH} AND limit > 5"])
-    join = act("b", depends_on=["a"], join="any")
-    compile_workflow(
-        WorkflowDefinition.model_validate(
-            {"name": "w", "inputs": {"limit": {"type": "number"}}, "actions": [gate, join]}
+    def plan(condition: str) -> Plan:
+        actions = [act("a", conditions=[condition]), act("b", depends_on=["a"], join="any")]
+        return compile_workflow(
+            WorkflowDefinition.model_validate(
+                {"name": "w", "inputs": {"limit": {"type": "number"}}, "actions": actions}
+            )
         )
-    )
-    compile_workflow(WorkflowDefinition(name="w", actions=(act("a", conditions=[HIGH]), join)))
+
+    [condition] = plan(f"{HIGH} AND limit > 5").steps[0].conditions
+    assert condition.names == {"limit"}
+    assert plan(HIGH).steps[0].conditions[0].names == set()
+    with pytest.raises(DefinitionError, match="'latency' is neither a declared input nor an output"):
+        plan(f"{HIGH} AND latency > 5")
+    with pytest.raises(DefinitionError, match="can never be met: a can never succeed"):
+        plan("1 > 2")
