@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from automation import ActionDefinition, AutomationConfig, AutomationEngine, Event, WorkflowDefinition, WorkflowStatus
+from automation.store import waits
 from tests.support import handlers
 from tests.support.virtual import until
 
@@ -51,12 +52,13 @@ async def test_cleanup_that_runs_when_the_engine_stops_is_run_again(config: Auto
 
 
 async def test_items_of_cleanup_that_wait_do_not_keep_the_engine_from_stopping(config: AutomationConfig) -> None:
-    waits = {"name": "c", "wait_for": {"event": "e"}, "for_each": {"items": [1, 2]}, "always": True}
+    cleanup = {"name": "c", "wait_for": {"event": "e"}, "for_each": {"items": [1, 2]}, "always": True}
     async with AutomationEngine(config) as first:
-        execution_id = await cancelled(first, ActionDefinition.model_validate(waits))
+        execution_id = await cancelled(first, ActionDefinition.model_validate(cleanup))
 
         async def both_wait() -> bool:
-            return len(first._awaited._by_type.get("e", ())) == 2
+            # On disk: only then does an event that comes before the next engine has taken the execution up count.
+            return len(await waits.for_events(first.store)) == 2
 
         await until(both_wait)
         async with asyncio.timeout(20):
