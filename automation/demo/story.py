@@ -20,13 +20,15 @@ T = TypeVar("T")
 
 THRESHOLD = 80.0
 """Percent of a replica's cores; what the alert's condition says."""
-CALM, BUSY = 25.0, 103.0
+CALM, BUSY = 25.0, 98.0
 """The CPU usage, in percent of the replicas' cores, that the load aims at before and after it is raised.
 
-Calm is so little that one replica can carry all of it. Busy is so much that two replicas are above the threshold, and
-so little that three are below."""
-HIGHEST = 1.3
-"""How far the raised rate may be corrected upwards, as a factor."""
+Calm is so little that one replica can carry all of it. Busy is as far above the threshold on two replicas as it is
+below on three: a fifth, for what else the machine has to do makes each request dearer or cheaper."""
+NEAR = 0.05
+"""How far from what is aimed at the usage may be, as a share of it, before the rate is corrected."""
+FURTHEST = 1.5
+"""How far the raised rate may be corrected, up or down, as a factor."""
 FIRST_RATE = 9.0
 POLL_SECONDS = 0.2
 
@@ -151,11 +153,11 @@ class Story:
         self._display.done(f"high_cpu_usage fired after {took:.1f} s, at {facts.firing.event.data['value']:.0f} % CPU")
 
     async def _correct(self, first: float) -> None:
-        usage = self._stage.since("cpu_usage", time.time() - 2.5)
-        if not usage or fmean(usage) > THRESHOLD + 10:
+        usage = self._stage.since("cpu_usage", time.time() - 2.0)
+        if not usage or abs(fmean(usage) / BUSY - 1) <= NEAR:
             return
         wanted = self._stage.traffic.rate * BUSY / max(10.0, fmean(usage))
-        await self._stage.traffic.set_rate(min(wanted, first * HIGHEST))
+        await self._stage.traffic.set_rate(min(max(wanted, first / FURTHEST), first * FURTHEST))
 
     async def _scaled(self) -> None:
         stage = self._stage
