@@ -21,6 +21,7 @@ from automation.model.metric import KEPT_SECONDS, Bucket
 from automation.monitoring.buckets import coarser
 from automation.monitoring.metrics import MetricStore, Series
 from automation.monitoring.past import ANSWERED, Past
+from automation.monitoring.places import Places
 from automation.store import metric_history, records
 from automation.store.metric_history import StoredSeries, series_id
 from automation.store.statement import Op
@@ -62,10 +63,9 @@ class History:
         self.resolutions = settings.resolutions
         """The shortest first."""
         self._enabled = settings.enabled
-        self._most = settings.max_series
         if settings.enabled:
             recent.resolution = float(settings.resolutions[0].seconds)
-        self._noted: dict[int, float] = {}
+        self._places = Places(settings.max_series)
         self._without: Counter[str] = Counter()
         self.began = clock.now()
         """Since when there is one."""
@@ -91,7 +91,7 @@ class History:
             if now - found[""]["until"] >= LEAST_GAP:
                 self._gaps.append((found[""]["until"], now))
         await self._note_time()
-        self._noted = await metric_history.known(self._store)
+        self._places.load(await metric_history.known(self._store))
         self._task = asyncio.get_running_loop().create_task(self._loop(), name="automation-metric-history")
 
     async def stop(self) -> None:
@@ -217,7 +217,7 @@ class History:
             number, buckets = self._number(series), series.hand_over()
             self._metrics.buckets_lost.inc(series.lost)
             series.lost = 0
-            if self._noted.get(number, 0.0) < buckets[-1].start - DAY:
+            if self._places.noted(number) < buckets[-1].start - DAY:
                 ops.append(metric_history.note(_stored(number, series)))
             for resolution in self.resolutions:
                 ops += [
@@ -234,8 +234,8 @@ class History:
             number, buckets = self._number(series), series.hand_over()
             self._metrics.buckets_lost.inc(series.lost)
             series.lost = 0
-            if self._noted.get(number, 0.0) < buckets[-1].start - DAY:
-                self._noted[number] = series.last_time
+            if self._places.noted(number) < buckets[-1].start - DAY:
+                self._places.note(number, series.last_time)
             for resolution in self.resolutions:
                 past = self._pasts.get((number, resolution.seconds))
                 for bucket in buckets if past is not None else ():
@@ -295,16 +295,10 @@ class History:
         for key in [key for key, past in self._pasts.items() if past.used_at < before]:
             del self._pasts[key]
         # Those of which nothing is left on the disk make room for others.
-        over = self._clock.now() - (self.resolutions[-1].days + 2) * DAY
-        for number in [number for number, noted in self._noted.items() if 0.0 < noted < over]:
-            del self._noted[number]
+        self._places.free(self._clock.now() - (self.resolutions[-1].days + 2) * DAY)
 
     def _has_history(self, series: Series) -> bool:
-        number = self._number(series)
-        if number in self._noted:
-            return True
-        if len(self._noted) < self._most:
-            self._noted[number] = 0.0
+        if self._places.take(self._number(series), series.name):
             return True
         if series.resolution is not None:
             series.without_history()
@@ -315,7 +309,7 @@ class History:
                     "%s of %s has no history, nor have more series: metrics.history.max_series is %d",
                     series.name,
                     series.subject or "-",
-                    self._most,
+                    self._places.most,
                 )
         return False
 

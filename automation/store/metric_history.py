@@ -6,6 +6,7 @@ measure one series, and the longer buckets need nobody who makes them of the sho
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -102,9 +103,10 @@ def note(series: StoredSeries) -> Op:
     )
 
 
-async def known(store: Store) -> dict[int, float]:
-    """The ids of all series, and when each last had a sample, to about a day."""
-    return {row.id: row.last_at for row in await store.fetch(select(metric_series.c.id, metric_series.c.last_at))}
+async def known(store: Store) -> dict[int, tuple[str, float]]:
+    """The ids of all series, with the metric of each and when it last had a sample, to about a day."""
+    query = select(metric_series.c.id, metric_series.c.name, metric_series.c.last_at)
+    return {row.id: (sys.intern(row.name), row.last_at) for row in await store.fetch(query)}
 
 
 async def names(store: Store) -> dict[str, int]:

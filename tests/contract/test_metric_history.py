@@ -239,6 +239,24 @@ async def test_series_beyond_the_limit_have_no_history_and_are_counted(
         ]
 
 
+async def test_a_metric_whose_labels_explode_does_not_take_the_places_of_others(
+    database: Database, tmp_path: Path
+) -> None:
+    clock = VirtualClock()
+    async with engine_on(database, tmp_path, clock, max_series=20) as engine:
+        for turn in range(40):
+            await engine.observe("requests", 1.0, subject=f"customer-{turn}")
+        await engine.samples.history.flush()
+        await engine.observe("heat", 1.0, subject="oven")
+    async with engine_on(database, tmp_path, clock, max_series=20) as engine:
+        await engine.observe("requests", 1.0, subject="customer-new")
+        await engine.observe("cold", 1.0, subject="fridge")
+        await engine.samples.history.flush()
+
+    stored = [row["name"] for row in database.rows("SELECT name FROM metric_series ORDER BY name")]
+    assert stored == ["cold", "heat"] + 18 * ["requests"]
+
+
 async def test_without_a_history_nothing_is_written(database: Database, tmp_path: Path) -> None:
     clock = VirtualClock()
     async with engine_on(database, tmp_path, clock, enabled=False) as engine:
