@@ -11,6 +11,7 @@ from typing import Any
 from automation import AutomationEngine, WorkflowDefinition, WorkflowStatus
 from automation.errors import Conflict
 from automation.model.identity import Identity
+from automation.store.records import save_position
 from tests.support.durability_engines import Task, die_at_write, new_engine, say
 
 KEY = "the one"
@@ -55,7 +56,7 @@ async def people(
         say(result=result.status.value)
 
 
-async def nobody(folder: str, workflow: dict[str, Any], until: str, die: tuple[int, str] | None = None) -> None:
+async def nobody(folder: str, workflow: dict[str, Any], until: str, die: tuple[int | str, str] | None = None) -> None:
     """Leave unanswered what action `b` asks until that is `asked` or has `escalated`; tell it, and stay."""
     async with new_engine(folder) as engine:
         execution_id = await _begun(engine, workflow)
@@ -66,6 +67,8 @@ async def nobody(folder: str, workflow: dict[str, Any], until: str, die: tuple[i
             if found and (until == "asked" or found[0].escalated_at is not None):
                 break
             await asyncio.sleep(0.01)
+        # One transaction after the other: where it was to be killed after that one, it is now.
+        await engine.store.commit([save_position("reached", until, engine.clock.now())])
         say(reached=until)
         await asyncio.Event().wait()
 

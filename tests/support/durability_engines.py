@@ -11,6 +11,7 @@ from typing import Any
 
 from automation import AutomationConfig, AutomationEngine, AutomationLevel
 from automation.clock import Clock
+from automation.store.writer import Unit
 from tests.support import databases
 
 Task = Callable[..., Awaitable[None]]
@@ -39,23 +40,26 @@ def new_engine(folder: str, clock: Clock | None = None, **settings: Any) -> Auto
     return AutomationEngine(config_of(folder, **settings), clock=clock)
 
 
-def die_at_write(engine: AutomationEngine, number: int, when: str) -> None:
-    """Be killed `before` or `after` the transaction of this number; nobody has been told of it in either case."""
+def die_at_write(engine: AutomationEngine, at: int | str, when: str) -> None:
+    """Be killed `before` or `after` a transaction: the one of this number, or the first with an audit row of this act.
+    Nobody has been told of it in either case.
+    """
     backend = engine.store.backend
-    backend.write = deadly(backend.write, number, when)  # type: ignore[method-assign]
+    backend.write = deadly(backend.write, at, when)  # type: ignore[method-assign]
 
 
-def deadly(write: Callable[..., Awaitable[None]], number: int, when: str) -> Callable[..., Awaitable[None]]:
+def deadly(write: Callable[..., Awaitable[None]], at: int | str, when: str) -> Callable[..., Awaitable[None]]:
     """The writing of a backend that does so."""
-    left = number
+    number = 0
 
-    async def counted(*units: Any) -> None:
-        nonlocal left
-        left -= 1
-        last = left == 0
+    async def counted(*arguments: Any) -> None:
+        nonlocal number
+        number += 1
+        units: list[Unit] = arguments[-1]
+        last = number == at or any(fact.act == at for unit in units for fact in unit.facts)
         if last and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        await write(*units)
+        await write(*arguments)
         if last:
             os.kill(os.getpid(), signal.SIGKILL)
 
