@@ -61,6 +61,8 @@ class Template:
         self.value = value
         self.secrets = secrets
         self.constant = isinstance(part, _Constant)
+        self.text = isinstance(part, _Text) or (isinstance(part, _Constant) and isinstance(value, str))
+        """Whether a text comes of it, whatever its expressions give."""
         self._part = part
         self._holes = holes
 

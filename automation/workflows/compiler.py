@@ -84,23 +84,19 @@ class _Compiler:
         self._find_cycles(names)
         at_once = (*triggers(definition), *checks.policies(definition), *checks.concurrency(definition))
         self.problems += [Problem(self.path + place, message) for place, message in at_once]
-        if self.problems:
-            raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
-        plan = Plan(
-            definition,
-            tuple(step for step in steps if step is not None),
-            conditions,
-            body=_pinned(definition),
-        )
-        self._check_names(plan)
-        further = (*checks.unreachable(plan), *checks.endless(plan), *checks.silent(plan))
+        # What is wrong with one action hides nothing of the others; only the graph as a whole needs all of them.
+        sound = not self.problems
+        plan = Plan(definition, tuple(step for step in steps if step is not None), conditions)
+        self._check_names(plan, frozenset(names))
+        further = (*checks.unreachable(plan),) if sound else ()
+        further += (*checks.endless(plan), *checks.silent(plan))
         self.problems += [Problem(self.path + path, message) for path, message in further]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
-        looks = (doubts.collisions, doubts.triggers, doubts.unbound, doubts.retried, doubts.undisturbed)
+        looks = (doubts.collisions, doubts.triggers, doubts.unbound, doubts.retried, doubts.undisturbed, doubts.early)
         found = [finding for look in looks for finding in look(plan)]
         doubtful = tuple(Problem(path, message, severity="warning") for path, message in found)
-        return replace(plan, warnings=doubtful)
+        return replace(plan, warnings=doubtful, body=_pinned(definition))
 
     def _problem(self, path: str, message: str) -> None:
         self.problems.append(Problem(self.path + path, message))
@@ -138,7 +134,7 @@ class _Compiler:
             return None
         validated = self._parameters(plugin, action.parameters, template, path)
         undo = self._undo(action, plugin, path)
-        items = self._template(action.for_each.items, f"{path}.for_each") if action.for_each else None
+        items = self._items(action, f"{path}.for_each")
         delay = self._duration(action.delay, f"{path}.delay")
         return Step(
             index,
@@ -214,6 +210,14 @@ class _Compiler:
             self._problem(f"{path}.join", f"{needed} of {given} cannot succeed; at most {given}")
         return needed
 
+    def _items(self, action: ActionDefinition, path: str) -> Template | None:
+        given = action.for_each.items if action.for_each is not None else None
+        template = None if given is None else self._template(given, path)
+        if template is not None and template.text:
+            wanted = "must be a list, or one expression such as ${hosts} that gives one"
+            self._problem(path, f"{wanted}, not the text {given!r}")
+        return template
+
     def _duration(self, value: float | str | None, path: str) -> Template | None:
         template = None if value is None else self._template(value, path)
         if template is not None and template.constant:
@@ -288,13 +292,13 @@ class _Compiler:
         if waits:
             self._problem("actions", f"these depend on one another in a circle: {' -> '.join(_circle(waits))}")
 
-    def _check_names(self, plan: Plan) -> None:
+    def _check_names(self, plan: Plan, actions: frozenset[str]) -> None:
         inputs = self.definition.inputs
         for step in plan.steps:
             for place, paths in checks.uses(step):
                 for name in paths:
                     parts = name.split(".")
-                    if parts[0] == "actions" and len(parts) > 1 and parts[1] not in plan.by_name:
+                    if parts[0] == "actions" and len(parts) > 1 and parts[1] not in actions:
                         self._problem(place, f"{name}: there is no action {parts[1]!r}")
                     elif inputs is not None and not (
                         parts[0] in inputs or self._has_other_origin(parts[0], step, place)

@@ -18,6 +18,9 @@ from automation.workflows.run import attempts_of, longest_pause, policy_of
 _EACH = frozenset({"results", "succeeded", "failed"})
 """The outputs of an action with `for_each`."""
 
+_BEFORE_IT_BEGINS = (".parameters", ".for_each", ".delay", ".wait_for", ".wait_for.timeout")
+"""What of an action is worked out when it begins."""
+
 _SHOWN = 5
 """How many actions a warning names, at most."""
 
@@ -83,6 +86,26 @@ def undisturbed(plan: Plan) -> Iterator[Finding]:
                 "has no effect: what waits for an event or a workflow goes on after a crash, and does nothing twice"
             )
             yield f"actions[{step.index}].on_interrupt", message
+
+
+def early(plan: Plan) -> Iterator[Finding]:
+    """Outputs that an action reads by the name of one for which nothing makes it wait."""
+    before: dict[str, frozenset[str]] = {}
+    for step in plan.in_order():
+        before[step.name] = frozenset(step.depends_on).union(*(before[name] for name in step.depends_on))
+    for step in plan.steps:
+        for place, paths in uses(step):
+            if place.endswith(".rollback.parameters") or not place.endswith(_BEFORE_IT_BEGINS):
+                continue
+            read = {path.split(".")[1] for path in paths if path.startswith("actions.")}
+            for name in sorted(read.intersection(before) - before[step.name]):
+                if name == step.name and step.repeat is None:
+                    yield place, f"reads what {name!r} returns, which is not known before it has run"
+                elif step.name in before[name]:
+                    yield place, f"reads what {name!r} returns, which begins only when {step.name!r} has ended"
+                elif name != step.name:
+                    message = f"reads what {name!r} returns, and does not wait for it: add it to depends_on"
+                    yield place, message
 
 
 def retried(plan: Plan) -> Iterator[Finding]:

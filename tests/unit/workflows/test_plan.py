@@ -174,3 +174,52 @@ def test_what_is_hardly_meant_is_a_warning(more: dict[str, Any], told: list[str]
     plan = compile_workflow(WorkflowDefinition.model_validate({"name": "w", "actions": [action], **more}))
     assert [str(problem) for problem in plan.warnings] == told
     assert {problem.severity for problem in plan.warnings} <= {"warning"}
+
+
+def test_what_is_wrong_with_names_does_not_wait_until_the_rest_is_right() -> None:
+    found = problems(
+        {"parameters": {"value": "${actions.nobody.x}"}, "depends_on": ["a1"]},
+        {"action_type": "flow.set", "parameters": {"values": {}}, "heartbeat_timeout_seconds": 5, "depends_on": ["a0"]},
+        {"action_type": "test.recrod"},
+        {"parameters": {"value": "${nowhere}"}, "depends_on": []},
+        inputs={"known": {}},
+    )
+
+    assert set(found) == {
+        "actions",
+        "actions[0].parameters",
+        "actions[1].heartbeat_timeout_seconds",
+        "actions[2].action_type",
+        "actions[3].parameters",
+    }
+
+
+@pytest.mark.parametrize("items", ["hosts", "${hosts} and more", ""])
+def test_a_text_is_no_list(items: str) -> None:
+    found = problems({"for_each": items})
+
+    assert found["actions[0].for_each"].startswith("must be a list, or one expression")
+    assert found["actions[0].for_each"].endswith(repr(items))
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        ({"parameters": {"value": "${actions.early.x}"}}, []),
+        ({"parameters": {"value": "${actions.a1.x}"}}, ["which is not known before it has run"]),
+        ({"parameters": {"value": "${actions.later.x}"}}, ["which begins only when 'a1' has ended"]),
+        ({"parameters": {"value": "${actions.beside.x}"}}, ["does not wait for it: add it to depends_on"]),
+        ({"delay": "${actions.beside.x}"}, ["does not wait for it: add it to depends_on"]),
+        ({"parameters": {"value": "${actions.a1.x}"}, "repeat": {"until": "x > 1", "max": 2}}, []),
+        ({"verify": "actions.a1.x > 1"}, []),
+        ({"rollback": {"action_type": "test.record", "parameters": {"value": "${actions.later.x}"}}}, []),
+    ],
+)
+def test_an_output_that_nothing_waits_for_is_a_warning(action: dict[str, Any], told: list[str]) -> None:
+    plan = compile_workflow(
+        definition({"name": "early"}, action, {"name": "later"}, {"name": "beside", "depends_on": []})
+    )
+
+    found = [warning.message for warning in plan.warnings]
+    assert len(found) == len(told)
+    assert all(message.endswith(end) for message, end in zip(found, told, strict=True))
