@@ -68,6 +68,7 @@ class Family:
             proposed=self._starter.proposes(plan, parents),
             parent=context.execution_id,
             parent_action=context.action,
+            priority=parents[0].priority if wait and parents else 0,
         )
         run = self._starter.new_run(plan, variables, cause)
         if wait:

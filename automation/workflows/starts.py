@@ -42,6 +42,8 @@ class Cause:
     forked_from: str | None = None
     parent: str | None = None
     parent_action: str | None = None
+    priority: int = 0
+    """That of what waits for it: it is at least as urgent."""
     request: str = ""
     """What beside the inputs has to be the same for a repetition with the same key: of a rerun or a fork, how."""
 
@@ -128,7 +130,7 @@ class Starter:
         """
         given = checked_inputs(plan, variables, cause.event)
         now = self._clock.now()
-        priority = int(plan.definition.priority)
+        priority = max(int(plan.definition.priority), cause.priority)
         node, limits = self._recovery.node, self._store.limits
         run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=node, limits=limits)
         run.parent = None if cause.parent is None else (cause.parent, cause.parent_action or "")
