@@ -86,9 +86,10 @@ class Queries:
         status: WorkflowStatus | None = None,
         cursor: str | None = None,
         limit: int = LIMIT,
+        id: str | None = None,
     ) -> Page[Execution]:
-        """Executions, newest first."""
-        return await executions.page(self._store, workflow=workflow, status=status, cursor=cursor, limit=limit)
+        """Executions, newest first; with `id`, only those whose id begins or ends with it."""
+        return await executions.page(self._store, workflow=workflow, status=status, cursor=cursor, limit=limit, id=id)
 
     async def execution_counts(self) -> dict[WorkflowStatus, int]:
         """How many executions there are in each status; COUNTED + 1 stands for more than that."""

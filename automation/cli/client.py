@@ -81,8 +81,10 @@ class Client(Protocol):
         """What a start would do."""
         ...
 
-    async def executions(self, workflow: str | None, status: str | None, part: Slice) -> Document:
-        """Executions, newest first."""
+    async def executions(
+        self, workflow: str | None, status: str | None, part: Slice, id: str | None = None
+    ) -> Document:
+        """Executions, newest first; with `id`, only those whose id begins or ends with it."""
         ...
 
     async def execution(self, execution_id: str, *, whole: bool = False) -> Document:

@@ -69,12 +69,14 @@ class LocalClient:
         outlook = Outlook.of(self._config, self._engine.judge, self._engine.samples.measure)
         return _document(foresee(plan, order.variables, outlook=outlook))
 
-    async def executions(self, workflow: str | None, status: str | None, part: Slice) -> Document:
-        """Executions, newest first."""
+    async def executions(
+        self, workflow: str | None, status: str | None, part: Slice, id: str | None = None
+    ) -> Document:
+        """Executions, newest first; with `id`, only those whose id begins or ends with it."""
         wanted = WorkflowStatus(status) if status else None
         queries = await self._reading()
         return _document(
-            await queries.executions(workflow=workflow, status=wanted, cursor=part.cursor, limit=part.limit)
+            await queries.executions(workflow=workflow, status=wanted, cursor=part.cursor, limit=part.limit, id=id)
         )
 
     async def execution(self, execution_id: str, *, whole: bool = False) -> Document:

@@ -36,6 +36,9 @@ With `AUTOMATION_URL` set, commands talk to the server there, with the token of 
 - what an engine in another process holds in memory is changed by talking to that one: what acts on executions and
   `alerts acknowledge` say so, and refuse.
 
+An execution is named by its id, or by a part of it that no other has: at least four characters from its beginning, or
+from its end, which differs sooner. One that fits several is refused, with those that it fits.
+
 The configuration is the file of `--config` or `AUTOMATION_CONFIG`, or `automation.yaml` in the working directory.
 
 ## Exit codes

@@ -62,9 +62,11 @@ class RemoteClient:
         body = {"variables": dict(order.variables)}
         return await self._post(f"/workflows/{_part(order.workflow)}/executions?dry_run=true", body)
 
-    async def executions(self, workflow: str | None, status: str | None, part: Slice) -> Document:
-        """Executions, newest first."""
-        return await self._get("/executions", workflow=workflow, status=status, **_page(part))
+    async def executions(
+        self, workflow: str | None, status: str | None, part: Slice, id: str | None = None
+    ) -> Document:
+        """Executions, newest first; with `id`, only those whose id begins or ends with it."""
+        return await self._get("/executions", workflow=workflow, status=status, id=id, **_page(part))
 
     async def execution(self, execution_id: str, *, whole: bool = False) -> Document:
         """All that is known of one; unless `whole`, a reference stands for each large value."""

@@ -190,11 +190,12 @@ async def page(
     status: WorkflowStatus | None = None,
     cursor: str | None = None,
     limit: int = LIMIT,
+    id: str | None = None,
 ) -> Page[Execution]:
-    """Executions, newest first."""
+    """Executions, newest first; with `id`, only those whose id begins or ends with it."""
     newest = executions.c.id.desc()
     query = select(executions).order_by(newest).limit(limited(limit) + 1)
-    if workflow is not None and status is None:
+    if workflow is not None and status is None and id is None:
         query = select(executions).where(executions.c.id.in_(_newest_of(workflow, cursor, limit + 1))).order_by(newest)
     elif workflow is not None:
         query = query.where(executions.c.workflow == workflow)
@@ -202,6 +203,9 @@ async def page(
         query = query.where(executions.c.status == status.value)
     if cursor is not None:
         query = query.where(executions.c.id < cursor)
+    if id is not None:
+        begins = executions.c.id.startswith(id, autoescape=True)
+        query = query.where(or_(begins, executions.c.id.endswith(id, autoescape=True)))
     found = [from_row(row) for row in await store.fetch(query)]
     return Page(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 

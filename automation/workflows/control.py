@@ -166,37 +166,38 @@ class Executions:
     async def rerun(self, execution_id: str, again: Again | None = None) -> str:
         """Do it all again as a new execution, with the same inputs but for what is to be different; its id.
 
-        Raises InputError for inputs that do not fit, Conflict if a condition of the workflow is false for them.
+        Raises InputError for inputs that do not fit, Conflict if a condition of the workflow is false for them,
+        DuplicateKey if the key was used for anything else.
         """
-        again = again or Again()
-        stored, plan, state = await self._load(execution_id)
-        if again.newest:
-            plan = self._starter.plan(stored.execution.workflow)
-        why = _why(f"rerun of {execution_id}", again)
-        cause = Cause(again.actor, why, state.event, again.idempotency_key, rerun_of=execution_id)
-        variables = {**state.variables, **again.variables}
-        check_start(plan, variables, state.event)
-        return (await self._starter.start(plan, variables, cause)).execution_id
+        return (await self.repeat(execution_id, None, again)).execution_id
 
     async def fork(self, execution_id: str, action: str, again: Again | None = None) -> str:
         """Do it again from an action on, as a new execution that takes over what was completed before it; its id.
 
-        Raises Conflict if it has not ended, or if a rollback has undone what it did.
+        Raises Conflict if it has not ended, or if a rollback has undone what it did, DuplicateKey as `rerun`.
         """
+        return (await self.repeat(execution_id, action, again)).execution_id
+
+    async def repeat(self, execution_id: str, action: str | None, again: Again | None = None) -> StartReceipt:
+        """`fork` from an action or, without one, `rerun`: says as well whether its key has done so before."""
         again = again or Again()
         stored, plan, state = await self._load(execution_id)
         execution = stored.execution
-        if not execution.status.finished:
-            raise Conflict(f"execution {execution_id} is {execution.status.value}; fork it when it has ended")
-        refuse_undone(execution, state, "forked")
+        if action is not None:
+            if not execution.status.finished:
+                raise Conflict(f"execution {execution_id} is {execution.status.value}; fork it when it has ended")
+            refuse_undone(execution, state, "forked")
         if again.newest:
             plan = self._starter.plan(execution.workflow)
+        variables = {**state.variables, **again.variables}
+        cause = _cause(execution_id, action, state, again)
+        if action is None:
+            check_start(plan, variables, state.event)
+            return await self._starter.start(plan, variables, cause)
         kept = kept_by_fork(plan, state, action)
-        why = _why(f"fork of {execution_id} from {action}", again)
-        cause = Cause(again.actor, why, state.event, again.idempotency_key, forked_from=execution_id)
-        run = self._starter.new_run(plan, {**state.variables, **again.variables}, cause)
+        run = self._starter.new_run(plan, variables, cause)
         run.take_over(self._clock.now(), {name: taken_over(state.actions[name]) for name in kept})
-        return (await self._starter.begin(run, again.idempotency_key)).execution_id
+        return await self._starter.begin(run, cause)
 
     async def decide(
         self, execution_id: str, action: str | None, agreed: bool, *, reason: str = "", actor: str = "local"
@@ -267,8 +268,17 @@ def unheeded(stored: executions.Stored) -> bool:
     return stored.execution.wish is not None or stored.cancel_reason is not None
 
 
-def _why(what: str, again: Again) -> str:
-    return f"{what}: {again.reason}" if again.reason else what
+def _cause(execution_id: str, action: str | None, state: State, again: Again) -> Cause:
+    what = f"rerun of {execution_id}" if action is None else f"fork of {execution_id} from {action}"
+    return Cause(
+        again.actor,
+        f"{what}: {again.reason}" if again.reason else what,
+        state.event,
+        again.idempotency_key,
+        rerun_of=execution_id if action is None else None,
+        forked_from=None if action is None else execution_id,
+        request=f"{what}, newest" if again.newest else what,
+    )
 
 
 def _cannot(wish: Wish, execution_id: str, status: WorkflowStatus) -> str:

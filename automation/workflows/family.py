@@ -68,11 +68,12 @@ class Family:
             proposed=self._starter.proposes(plan, parents),
             parent=context.execution_id,
             parent_action=context.action,
+            priority=parents[0].priority if wait and parents else 0,
         )
         run = self._starter.new_run(plan, variables, cause)
         if wait:
             run.write(self._wait(context, run.id).op())
-        started = await self._starter.begin(run, key)
+        started = await self._starter.begin(run, cause)
         return Child(started.execution_id, workflow, WorkflowStatus.RUNNING, {})
 
     async def _known(self, context: ActionContext, execution: Execution, wait: bool) -> Child:

@@ -42,6 +42,10 @@ class Cause:
     forked_from: str | None = None
     parent: str | None = None
     parent_action: str | None = None
+    priority: int = 0
+    """That of what waits for it: it is at least as urgent."""
+    request: str = ""
+    """What beside the inputs has to be the same for a repetition with the same key: of a rerun or a fork, how."""
 
     @property
     def origin(self) -> dict[str, str]:
@@ -126,7 +130,7 @@ class Starter:
         """
         given = checked_inputs(plan, variables, cause.event)
         now = self._clock.now()
-        priority = int(plan.definition.priority)
+        priority = max(int(plan.definition.priority), cause.priority)
         node, limits = self._recovery.node, self._store.limits
         run = Run(new_id(), plan, actor=cause.actor, priority=priority, node=node, limits=limits)
         run.parent = None if cause.parent is None else (cause.parent, cause.parent_action or "")
@@ -141,7 +145,7 @@ class Starter:
         if cause.proposed:
             status = WorkflowStatus.PROPOSED
         insert = statements.EXECUTION_KEYED if cause.idempotency_key else statements.EXECUTION
-        run.write(_row(insert, run, cause, now, _hash(given) if cause.idempotency_key else None, status))
+        run.write(_row(insert, run, cause, now, _hash(given, cause) if cause.idempotency_key else None, status))
         body: dict[str, Any] = {"variables": given, "event": cause.event, "reason": cause.reason}
         if origin := cause.origin:
             body |= origin
@@ -161,18 +165,18 @@ class Starter:
     async def start(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> StartReceipt:
         """Start; returns once that is on disk. With a key that was used before: the execution it started then."""
         try:
-            return await self.begin(self.new_run(plan, variables, cause, at_once=True), cause.idempotency_key)
+            return await self.begin(self.new_run(plan, variables, cause, at_once=True), cause)
         except Unexpected as refusal:
             if refusal.statement != seats.TAKE_ALONE.name:
                 raise
-            return await self.begin(self.new_run(plan, variables, cause), cause.idempotency_key)
+            return await self.begin(self.new_run(plan, variables, cause), cause)
 
-    async def begin(self, run: Run, key: str | None = None) -> StartReceipt:
+    async def begin(self, run: Run, cause: Cause) -> StartReceipt:
         """Write a new execution and run it; with a key that was used before, tell of the one that it started then."""
-        if key is None:
+        if cause.idempotency_key is None:
             await self._commit_new(run)
         else:
-            known = await self._commit_keyed(run, key)
+            known = await self._commit_keyed(run, cause, cause.idempotency_key)
             if known is not None:
                 return StartReceipt(known, repeated=True)
         self.launch(run)
@@ -227,7 +231,7 @@ class Starter:
                     raise Conflict(f"workflow {run.plan.name!r} does not start: {reason}") from None
         run.stored = upto
 
-    async def _commit_keyed(self, run: Run, key: str) -> str | None:
+    async def _commit_keyed(self, run: Run, cause: Cause, key: str) -> str | None:
         try:
             await self._commit_new(run)
         except Unexpected:
@@ -235,13 +239,23 @@ class Starter:
             if found is None:
                 raise
             execution, digest = found
-            if execution.workflow != run.plan.name:
-                where = f"for the workflow {execution.workflow!r}"
+            if (where := _otherwise(execution, run, cause)) is None and digest != _hash(run.state.variables, cause):
+                where = "with other inputs, another action or version" if cause.request else "with other inputs"
+            if where is not None:
                 raise DuplicateKey(key=key, where=where, execution_id=execution.id) from None
-            if digest != _hash(run.state.variables):
-                raise DuplicateKey(key=key, where="with other inputs", execution_id=execution.id) from None
             return execution.id
         return None
+
+
+def _otherwise(execution: Execution, run: Run, cause: Cause) -> str | None:
+    """For what else than what is asked now a key was used, or None."""
+    if execution.workflow != run.plan.name:
+        return f"for the workflow {execution.workflow!r}"
+    if (execution.rerun_of, execution.forked_from) == (cause.rerun_of, cause.forked_from):
+        return None
+    if execution.rerun_of is not None:
+        return f"for a rerun of {execution.rerun_of}"
+    return "for a start" if execution.forked_from is None else f"for a fork of {execution.forked_from}"
 
 
 def fold_stored(stored: executions.Stored) -> State:
@@ -274,8 +288,10 @@ def _row(insert: Statement, run: Run, cause: Cause, now: float, digest: str | No
     )
 
 
-def _hash(variables: Mapping[str, Any]) -> str:
-    return sha256(_in_order(variables)).hexdigest()[:32] if variables else ""
+def _hash(variables: Mapping[str, Any], cause: Cause) -> str:
+    if not variables and not cause.request:
+        return ""
+    return sha256(_in_order([variables, cause.request] if cause.request else variables)).hexdigest()[:32]
 
 
 _in_order = msgspec.json.Encoder(order="sorted").encode

@@ -546,6 +546,20 @@ async def test_pages_lead_on_without_gaps_or_repetition(store: Store) -> None:
         await events.page(store, limit=0)
 
 
+async def test_executions_are_found_by_the_beginning_or_the_end_of_their_ids(store: Store) -> None:
+    for id in ("a1-b2", "a1-c3", "c3-a1"):
+        await store.commit(execution(id))
+
+    async def found(part: str, **further: Any) -> list[str]:
+        return [each.id for each in (await executions.page(store, id=part, **further)).items]
+
+    assert await found("a1-b") == ["a1-b2"]
+    assert await found("c3") == ["c3-a1", "a1-c3"]
+    assert await found("c3", cursor="b") == ["a1-c3"]
+    assert await found("1-") == await found("%") == await found("a1_b") == []
+    assert await found("a1", workflow="nosuch") == []
+
+
 async def test_what_is_stored_of_each_kind_is_found_again(store: Store) -> None:
     alert = Alert("f", "busy", AlertState.FIRING, "high", "s", "db", 1.0, 2.0, labels={"a": "b"}, since=(1.0,))
     message = Notification("n", "slack", "#ops", "hello", "sent", 1, 3.0, sent_at=4.0)

@@ -17,6 +17,7 @@ from automation.api.routes.executions import Asked
 from automation.api.routes.workflows import Started
 from automation.engine import AutomationEngine
 from automation.model.base import Definition
+from automation.model.execution import StartReceipt
 from automation.model.identity import Identity
 from automation.workflows.control import Again
 
@@ -99,20 +100,20 @@ async def retry_execution(request: Request, execution_id: Id, caller: Starter) -
 @router.post(
     "/{execution_id}/rerun",
     status_code=202,
-    responses=gives(Started, "Started; follow `location`", 202),
+    responses=gives(Started, "Started; follow `location`", 202) | gives(Started, "What the key has started before"),
     openapi_extra=takes(RerunRequest, {"variables": {"who": "them"}, "reason": "for the others"}, required=False),
 )
 async def rerun_execution(request: Request, execution_id: Id, caller: Starter, key: Key = None) -> Response:
     """Do an execution again as a new one, with the same inputs but for the variables that are given."""
     engine = engine_of(request)
     order = await read_model(request, RerunRequest)
-    return await _started(engine, await engine.executions.rerun(execution_id, order.again(caller, key)))
+    return await _started(engine, await engine.executions.repeat(execution_id, None, order.again(caller, key)))
 
 
 @router.post(
     "/{execution_id}/fork",
     status_code=202,
-    responses=gives(Started, "Started; follow `location`", 202),
+    responses=gives(Started, "Started; follow `location`", 202) | gives(Started, "What the key has started before"),
     openapi_extra=takes(ForkRequest, {"action": "deploy", "variables": {"region": "us"}}),
 )
 async def fork_execution(request: Request, execution_id: Id, caller: Starter, key: Key = None) -> Response:
@@ -122,7 +123,7 @@ async def fork_execution(request: Request, execution_id: Id, caller: Starter, ke
     """
     engine = engine_of(request)
     order = await read_model(request, ForkRequest)
-    return await _started(engine, await engine.executions.fork(execution_id, order.action, order.again(caller, key)))
+    return await _started(engine, await engine.executions.repeat(execution_id, order.action, order.again(caller, key)))
 
 
 async def _ask(request: Request, execution_id: str, caller: Identity, act: Callable[..., Awaitable[None]]) -> Response:
@@ -131,7 +132,8 @@ async def _ask(request: Request, execution_id: str, caller: Identity, act: Calla
     return Json(Asked(execution_id, await engine_of(request).get_workflow_status(execution_id)), 202)
 
 
-async def _started(engine: AutomationEngine, execution_id: str) -> Response:
-    execution = await engine.queries.execution(execution_id)
-    location = f"{router.prefix}/{execution_id}"
-    return Json(Started(execution_id, execution.workflow, location), 202, {"Location": location})
+async def _started(engine: AutomationEngine, receipt: StartReceipt) -> Response:
+    execution = await engine.queries.execution(receipt.execution_id)
+    location = f"{router.prefix}/{execution.id}"
+    told = Started(execution.id, execution.workflow, location, receipt.repeated)
+    return Json(told, 200 if receipt.repeated else 202, {"Location": location})

@@ -83,10 +83,13 @@ async def list_executions(
     status: WorkflowStatus | None = None,
     cursor: Cursor = None,
     limit: Limit = LIMIT,
+    id: Annotated[
+        str | None, Query(pattern="^[0-9a-f-]{4,36}$", description="Only those whose id begins or ends with it.")
+    ] = None,
 ) -> Response:
     """Executions, newest first."""
     queries = engine_of(request).queries
-    return Json(await queries.executions(workflow=workflow, status=status, cursor=cursor, limit=limit))
+    return Json(await queries.executions(workflow=workflow, status=status, cursor=cursor, limit=limit, id=id))
 
 
 @router.get("/{execution_id}", responses=gives(ExecutionView))

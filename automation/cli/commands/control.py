@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automation.cli.command import Session, command
+from automation.cli.commands.execution_id import Id
 from automation.cli.commands.run import Key
 
 if TYPE_CHECKING:
     from automation.cli.control import Ask, Repetition
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.", show_default=False)]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the journal and the audit chain.")]
 Var = Annotated[
     list[str] | None,
@@ -76,7 +76,9 @@ def _anew(executions: typer.Typer) -> None:
         A new execution does it, with the same event and variables but for those given.
         """
         from automation.cli.control import Repetition
+        from automation.cli.ids import whole_id
 
+        execution_id = await whole_id(session, execution_id)
         variables = await _variables(session, execution_id, var or [], newest)
         await _repeat(session, execution_id, Repetition(variables, newest, reason, key=key))
 
@@ -97,7 +99,9 @@ def _anew(executions: typer.Typer) -> None:
         A new execution does it. What was completed before that action is taken over.
         """
         from automation.cli.control import Repetition
+        from automation.cli.ids import whole_id
 
+        execution_id = await whole_id(session, execution_id)
         variables = await _variables(session, execution_id, var or [], newest)
         await _repeat(session, execution_id, Repetition(variables, newest, reason, action, key))
 
@@ -108,7 +112,9 @@ _DONE = {"pause": "asked to pause", "resume": "resumed", "retry": "retried"}
 async def _ask(session: Session, act: Ask, execution_id: str, reason: str) -> None:
     from automation.cli.client import connect
     from automation.cli.commands.executions import print_answer
+    from automation.cli.ids import whole_id
 
+    execution_id = await whole_id(session, execution_id)
     async with connect(session) as client:
         print_answer(session, _DONE[act], await client.control.ask(act, execution_id, reason))
 

@@ -8,11 +8,11 @@ import typer
 
 from automation.cli.command import Session, command
 from automation.cli.commands import control
+from automation.cli.commands.execution_id import Id
 
 if TYPE_CHECKING:
     from automation.cli.client import Document
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The execution's id.", show_default=False)]
 Action = Annotated[
     str | None,
     typer.Option("--action", help="The action that waits; without it, a proposed execution.", show_default=False),
@@ -62,7 +62,9 @@ def _add_looks(executions: typer.Typer) -> None:
         """
         from automation.cli.client import connect
         from automation.cli.follow import finish, follow_to_end
+        from automation.cli.ids import whole_id
 
+        execution_id = await whole_id(session, execution_id)
         async with connect(session) as client:
             if follow:
                 return finish(session, await follow_to_end(session, client, execution_id))
@@ -79,7 +81,9 @@ def _add_answers(executions: typer.Typer) -> None:
     async def cancel(session: Session, execution_id: Id, reason: Reason = "") -> None:
         """End an execution. Its cleanup still runs."""
         from automation.cli.client import connect
+        from automation.cli.ids import whole_id
 
+        execution_id = await whole_id(session, execution_id)
         async with connect(session) as client:
             print_answer(session, "cancelled", await client.cancel(execution_id, reason))
 
@@ -87,7 +91,9 @@ def _add_answers(executions: typer.Typer) -> None:
     async def approve(session: Session, execution_id: Id, action: Action = None, reason: Reason = "") -> None:
         """Approve an action or a proposed execution."""
         from automation.cli.client import connect
+        from automation.cli.ids import whole_id
 
+        execution_id = await whole_id(session, execution_id)
         async with connect(session) as client:
             print_answer(session, "approved", await client.decide(execution_id, action, True, reason))
 
@@ -95,7 +101,9 @@ def _add_answers(executions: typer.Typer) -> None:
     async def deny(session: Session, execution_id: Id, action: Action = None, reason: Reason = "") -> None:
         """Deny an action or a proposed execution."""
         from automation.cli.client import connect
+        from automation.cli.ids import whole_id
 
+        execution_id = await whole_id(session, execution_id)
         async with connect(session) as client:
             print_answer(session, "denied", await client.decide(execution_id, action, False, reason))
 

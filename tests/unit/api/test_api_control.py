@@ -91,7 +91,9 @@ async def test_a_rerun_with_a_key_is_started_once(face: Face, admin: Any) -> Non
     first, second = [await admin.post(path, json={"variables": {"who": "bob"}}, headers=key) for _ in range(2)]
     other = await admin.post(path, json={"variables": {"who": "cy"}}, headers=key)
 
-    assert first.json() == second.json()
+    assert (first.status_code, second.status_code) == (202, 200)
+    assert {**first.json(), "repeated": True} == second.json()
+    assert first.json()["repeated"] is False
     assert other.status_code == 409
     assert first.json()["execution_id"] in other.json()["detail"]
     await until(face, first.json()["execution_id"], WorkflowStatus.SUCCEEDED)

@@ -205,6 +205,33 @@ class TestExecutions:
         assert first["items"][0]["id"] > second["items"][0]["id"]
         assert f"--cursor {first['next_cursor']}" in invoke("executions", "list", "--limit", "1").out
 
+    def test_the_beginning_or_end_of_an_id_will_do(self, invoke: Invoke) -> None:
+        ids = [run_hello(invoke)["execution"]["id"] for _ in range(2)]
+        assert f"execution     {ids[0]}\n" in invoke("executions", "show", ids[0][-12:]).out
+        assert invoke("executions", "show", ids[1][:-1], "--json").document["execution"]["id"] == ids[1]
+        again = invoke("executions", "rerun", ids[0][-8:], "--var", "who=you", "--json").document["execution_id"]
+        forked = invoke("executions", "fork", again[-8:], "--from", "nap").out
+        assert forked.startswith("started ")
+        invoke("run", "slow", "--timeout", "0.1")
+        slow = invoke("executions", "list", "--json").document["items"][0]["id"][-12:]
+        for command in ("pause", "resume", "cancel", "retry"):
+            answer = invoke("executions", command, slow)
+            assert (answer.code, slow in answer.out) == (0, True), (command, answer.err)
+        careful = [invoke("run", "careful", "--json").document["execution"]["id"] for _ in range(2)]
+        assert invoke("executions", "approve", careful[0][-12:], "--action", "act").code == 0
+        assert invoke("executions", "deny", careful[1][-12:], "--action", "act").code == 0
+
+    def test_a_part_of_several_ids_is_refused_with_all_of_them(self, invoke: Invoke) -> None:
+        ids = [run_hello(invoke)["execution"]["id"] for _ in range(2)]
+        answer = invoke("executions", "cancel", ids[0][:4])
+        assert answer.code == 2
+        first, second = answer.err.splitlines()
+        assert first == f"error: several executions have an id that begins or ends with '{ids[0][:4]}': give more of it"
+        assert [part.split()[0] for part in second.split("), ")] == ids[::-1]
+        assert "(hello, " in second
+        for text in (ids[0][:3], ids[0][9:20], "%", "", ids[0] + "0"):
+            assert invoke("executions", "show", text).err == f"error: there is no execution named {text!r}\n"
+
     def test_an_unknown_status_is_refused(self, invoke: Invoke) -> None:
         answer = invoke("executions", "list", "--status", "zzz")
         assert answer.code == 2

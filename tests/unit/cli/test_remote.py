@@ -91,6 +91,10 @@ class TestBothClients:
         assert await remote.executions("hello", "succeeded", Slice()) == await local.executions(
             "hello", "succeeded", Slice()
         )
+        for part in (execution_id[:-1], execution_id[-12:], "0000"):
+            found = await remote.executions(None, None, Slice(2), id=part)
+            assert found == await local.executions(None, None, Slice(2), id=part)
+            assert [item["id"] for item in found["items"]] == [execution_id] * (part != "0000")
         assert await remote.events("ping", Slice()) == await local.events("ping", Slice())
         assert await remote.alerts("firing", Slice()) == await local.alerts("firing", Slice())
         assert await remote.tokens() == await local.tokens()

@@ -19,7 +19,7 @@ from automation import (
     WorkflowDefinition,
     WorkflowStatus,
 )
-from automation.errors import Conflict
+from automation.errors import Conflict, DuplicateKey
 from automation.store import executions
 from automation.store.executions import Orphan
 from automation.workflows.control import Again, unheeded
@@ -540,6 +540,38 @@ class TestRerun:
             await engine.executions.rerun(first.execution_id, Again(variables={"env": "prod"}))
         with pytest.raises(NotFound):
             await engine.executions.rerun("nothing")
+
+
+class TestKeys:
+    """The same key again gives the same execution, and only for the same that is asked."""
+
+    async def test_a_key_is_of_one_rerun_or_fork(self, engine: AutomationEngine) -> None:
+        await engine.register_workflow(workflow(act("a"), act("b")))
+        first, second = [(await engine.execute_workflow("w")).execution_id for _ in range(2)]
+        again = Again(idempotency_key="k", reason="told once")
+
+        fork = await engine.executions.repeat(first, "b", again)
+        same = await engine.executions.repeat(first, "b", Again(idempotency_key="k", reason="told otherwise"))
+
+        assert (same.execution_id, fork.repeated, same.repeated) == (fork.execution_id, False, True)
+        of = rf"was used before for a fork of {first}, by execution {fork.execution_id}"
+        with pytest.raises(DuplicateKey, match=f"with other inputs, another action or version, .* {fork.execution_id}"):
+            await engine.executions.fork(first, "a", again)
+        with pytest.raises(DuplicateKey, match="another action or version"):
+            await engine.executions.fork(first, "b", Again(idempotency_key="k", newest=True))
+        with pytest.raises(DuplicateKey, match=of):
+            await engine.executions.fork(second, "b", again)
+        with pytest.raises(DuplicateKey, match=of):
+            await engine.executions.rerun(first, again)
+        with pytest.raises(DuplicateKey, match=of):
+            await engine.start_workflow("w", idempotency_key="k")
+        rerun = await engine.executions.rerun(first, Again(idempotency_key="r"))
+        with pytest.raises(DuplicateKey, match=f"for a rerun of {first}, by execution {rerun}"):
+            await engine.executions.rerun(second, Again(idempotency_key="r"))
+        start = await engine.start_workflow("w", idempotency_key="s")
+        with pytest.raises(DuplicateKey, match=f"for a start, by execution {start}"):
+            await engine.executions.rerun(first, Again(idempotency_key="s"))
+        assert len((await engine.queries.executions()).items) == 5
 
 
 class TestFork:

@@ -14,6 +14,7 @@ from automation import (
     Event,
     ExecutionContext,
     ExecutionResult,
+    Priority,
     VirtualClock,
     WorkflowDefinition,
     WorkflowStatus,
@@ -117,6 +118,23 @@ async def test_a_long_child_is_waited_for_without_memory(config: AutomationConfi
 
     assert result.status is WorkflowStatus.SUCCEEDED
     assert handlers.calls == [("long", "waited"), ("after", None)]
+
+
+async def test_a_child_is_as_urgent_as_what_waits_for_it(engine: AutomationEngine) -> None:
+    await define(engine, "last", act("a"), priority="low")
+    await define(engine, "child", sub(workflow="last"), priority="high")
+    await define(engine, "parent", sub(), sub("alone", wait=False), sub("urgent", "pager"), priority="critical")
+    await define(engine, "pager", act("a"), priority="critical")
+    await define(engine, "slack", sub(workflow="pager"), priority="low")
+
+    [one, two] = [await engine.execute_workflow(name) for name in ("parent", "slack")]
+    await engine.drain()
+
+    [waited, alone, _] = await children.of(engine.store, one.execution_id)
+    assert (waited.priority, alone.priority) == (Priority.CRITICAL, Priority.HIGH)
+    [[below], [other]] = [await children.of(engine.store, each.id) for each in (waited, alone)]
+    assert (below.priority, other.priority) == (Priority.CRITICAL, Priority.HIGH)
+    assert (await the_child(engine, two.execution_id)).priority == Priority.CRITICAL
 
 
 async def test_a_child_that_fails_fails_the_action_with_its_error(engine: AutomationEngine) -> None:
