@@ -83,7 +83,8 @@ class UndoDefinition(Definition):
     action_type: Name
     """The full name of an operation, such as `http.request`."""
     parameters: dict[str, Any] = Field(default_factory=dict)
-    """Its parameters; `${actions.<name>.<key>}` is what an action returned."""
+    """Its parameters; `${<key>}` is what the action itself, or this item of it, has returned, and
+    `${actions.<name>.<key>}` what any has."""
     timeout_seconds: Annotated[float, Field(gt=0)] | None = None
 
 

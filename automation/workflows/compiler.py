@@ -24,7 +24,7 @@ from automation.model.workflow import WAIT_FOR, ActionDefinition, WorkflowDefini
 from automation.plugins import Plugin, registry, validation_problems
 from automation.store.values import unstorable
 from automation.workflows import checks, counts, doubts
-from automation.workflows.plan import EXPLICIT, FAILURES, EventWait, Plan, Step, Undo
+from automation.workflows.plan import EXPLICIT, FAILURES, FAMILY_FAILURE, EventWait, Plan, Step, Undo
 from automation.workflows.repeat import Loop
 from automation.workflows.trigger_checks import triggers
 from automation.workflows.verify import Check, parse_check
@@ -75,11 +75,9 @@ class _Compiler:
                 self._problem(f"actions[{index}].name", f"there is already an action {name!r}")
         conditions = self._conditions(definition.conditions, "conditions")
         strategy = definition.rollback_strategy
-        fatal = strategy.triggers if strategy else ()
-        self._conditions(
-            [text for text in fatal if text not in FAILURES and not text.endswith("_failure")],
-            "rollback_strategy.triggers",
-        )
+        for index, text in enumerate(strategy.triggers if strategy else ()):
+            if text not in FAILURES and not FAMILY_FAILURE.fullmatch(text):
+                self._condition(text, f"rollback_strategy.triggers[{index}]")
         steps = [self._step(index, action, names) for index, action in enumerate(definition.actions)]
         self._find_cycles(names)
         at_once = (*triggers(definition), *checks.policies(definition), *checks.concurrency(definition))

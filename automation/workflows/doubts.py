@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from automation.plugins import Plugin
 from automation.workflows.checks import Finding, uses
-from automation.workflows.plan import FAILURES, Plan, Step
+from automation.workflows.plan import FAILURES, FAMILY_FAILURE, Plan, Step
 from automation.workflows.run import attempts_of, longest_pause, policy_of
 
 _EACH = frozenset({"results", "succeeded", "failed"})
@@ -31,7 +31,9 @@ def collisions(plan: Plan) -> Iterator[Finding]:
 
     What one operation returns each time it is used is only told where somebody reads it by that key alone.
     """
-    read = {path.partition(".")[0] for step in plan.steps for _, paths in uses(step) for path in paths}
+    # In an undo, `${key}` is what its own action has returned.
+    found = [paths for step in plan.steps for place, paths in uses(step) if not place.endswith(".rollback.parameters")]
+    read = {path.partition(".")[0] for paths in found for path in paths}
     named: dict[str, list[Step]] = {}
     for step in plan.in_order():
         for key in _outputs(step):
@@ -59,7 +61,7 @@ def triggers(plan: Plan) -> Iterator[Finding]:
         place = f"rollback_strategy.triggers[{index}]"
         near = difflib.get_close_matches(trigger, sorted(known), n=1, cutoff=0.7)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        if trigger.endswith("_failure"):
+        if FAMILY_FAILURE.fullmatch(trigger):
             hint = hint or f"; there are actions of {', '.join(families)}"
             yield place, f"no action is of the family {trigger.removesuffix('_failure')!r}{hint}"
         elif near:

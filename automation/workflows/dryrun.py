@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from automation.conditions import Condition, Measure
 from automation.config import AutomationConfig
 from automation.errors import InputError
-from automation.model.approval import Approvals
+from automation.model.approval import Approvals, Terms
 from automation.model.workflow import AutomationLevel, RetryBudget
 from automation.workflows.asking import level_of, needs_approval, terms_of
 from automation.workflows.measuring import MeasuredNames, ahead, subject_of
@@ -88,6 +88,10 @@ class Foreseen:
     concurrency: ForeseenConcurrency | None = None
     retry_budgets: tuple[str, ...] = ()
     """How many retries there may be for all actions together, in words: of all workflows, and of this one."""
+    proposed: str = ""
+    """How it is asked for, in words, where a trigger would only propose it."""
+    rollback: str = ""
+    """On what it is rolled back, for how long, and what nothing would undo, in words; empty where it never is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,25 @@ def foresee(
         steps=steps,
         concurrency=_concurrency(plan, given, event),
         retry_budgets=tuple(f"{whose}: {allowed(budget)}" for whose, budget in budgets.items() if budget is not None),
+        proposed=_proposed(plan, outlook),
+        rollback=_rollback(plan),
     )
+
+
+def _proposed(plan: Plan, outlook: Outlook) -> str:
+    if level_of(outlook.level, plan.definition) is not AutomationLevel.MANUAL:
+        return ""
+    terms = terms_of(outlook.approvals, 0.0, plan.definition.approval)
+    return f"by what a trigger starts, at level manual: {_told(terms)}"
+
+
+def _rollback(plan: Plan) -> str:
+    strategy = plan.definition.rollback_strategy
+    if strategy is None or not strategy.enabled or not strategy.triggers:
+        return ""
+    told = f"on {' or '.join(strategy.triggers)}, within {strategy.max_rollback_time:g} s"
+    without = [step.name for step in plan.in_order() if step.undo is None and step.effect != "read"]
+    return f"{told}; nothing undoes {', '.join(without)}" if without else told
 
 
 def _concurrency(plan: Plan, given: Mapping[str, Any], event: Mapping[str, Any] | None) -> ForeseenConcurrency | None:
@@ -143,7 +165,10 @@ def _concurrency(plan: Plan, given: Mapping[str, Any], event: Mapping[str, Any] 
 
 
 def _asked(plan: Plan, step: Step, defaults: Approvals) -> str:
-    terms = terms_of(defaults, 0.0, step.definition.approval, plan.definition.approval)
+    return _told(terms_of(defaults, 0.0, step.definition.approval, plan.definition.approval))
+
+
+def _told(terms: Terms) -> str:
     told = f"{terms.quorum} {'has' if terms.quorum == 1 else 'have'} to approve"
     if terms.roles:
         told += f" of {' or '.join(terms.roles)}"
@@ -176,8 +201,14 @@ def _step(plan: Plan, step: Step, layer: int, state: State, outlook: Outlook) ->
         held_by=outlook.judge(plan, step, parameters) if outlook.judge is not None else None,
         on_guardrail=step.definition.on_guardrail,
         approval=_asked(plan, step, outlook.approvals) if asks else "",
-        shape=(*shape_of(step.definition), *care_of(step.definition)),
+        shape=(*shape_of(step.definition), *care_of(step.definition), *_own_undo(plan, step)),
     )
+
+
+def _own_undo(plan: Plan, step: Step) -> tuple[str, ...]:
+    # What the definition gives is told with the action; that of the operation counts only where there is a rollback.
+    own = step.undo is not None and step.definition.rollback is None
+    return ("undone by its operation",) if own and _rollback(plan) else ()
 
 
 def _parameters(step: Step, scope: Scope) -> tuple[dict[str, Any], tuple[str, ...]]:

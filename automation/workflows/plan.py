@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,9 @@ EXPLICIT = frozenset({"actions", "context", "event"})
 
 FAILURES = frozenset({"action_failure", "timeout", "cancelled"})
 """What may trigger a rollback, beside `<family>_failure` and conditions."""
+
+FAMILY_FAILURE = re.compile(r"[A-Za-z][A-Za-z0-9_\-]*_failure")
+"""A trigger such as `deployment_failure`, of whatever family: it need not be a condition."""
 
 OWN = frozenset({"attempt"})
 """Names of the action's own scope."""

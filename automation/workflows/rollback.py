@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from automation.actions.call import Call
 from automation.actions.context import ActionContext
 from automation.conditions import Measure, compile_measured
-from automation.errors import ActionTimeout, AutomationError, Refused
+from automation.errors import ActionTimeout, AutomationError, ConditionError, Refused
 from automation.model.event import Event
 from automation.model.execution import WorkflowStatus
 from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.store import statements
 from automation.store.events import Decision
 from automation.workflows.measuring import MeasuredNames, subject_of
-from automation.workflows.plan import FAILURES, Step
+from automation.workflows.plan import FAILURES, FAMILY_FAILURE, Step
 from automation.workflows.progress import Rollback
 from automation.workflows.run import Run
 from automation.workflows.state import Scope
@@ -55,9 +55,19 @@ def trigger_of(run: Run, status: WorkflowStatus, measure: Measure) -> str | None
     for trigger in strategy.triggers:
         if trigger in facts:
             return trigger
-        if trigger not in FAILURES and compile_measured(trigger, units=UNITS, kept=KEPT_SECONDS)(names):
+        if trigger not in FAILURES and _holds(trigger, names):
             return trigger
     return None
+
+
+def _holds(trigger: str, names: MeasuredNames) -> bool:
+    try:
+        return compile_measured(trigger, units=UNITS, kept=KEPT_SECONDS)(names)
+    except ConditionError as error:
+        # A family with a name that is no name of a condition; or one that an earlier version has let through.
+        if not FAMILY_FAILURE.fullmatch(trigger):
+            log.error("the trigger of a rollback cannot be read and is left out: %s", error.message)
+        return False
 
 
 def rollback_of(
@@ -166,7 +176,10 @@ class Undoing:
         assert undo is not None
         state = run.state.actions[key]
         if undo.parameters is not None:
-            parameters = undo.parameters.render(Scope(run.state, _item(run, step, key)), self._secrets.get)
+            # What it has returned itself goes before what others have: else the undo would take back theirs.
+            returned = state.outputs if isinstance(state.outputs, Mapping) else {}
+            scope = Scope(run.state, {**returned, **_own(run, step, key)})
+            parameters = undo.parameters.render(scope, self._secrets.get)
         elif step.parameters.secrets:
             parameters = self._with_secrets(run, step, key)
         else:
@@ -190,9 +203,7 @@ class Undoing:
 
         The journal has them without. They are never compiled again: event data in them may look like an expression.
         """
-        state = run.state.actions[key]
-        own = {"attempt": state.attempt, "iteration": state.iteration, **_item(run, step, key)}
-        scope = Scope(run.state, own)
+        scope = Scope(run.state, _own(run, step, key))
         if step.parameters.render(scope) != run.state.actions[key].parameters:
             raise Refused("its parameters cannot be had again: what they were made from has changed since it ran")
         return step.parameters.render(scope, self._secrets.get)
@@ -231,9 +242,13 @@ class Undoing:
         )
 
 
-def _item(run: Run, step: Step, key: str) -> dict[str, Any]:
-    items = run.state.actions[step.name].items
-    if items is None or key == step.name:
-        return {}
-    index = int(key[len(step.name) + 1 : -1])
-    return {"item": items[index], "index": index}
+def _own(run: Run, step: Step, key: str) -> dict[str, Any]:
+    """The names of the own scope of an action, or of an item of one, as it ran last."""
+    state, items = run.state.actions[key], run.state.actions[step.name].items
+    own: dict[str, Any] = {"attempt": state.attempt}
+    if step.repeat is not None:
+        own["iteration"] = state.iteration
+    if items is not None and key != step.name:
+        index = int(key[len(step.name) + 1 : -1])
+        own |= {"item": items[index], "index": index}
+    return own

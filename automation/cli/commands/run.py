@@ -109,7 +109,13 @@ async def _foretell(session: Session, client: Client, order: Order) -> None:
     seat = foreseen["concurrency"]
     told = f"{seat['limit']} at a time of the key {seat['key']!r}, else {seat['on_conflict']}" if seat else None
     out.facts(
-        {"variables": foreseen["variables"], "concurrency": told, "retries": "; ".join(foreseen["retry_budgets"])}
+        {
+            "variables": foreseen["variables"],
+            "proposed": foreseen.get("proposed"),
+            "concurrency": told,
+            "retries": "; ".join(foreseen["retry_budgets"]),
+            "rollback": foreseen.get("rollback"),
+        }
     )
     out.line()
     columns = ("step", "action", "operation", "effect", "runs", "if", "how", "parameters")

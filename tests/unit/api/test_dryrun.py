@@ -30,6 +30,37 @@ def test_heartbeats_and_retry_budgets_are_told() -> None:
     assert foresee(plan_of({"name": "a"}), {}).retry_budgets == ()
 
 
+def test_when_it_is_rolled_back_and_what_nothing_undoes_is_told() -> None:
+    undo = {"action_type": "test.read", "parameters": {}}
+    actions = (
+        {"name": "a"},
+        {"name": "b", "action_type": "test.plain"},
+        {"name": "c", "action_type": "test.read"},
+        {"name": "d", "action_type": "test.plain", "rollback": undo},
+    )
+    strategy = {"triggers": ["test_failure", "performance_degradation"], "max_rollback_time": 60}
+
+    found = foresee(plan_of(*actions, rollback_strategy=strategy), {})
+
+    assert found.rollback == "on test_failure or performance_degradation, within 60 s; nothing undoes b"
+    assert [step.shape for step in found.steps] == [("undone by its operation",), (), (), ("undone by test.read",)]
+    for never in (None, {**strategy, "enabled": False}, {"triggers": []}):
+        found = foresee(plan_of(*actions, rollback_strategy=never), {})
+        assert (found.rollback, found.steps[0].shape) == ("", ())
+
+
+def test_it_is_told_that_what_a_trigger_starts_is_only_proposed() -> None:
+    plan = plan_of({"name": "a"}, level="manual", approval={"quorum": 2, "expires": "1h"})
+
+    assert foresee(plan, {}).proposed == (
+        "by what a trigger starts, at level manual: 2 have to approve; after 3600 s: deny"
+    )
+    assert foresee(plan_of({"name": "a"}), {}).proposed == ""
+    assert foresee(plan_of({"name": "a"}), {}, outlook=Outlook(AutomationLevel.MANUAL)).proposed.endswith(
+        "1 has to approve"
+    )
+
+
 def conditions(found: Foreseen, step: int = -1) -> list[str]:
     return [condition.value for condition in found.steps[step].conditions]
 

@@ -142,6 +142,16 @@ class TestRun:
         assert "retries  this workflow: 10% of the first attempts and 1 a second beside, within 10 s" in out
         assert "a heartbeat at least every 30 s" in out
 
+    def test_a_dry_run_tells_of_the_rollback_and_of_proposals(self, invoke: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "taken.yaml").write_text(
+            "workflows: [{name: taken, level: manual, rollback_strategy: {triggers: [timeout], max_rollback_time: 9}, "
+            "actions: [{name: a, action_type: shell.run, parameters: {command: [cp]}}]}]",
+            encoding="utf-8",
+        )
+        out = invoke("run", "taken", "--file", "taken.yaml", "--dry-run").out
+        assert "rollback  on timeout, within 9 s; nothing undoes a" in out
+        assert "proposed  by what a trigger starts, at level manual: 1 has to approve" in out
+
     def test_wrong_definitions_are_all_said(self, invoke: Invoke, tmp_path: Path) -> None:
         (tmp_path / "automation.d" / "bad.yaml").write_text("workflows: [{name: x}]\nbogus: 1\n", encoding="utf-8")
         answer = invoke("run", "hello", "--var", "who=you")

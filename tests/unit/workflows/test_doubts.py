@@ -148,6 +148,8 @@ class TestCollisions:
         twice = ({"action_type": "doubt.node"}, {"action_type": "doubt.told"})
 
         assert self.found(*twice, {"parameters": {"value": "${actions.a0.host}"}}) == []
+        undo = {"action_type": "test.record", "parameters": {"value": "${host}"}}
+        assert self.found(*twice, {"rollback": undo}) == [], "there it is what its own action has returned"
         [problem] = self.found(*twice, {"parameters": {"value": "${host}"}})
         assert "'host'" in problem.message
 

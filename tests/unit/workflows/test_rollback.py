@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -99,6 +100,34 @@ async def test_an_undo_of_the_definition_wins(engine: AutomationEngine) -> None:
 
     assert result.status is WorkflowStatus.ROLLED_BACK
     assert undone() == [("a.undo", "7 of me")]
+
+
+async def test_an_undo_of_the_definition_takes_back_what_its_own_action_has_returned(engine: AutomationEngine) -> None:
+    back = {"action_type": "test.read", "parameters": {"value": "${id} of attempt ${attempt}, after ${actions.b.id}"}}
+    steps = [act(name, parameters={"values": {"id": f"id-{name}"}}, rollback=back) for name in ("a", "b")]
+
+    result = await run(engine, workflow(*steps, act("c", "test.fail")))
+
+    assert result.status is WorkflowStatus.ROLLED_BACK
+    assert undone() == [
+        ("b.undo", "id-b of attempt 1, after id-b"),
+        ("a.undo", "id-a of attempt 1, after id-b"),
+    ]
+
+
+async def test_an_undo_of_an_item_takes_back_what_that_item_has_returned(engine: AutomationEngine) -> None:
+    back = {"action_type": "test.read", "parameters": {"value": "${index}: ${id} of ${item}"}}
+    each = act(
+        "a",
+        for_each={"items": ["x", "y"], "concurrency": 1},
+        parameters={"values": {"id": "id-${item}", "item": "another"}},
+        rollback=back,
+    )
+
+    result = await run(engine, workflow(each, act("c", "test.fail")))
+
+    assert result.status is WorkflowStatus.ROLLED_BACK
+    assert undone() == [("a[1].undo", "1: id-y of y"), ("a[0].undo", "0: id-x of x")]
 
 
 async def test_an_undo_gets_the_secrets_of_its_action(config: AutomationConfig, engine: AutomationEngine) -> None:
@@ -234,10 +263,27 @@ def test_a_wrong_undo_is_refused_at_registration() -> None:
         act("b", rollback={"action_type": "test.pause", "parameters": {"secnods": 1}}),
     )
     with pytest.raises(DefinitionError) as caught:
-        compile_workflow(workflow(*actions, triggers=["x >"]))
+        compile_workflow(workflow(*actions, triggers=["action_failure", "x >", "x > AND canary_failure"]))
 
     assert {problem.path for problem in caught.value.problems} == {
         "actions[0].rollback.action_type",
         "actions[1].rollback.parameters.secnods",
-        "rollback_strategy.triggers[0]",
+        "rollback_strategy.triggers[1]",
+        "rollback_strategy.triggers[2]",
     }
+
+
+async def test_a_family_need_not_be_a_name_of_a_condition(engine: AutomationEngine) -> None:
+    definition = workflow(act("a"), act("b", "test.fail"), triggers=["in-house_failure", "and_failure", "not-_failure"])
+
+    assert (await run(engine, definition)).status is WorkflowStatus.FAILED
+
+
+async def test_a_trigger_that_an_earlier_version_has_let_through_keeps_no_execution_from_its_end(
+    engine: AutomationEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("automation.workflows.compiler.FAMILY_FAILURE", re.compile(".*_failure"))
+    definition = workflow(act("a"), act("b", "test.fail"), triggers=["x > AND canary_failure", "action_failure"])
+
+    assert (await run(engine, definition)).status is WorkflowStatus.ROLLED_BACK
+    assert "the trigger of a rollback cannot be read and is left out" in caplog.text
