@@ -235,9 +235,9 @@ async def alert(folder: str, now: float, values: list[float], step: float, die: 
         await asyncio.Event().wait()
 
 
-async def full(folder: str, how: str) -> None:
+async def full(folder: str, how: str, filler: str = "") -> None:
     """Start workflows until the disk is full, then make room; tell what the engine says meanwhile."""
-    async with full_disk.small(folder, how) as (place, disk), new_engine(place) as engine:
+    async with full_disk.small(folder, how, filler) as (place, disk), new_engine(place) as engine:
         for workflow in WORKFLOWS:
             await engine.register_workflow(workflow)
         await engine.execute_workflow("chain")
