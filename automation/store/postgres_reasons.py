@@ -75,12 +75,13 @@ def reason(error: BaseException) -> str:
     return text
 
 
+# The same words each time: which file could not grow differs from one attempt to the next, and each would be told.
 _WORDS = {
     "25006": "it is read-only: a standby, or set so; name the primary in database_url",
     "28": "{text}; correct user and password in database_url, or pg_hba.conf of the server",
     "3D000": "{text}; make it with: createdb",
     "42501": "{text}; grant it to the user in database_url",
-    "53100": "the disk of the server is full; make room ({text})",
+    "53100": "the disk of the server is full; make room (the server's log says where)",
     "53300": "{text}; raise max_connections of the server, or lower performance.database_connection_pool",
     "55P03": "a table is locked by another session; end that one, or wait",
     "57P01": "the server ended the connection: {text}",

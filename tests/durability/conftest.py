@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.databases import Database, PostgresDatabase
+from tests.support.databases import Copies, Database, PostgresDatabase
 from tests.support.durability import Driver, driver
 
 
@@ -18,6 +18,14 @@ def folder(database: Database, tmp_path: Path) -> Path:
     if isinstance(database, PostgresDatabase):
         database.belong_to(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def copies(folder: Path) -> Iterator[Copies]:
+    """Makes further folders with copies of the database in `folder`."""
+    made = Copies(folder)
+    yield made
+    made.drop()
 
 
 @pytest.fixture

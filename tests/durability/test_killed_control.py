@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from automation.model.execution import WorkflowStatus
+from tests.support.databases import Copies
 from tests.support.durability import Child, Driver, Record, audited, check, events, records, rows
 
 pytestmark = [pytest.mark.durability, pytest.mark.timeout(120)]
@@ -41,13 +41,11 @@ def queueing(limit: int = 1) -> dict[str, Any]:
 
 
 def deaths(
-    engines: Driver, folder: Path, when: str, task: str, step: int = 1, **arguments: Any
+    engines: Driver, copies: Copies, when: str, task: str, step: int = 0, **arguments: Any
 ) -> Iterator[tuple[Path, Child]]:
     """The task in a folder of its own for each of its transactions, and killed there; until it lives to its end."""
-    for number in itertools.count(1, step):
-        place = folder / f"{when}-{number}"
-        place.mkdir()
-        shutil.copy(folder / "automation.db", place)
+    for number in itertools.count(1, step or copies.step):
+        place = copies.make(f"{when}-{number}")
         child = engines.start(task, place, die=(number, when), **arguments)
         child.hear("ended")
         assert child.all("crashed") == []
@@ -78,13 +76,11 @@ def told(folder: Path, kind: str) -> list[dict[str, Any]]:
 
 
 @WHEN
-def test_an_answer_is_taken_once_whenever_the_engine_dies_on_it(
-    engines: Driver, folder_of_files: Path, when: str
-) -> None:
+def test_an_answer_is_taken_once_whenever_the_engine_dies_on_it(engines: Driver, copies: Copies, when: str) -> None:
     """Two have to approve. Whoever got no word answers again, and who has answered is not counted twice."""
     workflow = asking(quorum=2)
     words: set[int] = set()
-    for place, died in deaths(engines, folder_of_files, when, "people", workflow=workflow, names=["ann", "bob"]):
+    for place, died in deaths(engines, copies, when, "people", workflow=workflow, names=["ann", "bob"]):
         words.add(len(died.all("answered")))
         stored = [answer["actor"] for answer in approval(place)["answers"]]
         assert stored[: len(died.all("answered"))] == died.all("answered"), "an answer that was taken is lost"
@@ -107,33 +103,29 @@ def test_an_answer_is_taken_once_whenever_the_engine_dies_on_it(
     assert words == {0, 1, 2}
 
 
-def test_what_waits_for_people_is_asked_once_however_often_its_engine_dies(
-    engines: Driver, folder_of_files: Path
-) -> None:
+def test_what_waits_for_people_is_asked_once_however_often_its_engine_dies(engines: Driver, folder: Path) -> None:
     workflow = asking(quorum=1, expires="1h")
     asked = []
     for _ in range(4):
-        child = engines.start("nobody", folder_of_files, workflow=workflow, until="asked")
+        child = engines.start("nobody", folder, workflow=workflow, until="asked")
         child.hear("reached")
-        asked.append(approval(folder_of_files))
+        asked.append(approval(folder))
         child.kill()
 
-    engines.do("people", folder_of_files, workflow=workflow, names=["ann"])
+    engines.do("people", folder, workflow=workflow, names=["ann"])
 
     assert asked == [asked[0]] * 4, "the question, or the time it has, has changed"
-    record = the_one(folder_of_files)
+    record = the_one(folder)
     assert [begun(record, name) for name in "abc"] == [1, 1, 1]
-    assert len(told(folder_of_files, "approval_requested")) == 1
+    assert len(told(folder, "approval_requested")) == 1
 
 
 @WHEN
-def test_it_escalates_once_whenever_the_engine_dies_on_it(engines: Driver, folder_of_files: Path, when: str) -> None:
+def test_it_escalates_once_whenever_the_engine_dies_on_it(engines: Driver, copies: Copies, when: str) -> None:
     workflow = asking(quorum=1, escalate_after=0.2)
     # How many transactions come before it depends on how many entries share one.
     for at in ("escalate", *range(1, 8)):
-        place = folder_of_files / str(at)
-        place.mkdir()
-        shutil.copy(folder_of_files / "automation.db", place)
+        place = copies.make(str(at))
         child = engines.start("nobody", place, workflow=workflow, until="escalated", die=(at, when))
         if survived(child):
             assert at != "escalate", "it was not killed on the escalation"
@@ -163,31 +155,29 @@ def survived(child: Child) -> bool:
     return True
 
 
-def test_what_expires_while_nobody_is_there_has_expired_once(engines: Driver, folder_of_files: Path) -> None:
+def test_what_expires_while_nobody_is_there_has_expired_once(engines: Driver, folder: Path) -> None:
     workflow = asking(quorum=1, expires=0.4, on_expiry="fail")
-    child = engines.start("nobody", folder_of_files, workflow=workflow, until="asked")
+    child = engines.start("nobody", folder, workflow=workflow, until="asked")
     child.hear("reached")
     child.kill()
-    time.sleep(max(0.0, approval(folder_of_files)["asked_at"] + 0.45 - time.time()))
+    time.sleep(max(0.0, approval(folder)["asked_at"] + 0.45 - time.time()))
 
-    late = engines.do("people", folder_of_files, workflow=workflow, names=["ann"])
-    engines.do("people", folder_of_files, workflow=workflow, names=["ann"])
+    late = engines.do("people", folder, workflow=workflow, names=["ann"])
+    engines.do("people", folder, workflow=workflow, names=["ann"])
 
     assert late.all("answered") == []
-    record = the_one(folder_of_files)
+    record = the_one(folder)
     assert (record.state.error or {})["type"] == "ApprovalExpired"
     assert [begun(record, name) for name in "abc"] == [1, 0, 0]
-    assert len(told(folder_of_files, "approval_expired")) == 1
-    assert approval(folder_of_files)["status"] == "expired"
+    assert len(told(folder, "approval_expired")) == 1
+    assert approval(folder)["status"] == "expired"
 
 
 @WHEN
-def test_what_was_to_pause_begins_nothing_until_it_is_resumed(
-    engines: Driver, folder_of_files: Path, when: str
-) -> None:
+def test_what_was_to_pause_begins_nothing_until_it_is_resumed(engines: Driver, copies: Copies, when: str) -> None:
     """Killed as it pauses. If that was acknowledged, it holds; if not, it holds or it was never asked."""
     words, found = set(), set()
-    for place, died in deaths(engines, folder_of_files, when, "pause", workflow=pausing()):
+    for place, died in deaths(engines, copies, when, "pause", workflow=pausing()):
         words.add(bool(died.all("asked")))
         again = engines.do("resume", place, workflow=pausing())
 
@@ -208,13 +198,10 @@ def test_what_was_to_pause_begins_nothing_until_it_is_resumed(
 
 
 @WHEN
-def test_what_was_to_resume_does_so_once(engines: Driver, folder_of_files: Path, when: str) -> None:
-    engines.do("pause", folder_of_files, workflow=pausing())
+def test_what_was_to_resume_does_so_once(engines: Driver, copies: Copies, when: str) -> None:
+    engines.do("pause", copies.folder, workflow=pausing())
     for number in itertools.count(1):
-        place = folder_of_files / str(number)
-        place.mkdir()
-        for name in ("automation.db", "effects"):
-            shutil.copy(folder_of_files / name, place)
+        place = copies.make(str(number))
         died = engines.start("resume", place, workflow=pausing(), die=(number, when))
         died.hear("ended")
         if died.ended == 0:
@@ -235,11 +222,11 @@ def test_what_was_to_resume_does_so_once(engines: Driver, folder_of_files: Path,
 @WHEN
 @pytest.mark.parametrize("limit", [1, 2])
 def test_those_who_wait_for_a_seat_are_let_in_once_and_in_their_order(
-    engines: Driver, folder_of_files: Path, when: str, limit: int
+    engines: Driver, copies: Copies, when: str, limit: int
 ) -> None:
     workflow, count = queueing(limit), limit + 2
     waited = 0
-    for place, died in deaths(engines, folder_of_files, when, "queue", step=3, workflow=workflow, count=count):
+    for place, died in deaths(engines, copies, when, "queue", step=3, workflow=workflow, count=count):
         left = rows(place, "SELECT id FROM executions WHERE finished_at IS NULL AND status = 'pending'")
         waited += len(left) > 0
         again = engines.do("queue", place, workflow=workflow, count=count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from automation.model.execution import ActionStatus, WorkflowStatus
 from tests.support import side_effects
+from tests.support.databases import Copies
 from tests.support.durability import Driver, Record, audited, check, check_audit, events, records
 
 pytestmark = [pytest.mark.durability, pytest.mark.timeout(120)]
@@ -200,14 +200,12 @@ def test_a_rollback_whose_time_ran_out_while_nobody_was_there_says_what_is_left(
     assert record.state.rollback.failed["a"] == "max_rollback_time was over before its turn came"
 
 
-def test_killed_at_any_write_a_rollback_is_finished(engines: Driver, folder_of_files: Path) -> None:
+def test_killed_at_any_write_a_rollback_is_finished(engines: Driver, copies: Copies) -> None:
     workflow = _rolling_back()
     writes = 0
     for when in ("before", "after"):
-        for number in itertools.count(1):
-            place = folder_of_files / f"{when}-{number}"
-            place.mkdir()
-            shutil.copy(folder_of_files / "automation.db", place)
+        for number in itertools.count(1, copies.step):
+            place = copies.make(f"{when}-{number}")
             child = engines.start("run_one", place, workflow=workflow, die=(number, when))
             child.hear("ended")
             if child.ended == 0:
@@ -218,7 +216,7 @@ def test_killed_at_any_write_a_rollback_is_finished(engines: Driver, folder_of_f
             check(record)
             check_audit(record, audited(place)[record.row["id"]])
             assert record.state.status is WorkflowStatus.ROLLED_BACK
-    assert writes >= 16, "it was not killed within the rollback"
+    assert writes * copies.step >= 16, "it was not killed within the rollback"
 
 
 def test_what_waits_for_a_person_still_does_after_a_death(engines: Driver, folder: Path) -> None:
@@ -235,14 +233,12 @@ def test_what_waits_for_a_person_still_does_after_a_death(engines: Driver, folde
     assert [len(_begun(record, name)) for name in "abc"] == [1, 1, 1]
 
 
-def test_killed_between_an_answer_and_its_effect_the_answer_counts(engines: Driver, folder_of_files: Path) -> None:
+def test_killed_between_an_answer_and_its_effect_the_answer_counts(engines: Driver, copies: Copies) -> None:
     """At each write from the answer on: acknowledged or not, it is in the journal once, and has its effect once."""
     agreed: list[int] = []
     for when in ("before", "after"):
-        for number in itertools.count(1):
-            place = folder_of_files / f"{when}-{number}"
-            place.mkdir()
-            shutil.copy(folder_of_files / "automation.db", place)
+        for number in itertools.count(1, copies.step):
+            place = copies.make(f"{when}-{number}")
             child = engines.start("ask", place, die=(number, when))
             child.hear("ended")
             if child.ended == 0:

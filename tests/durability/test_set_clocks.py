@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from automation import AutomationConfig, AutomationEngine, TryLater, VirtualCloc
 from automation.clock import iso
 from automation.errors import EngineStopped
 from automation.model.schedule import ScheduleDefinition
-from automation.testing import After, Recorder, engine
+from automation.testing import After, Recorder
 from tests.support import handlers  # noqa: F401 - registers the operations
+from tests.support.databases import Database
+from tests.support.stage import engine_on
 
 HOUR = 3600.0
 LEASE = 15.0
@@ -56,8 +59,10 @@ OUTCOMES = {
 
 @pytest.mark.parametrize("back_after", [5, 60])
 @pytest.mark.parametrize("by", [3 * HOUR, -3 * HOUR], ids=["forward", "back"])
-async def test_what_waits_comes_once_however_the_clock_is_set(by: float, back_after: float) -> None:
-    async with engine(outcomes=OUTCOMES) as running:
+async def test_what_waits_comes_once_however_the_clock_is_set(
+    database: Database, tmp_path: Path, by: float, back_after: float
+) -> None:
+    async with engine_on(database.url, tmp_path, outcomes=OUTCOMES) as running:
         running.register_alert_workflow(ALERT)
         for definition in WORKFLOWS:
             await running.register_workflow(definition)
@@ -95,8 +100,8 @@ async def test_what_waits_comes_once_however_the_clock_is_set(by: float, back_af
 
 
 @pytest.mark.parametrize("by", [3 * HOUR, -3 * HOUR], ids=["forward", "back"])
-async def test_a_cooldown_ends_and_holds_back_meanwhile(by: float) -> None:
-    async with engine(outcomes={"*": {}}) as running:
+async def test_a_cooldown_ends_and_holds_back_meanwhile(database: Database, tmp_path: Path, by: float) -> None:
+    async with engine_on(database.url, tmp_path, outcomes={"*": {}}) as running:
         running.register_alert_workflow({**ALERT, "condition": "cpu > 80"})
 
         async def flap() -> int:
@@ -115,8 +120,10 @@ async def test_a_cooldown_ends_and_holds_back_meanwhile(by: float) -> None:
         assert await flap() == 2
 
 
-async def test_schedules_fire_once_for_each_time_whichever_way_the_clock_is_set() -> None:
-    async with engine(outcomes={"*": {}}) as running:
+async def test_schedules_fire_once_for_each_time_whichever_way_the_clock_is_set(
+    database: Database, tmp_path: Path
+) -> None:
+    async with engine_on(database.url, tmp_path, outcomes={"*": {}}) as running:
         await running.register_workflow(workflow("w", act("a")))
         running.catalogue.add_schedule(ScheduleDefinition(name="s", cron="* * * * *", workflow="w"))
         await running.save()
@@ -131,8 +138,9 @@ async def test_schedules_fire_once_for_each_time_whichever_way_the_clock_is_set(
 
 
 @pytest.fixture
-async def pair(config: AutomationConfig) -> AsyncIterator[tuple[AutomationEngine, AutomationEngine]]:
+async def pair(database: Database, tmp_path: Path) -> AsyncIterator[tuple[AutomationEngine, AutomationEngine]]:
     """Two engines on one database and one clock, of which the first runs an action that takes minutes."""
+    config = AutomationConfig(database_url=database.url, data_dir=tmp_path / "data")
     clock, recorder = VirtualClock(), Recorder({"a": After(75, {}), "b": {}})
     one, other = (AutomationEngine(config, clock=clock, middleware=[recorder]) for _ in range(2))
     for each in (one, other):

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+from tests.support.databases import Database
 from tests.support.stories import Story
 
 STORIES = 3 * int(os.environ.get("DURABILITY_LIVES", "12"))
+SEEDS = {"sqlite": range(STORIES), "postgres": range(STORIES // 3)}
+"""Fewer where each start takes longer."""
 
 
 @pytest.mark.parametrize("engines", [1, 2])
-@pytest.mark.parametrize("seed", range(STORIES))
-async def test_each_execution_comes_to_its_end_once(seed: int, engines: int) -> None:
-    story = Story(seed, engines)
+@pytest.mark.parametrize(
+    ("database", "seed"), [(kind, seed) for kind, seeds in SEEDS.items() for seed in seeds], indirect=["database"]
+)
+async def test_each_execution_comes_to_its_end_once(
+    seed: int, engines: int, database: Database, tmp_path: Path
+) -> None:
+    story = Story(seed, engines, database.url, tmp_path)
     try:
         await story.tell()
     except (AssertionError, TimeoutError) as error:

@@ -38,6 +38,43 @@ def database_of(folder: Path) -> Database:
 _known: dict[Path, PostgresDatabase] = {}
 
 
+class Copies:
+    """Folders below a test's own, each with a copy of the database in that, and of what was done to the world."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._made: list[PostgresDatabase] = []
+
+    @property
+    def step(self) -> int:
+        """How many transactions on from one death to the next.
+
+        What is on disk after one is so before the next, too: where each start takes longer, every other one, before
+        and after it, is enough.
+        """
+        return 1 if isinstance(database_of(self.folder), SqliteDatabase) else 2
+
+    def make(self, name: str) -> Path:
+        """A new one. Nobody may work on the database that is copied."""
+        place = self.folder / name
+        place.mkdir()
+        known = database_of(self.folder)
+        if isinstance(known, PostgresDatabase):
+            made = PostgresDatabase(known.server, known.server.new_database(known.name))
+            made.belong_to(place)
+            self._made.append(made)
+        else:
+            shutil.copy(self.folder / "automation.db", place)
+        if (self.folder / "effects").exists():
+            shutil.copy(self.folder / "effects", place)
+        return place
+
+    def drop(self) -> None:
+        """Remove the databases; folders go with the test's own."""
+        for each in self._made:
+            each.server.drop(each.name)
+
+
 class SqliteDatabase:
     """A file in a folder."""
 

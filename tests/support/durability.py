@@ -197,8 +197,11 @@ def _journals(folder: Path) -> dict[str, list[JournalEntry]]:
     for row in rows(folder, "SELECT execution_id, seq, at, kind, action, body FROM journal ORDER BY execution_id, seq"):
         loose[row.pop("execution_id")].append(Told(**row))
     for row in rows(folder, "SELECT execution_id, body FROM packed_journals"):
-        execution_id = row["execution_id"]
-        loose[execution_id] = joined(unpacked(row["body"]), loose[execution_id])
+        execution_id, body = row["execution_id"], row["body"]
+        if isinstance(body, str):
+            # PostgreSQL's way to write bytes in JSON.
+            body = bytes.fromhex(body.removeprefix("\\x"))
+        loose[execution_id] = joined(unpacked(body), loose[execution_id])
     return {
         execution_id: [
             JournalEntry(execution_id=execution_id, **{**told._asdict(), "body": json.loads(told.body)})

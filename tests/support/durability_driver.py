@@ -31,7 +31,6 @@ from automation import (
 from automation.actions.middleware import timeout
 from automation.errors import AutomationError, Conflict, StoreUnavailable
 from automation.maintenance import Database
-from automation.store.sqlite import Sqlite
 from automation.store.store import backend_of
 from tests.support import durability_control, full_disk, trigger_driver
 from tests.support.durability_engines import Task, config_of, deadly, die_at_write, new_engine, say
@@ -236,9 +235,9 @@ async def alert(folder: str, now: float, values: list[float], step: float, die: 
         await asyncio.Event().wait()
 
 
-async def full(folder: str, how: str) -> None:
+async def full(folder: str, how: str, filler: str = "") -> None:
     """Start workflows until the disk is full, then make room; tell what the engine says meanwhile."""
-    async with full_disk.small(folder, how) as (place, disk), new_engine(place) as engine:
+    async with full_disk.small(folder, how, filler) as (place, disk), new_engine(place) as engine:
         for workflow in WORKFLOWS:
             await engine.register_workflow(workflow)
         await engine.execute_workflow("chain")
@@ -315,9 +314,10 @@ async def guarded(
 
 async def compact(folder: str, days: float, die: tuple[int, str] | None = None) -> None:
     """Delete and pack what will be past its time in so many days, in small portions."""
-    if die is not None:
-        Sqlite.write = deadly(Sqlite.write, *die)  # type: ignore[method-assign]
     config = config_of(folder, retention={"batch_rows": 5, "pause_seconds": 0.005}, audit={"retention_days": 5})
+    if die is not None:
+        kind: Any = type(backend_of(config.database, config.store))
+        kind.write = deadly(kind.write, *die)
     made = await Database(config, VirtualClock(time.time() + days * 86_400)).compact(told=lambda *line: say(told=line))
     say(deleted=made.deleted)
 

@@ -36,8 +36,14 @@ def can_mount() -> bool:
 
 
 @asynccontextmanager
-async def small(folder: str, how: str) -> AsyncIterator[tuple[str, Disk]]:
-    """A folder on such a disk, with an empty database; what is in it at the end is copied to `folder`."""
+async def small(folder: str, how: str, filler: str = "") -> AsyncIterator[tuple[str, Disk]]:
+    """A folder on such a disk, with an empty database; what is in it at the end is copied to `folder`.
+
+    With `filler`, the folder itself, whose database is on a server; that file fills the server's disk.
+    """
+    if filler:
+        yield folder, _Filler(Path(filler))
+        return
     place = Path(folder, "disk")
     place.mkdir()
     disk: Disk = _mounted(place) if how == "tmpfs" else _Limit(place)
@@ -68,12 +74,12 @@ def _mounted(place: Path) -> Disk:
         raise OSError(ctypes.get_errno(), "unshare")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True, timeout=10)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1536k", "none", str(place)], check=True, timeout=10)
-    return _Tmpfs(place)
+    return _Filler(place / "filler")
 
 
-class _Tmpfs:
-    def __init__(self, place: Path) -> None:
-        self._file = place / "filler"
+class _Filler:
+    def __init__(self, file: Path) -> None:
+        self._file = file
 
     def fill(self) -> None:
         fill(self._file)

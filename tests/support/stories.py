@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from automation import AutomationLevel, Event, WorkflowDefinition, WorkflowStatus
 from automation.errors import AutomationError, DefinitionError, Refused, TryLater
 from automation.model.approval import Approval, ApprovalStatus
 from automation.model.execution import ExecutionDetail
-from automation.testing import CRASH, After, EngineUnderTest, crash_and_recover, engine
+from automation.testing import CRASH, After, EngineUnderTest, crash_and_recover
 from automation.workflows.compiler import compile_workflow
 from automation.workflows.state import fold
 from tests.support import side_effects  # noqa: F401 - registers the operations
+from tests.support.stage import engine_on
 
 Deed = Callable[[EngineUnderTest], Awaitable[Any]]
 HOUR = 3600.0
@@ -32,8 +34,9 @@ class Story:
     With two engines on one database, what happens comes to the one or the other, and either may die.
     """
 
-    def __init__(self, seed: int, engines: int = 1) -> None:
+    def __init__(self, seed: int, engines: int, url: str, folder: Path) -> None:
         self._random = random.Random(seed)
+        self._url, self._folder = url, folder
         self._many = engines
         self._alive: list[EngineUnderTest] = []
         self._outcomes: dict[str, Any] = {}
@@ -133,7 +136,7 @@ class Story:
 
     async def tell(self) -> None:
         """Live through it, to the end of all; raises AssertionError, TimeoutError where something does not end well."""
-        async with engine(outcomes=self._outcomes, level=self.level) as first:
+        async with engine_on(self._url, self._folder, outcomes=self._outcomes, level=self.level) as first:
             self._alive = [first]
             for definition in self.definitions:
                 await first.register_workflow(definition)
