@@ -32,8 +32,8 @@ class History(Definition):
     """The lengths of buckets and how long each is kept, the shortest first; each is a multiple of the one before and is
     kept for longer. At most the shortest is lost when the process is killed."""
     max_series: Annotated[int, Field(ge=1)] = 10_000
-    """How many series have a history; further ones have none, which is counted and logged. The last tenth is for metrics
-    with few of them. With the default resolutions a series takes about half a megabyte of disk in the end."""
+    """How many series have a history; further ones have none, which is counted and logged. The last tenth is for
+    metrics with few of them. With the default resolutions a series takes about half a megabyte of disk in the end."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
