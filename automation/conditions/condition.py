@@ -9,7 +9,7 @@ from typing import Any
 from automation.conditions import analysis, durations, mistakes, needs
 from automation.conditions.compiler import compile_true, compile_truth, compile_value
 from automation.conditions.durations import Held
-from automation.conditions.interpreter import Explanation, Names, explain, look_up
+from automation.conditions.interpreter import Explanation, Names, explain, is_null, look_up
 from automation.conditions.parser import parse
 from automation.conditions.syntax import DURATION, Literal, Mistake, Name, Node, path_text, to_text, walk
 from automation.conditions.windows import Window
@@ -200,6 +200,10 @@ class Expression:
     def missing(self, names: Names) -> tuple[str, ...]:
         """The paths it reads that have no value."""
         return tuple(sorted(path for path, parts in self._reads.items() if look_up(names, parts) is None))
+
+    def gives_null(self, names: Names) -> bool:
+        """Whether it is a path and nothing else, and that leads to a null which is there, not to what is missing."""
+        return isinstance(self._tree, Name) and is_null(names, self._tree.parts)
 
     @cached_property
     def paths(self) -> frozenset[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 from automation.conditions import values as kinds
 from automation.conditions.functions import FUNCTIONS, is_windowed
@@ -35,7 +35,13 @@ from automation.conditions.windows import Gap, read
 class Names(Protocol):
     """What a condition reads from: a mapping, or anything with its `get`."""
 
+    @overload
     def get(self, name: str, /) -> Any: ...
+    @overload
+    def get(self, name: str, default: Any, /) -> Any: ...
+
+
+_MISSING = object()
 
 
 def look_up(names: Names, parts: Sequence[str | int]) -> Any:
@@ -44,6 +50,21 @@ def look_up(names: Names, parts: Sequence[str | int]) -> Any:
     for part in parts[1:]:
         value = kinds.step(value, part)
     return kinds.known(value)
+
+
+def is_null(names: Names, parts: Sequence[str | int]) -> bool:
+    """Whether the path is there, and leads to null: what is computed with it is unknown, but it can be passed on."""
+    value = names.get(str(parts[0]), _MISSING)
+    for part in parts[1:]:
+        if isinstance(value, Mapping):
+            value = value.get(part, _MISSING)
+        else:
+            value = kinds.step(value, part) if isinstance(value, list | tuple) and _within(value, part) else _MISSING
+    return value is None
+
+
+def _within(value: Sequence[Any], part: str | int) -> bool:
+    return isinstance(part, int) and -len(value) <= part < len(value)
 
 
 def interpret(node: Node, names: Names, held: Sequence[float | None] = ()) -> Any:

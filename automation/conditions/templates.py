@@ -1,7 +1,8 @@
 """`${...}` within any JSON-like value: compiled once, rendered with names.
 
-A string that is exactly one `${expression}` becomes the value, whatever its kind; within other text the value is
-written as text. `$${` is a literal `${`. `${secret:NAME}` is left for a resolver. Keys of mappings are not computed.
+A string that is exactly one `${expression}` becomes the value, whatever its kind, and null too where it is an item of a
+list or mapping; within other text the value is written as text. `$${` is a literal `${`. `${secret:NAME}` is left for a
+resolver. Keys of mappings are not computed.
 """
 
 from __future__ import annotations
@@ -121,9 +122,10 @@ class _Hole:
     place: str
     expression: Expression
 
-    def render(self, run: _Run) -> Any:
+    def render(self, run: _Run, *, within: bool = False) -> Any:
+        """The value. A null that is there is one `within` a list or mapping; elsewhere something has to come of it."""
         value = self.expression(run.names)
-        if value is None and not self.expression.is_null:
+        if value is None and not (self.expression.is_null or (within and self.expression.gives_null(run.names))):
             names = self.expression.missing(run.names)
             run.missing += [(self.place, name) for name in names or [f"{self.expression.text.strip()} is unknown"]]
         return value
@@ -151,7 +153,7 @@ class _Mapping:
     items: tuple[tuple[Any, _Part], ...]
 
     def render(self, run: _Run) -> dict[Any, Any]:
-        return {key: part.render(run) for key, part in self.items}
+        return {key: _inner(part, run) for key, part in self.items}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,11 @@ class _List:
     items: tuple[_Part, ...]
 
     def render(self, run: _Run) -> list[Any]:
-        return [part.render(run) for part in self.items]
+        return [_inner(part, run) for part in self.items]
+
+
+def _inner(part: _Part, run: _Run) -> Any:
+    return part.render(run, within=True) if isinstance(part, _Hole) else part.render(run)
 
 
 _Part: TypeAlias = _Constant | _Hole | _Secret | _Text | _Mapping | _List

@@ -180,6 +180,25 @@ def test_all_missing_names_are_listed_with_their_place() -> None:
     )
 
 
+NULLS: dict[str, Any] = {"a": None, "b": {"c": None, "d": [1, None]}}
+
+
+@pytest.mark.parametrize("path", ["a", "b.c", "b.d[1]", "b.d[-1]"])
+def test_a_null_that_is_there_is_passed_on_and_kept_out_of_texts(path: str) -> None:
+    value = f"${{{path}}}"
+
+    assert compile_template({"x": value, "y": [value]}).render(NULLS) == {"x": None, "y": [None]}
+    for whole in (value, {"x": f"<{value}>"}):
+        with pytest.raises(InputError):
+            compile_template(whole).render(NULLS)
+
+
+@pytest.mark.parametrize("path", ["z", "a.x", "b.z", "b.c.x", "b.d[2]", "b.d.x", "b[0]", "a + 1"])
+def test_what_is_not_there_is_no_null(path: str) -> None:
+    with pytest.raises(InputError):
+        compile_template({"x": f"${{{path}}}"}).render(NULLS)
+
+
 def test_an_expression_without_a_value_is_missing_even_if_its_names_are_there() -> None:
     with pytest.raises(InputError) as caught:
         compile_template("${ a / 0 }").render({"a": 1})
