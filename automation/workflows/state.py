@@ -163,6 +163,9 @@ class State:
             state.outputs = body["outputs"]
             state.finished_at = at
             state.error = None
+            if state.approval is None:
+                # Why it waited says nothing of what it has done.
+                state.reason = None
             if state.items is None and state.verifying is None and state.iteration == 1:
                 self.completed.append(name)
             if isinstance(state.outputs, dict) and name in self.names:

@@ -267,7 +267,7 @@ async def test_wrong_parameters_are_named(face: Face, admin: Any) -> None:
     assert response.status_code == 400
     assert response.json()["problems"][0] == {
         "path": "query.stauts",
-        "message": "unknown parameter; known: cursor, limit, status, workflow",
+        "message": "unknown parameter; known: cursor, id, limit, status, workflow",
     }
 
 

@@ -23,7 +23,7 @@ from automation.model.execution import ActionStatus, Wish
 from automation.store.executions import Asked
 from automation.workflows.compiler import compile_workflow
 from tests.support import handlers
-from tests.support.virtual import ended
+from tests.support.virtual import ended, until
 
 
 @pytest.fixture(autouse=True)
@@ -215,6 +215,29 @@ async def test_a_pause_that_is_taken_back_at_once_breaks_nothing_off(config: Aut
 
     assert result.status is WorkflowStatus.SUCCEEDED
     assert sorted(handlers.calls) == [("a[0]", 1), ("a[0]", 2), ("a[1]", 1), ("a[1]", 2)]
+
+
+async def test_once_it_has_succeeded_it_says_no_more_why_it_waited(config: AutomationConfig) -> None:
+    clock = VirtualClock()
+    retry = {"attempts": 2, "initial_seconds": 0.5, "jitter": False}
+    flaky = act("a", "test.fail", parameters={"times": 1, "how": "later"}, for_each=[1, 2], retry=retry)
+    async with AutomationEngine(config, clock=clock) as engine:
+        await engine.register_workflow(WorkflowDefinition(name="w", actions=(flaky,)))
+        execution_id = await engine.start_workflow("w")
+        await until_resting(engine, execution_id, 2)
+        await engine.executions.pause(execution_id, "not now", actor="ann")
+
+        async def paused() -> bool:
+            return (await engine.get_workflow_status(execution_id)) is WorkflowStatus.PAUSED
+
+        await until(paused)
+        (action,) = (await engine.queries.execution_detail(execution_id)).actions
+        assert action.reason == "paused before all items had run"
+        await engine.executions.resume(execution_id, "now", actor="ann")
+        result = await ended(engine, clock, execution_id)
+
+    assert result.status is WorkflowStatus.SUCCEEDED
+    assert result.actions[0].reason is None
 
 
 async def test_what_a_guardrail_leaves_out_has_not_succeeded(config: AutomationConfig) -> None:
