@@ -17,7 +17,7 @@ from automation.clock import until
 from automation.conditions import Measure, compile_measured
 from automation.errors import ActionTimeout, AutomationError, ConditionError, Refused
 from automation.model.event import Event
-from automation.model.execution import WorkflowStatus
+from automation.model.execution import ActionStatus, WorkflowStatus
 from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.store import statements
 from automation.store.events import Decision
@@ -52,9 +52,9 @@ def trigger_of(run: Run, status: WorkflowStatus, measure: Measure) -> str | None
         facts.add("timeout")
     elif status is WorkflowStatus.CANCELLED:
         facts.add("cancelled")
-    elif run.failed is not None:
-        families = run.plan.by_name[run.failed].families
-        facts |= {"action_failure", *(f"{family}_failure" for family in families)}
+    if run.failed is not None:
+        # All that have failed, not the first alone; and also where time was over, or it was cancelled, after that.
+        facts |= {"action_failure", *(f"{family}_failure" for step in _failed(run) for family in step.families)}
     names = MeasuredNames(Scope(run.state), measure, subject_of({}, run.state.event))
     for trigger in strategy.triggers:
         if trigger in facts:
@@ -62,6 +62,11 @@ def trigger_of(run: Run, status: WorkflowStatus, measure: Measure) -> str | None
         if trigger not in FAILURES and _holds(trigger, names):
             return trigger
     return None
+
+
+def _failed(run: Run) -> list[Step]:
+    steps = (step for step in run.plan.steps if step.definition.on_failure != "continue")
+    return [step for step in steps if run.state.actions[step.name].status is ActionStatus.FAILED]
 
 
 def _holds(trigger: str, names: MeasuredNames) -> bool:

@@ -84,6 +84,30 @@ async def test_the_triggers_decide(engine: AutomationEngine, triggers: list[str]
     assert (await run(engine, definition)).status is status
 
 
+async def test_each_failure_counts_not_the_first_alone(engine: AutomationEngine) -> None:
+    definition = workflow(
+        act("a"),
+        act("b", "flow.fail", depends_on=["a"], parameters={"message": "no"}),
+        act("c", "test.fail", depends_on=["a"]),
+        triggers=["test_failure"],
+    )
+
+    assert (await run(engine, definition)).status is WorkflowStatus.ROLLED_BACK
+
+
+async def test_a_failure_counts_also_where_it_was_cancelled_in_its_cleanup(engine: AutomationEngine) -> None:
+    cleanup = act("c", "flow.wait", parameters={"seconds": 1.5}, always=True)
+    await engine.register_workflow(workflow(act("a"), act("b", "test.fail"), cleanup, triggers=["action_failure"]))
+    execution_id = await engine.start_workflow("w")
+    while ("b", 1) not in handlers.calls:
+        await asyncio.sleep(0.01)
+
+    await engine.cancel(execution_id)
+
+    assert (await engine.wait_for(execution_id)).status is WorkflowStatus.ROLLED_BACK
+    assert undone() == [("a.undo", {})]
+
+
 async def test_a_condition_rolls_back_what_succeeded(engine: AutomationEngine) -> None:
     values = {"error_rate": 0.2}
     definition = workflow(act("a", parameters={"values": values}), triggers=["error_rate > 0.1"])
