@@ -27,6 +27,8 @@ class Call:
     """For an undo: what the operation returned."""
     room: int | None = None
     """How many bytes its result may have at most, so that its execution does not hold too many; None: no limit."""
+    takes_back: bool = False
+    """Whether it undoes an action, by whichever operation: that is tried also where a circuit is open."""
     pulse: Pulse | None = None
     """Its heartbeats; None where nobody keeps them, as for an undo."""
 

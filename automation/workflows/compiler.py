@@ -234,6 +234,8 @@ class _Compiler:
         if operation is None:
             self._problem(f"{path}.rollback.action_type", registry.unknown("action", given.action_type))
             return None
+        if operation.name == WAIT_FOR:
+            self._problem(f"{path}.rollback.action_type", "an undo cannot wait for an event: nothing says for which")
         template = self._template(given.parameters, f"{path}.rollback.parameters")
         if template is None:
             return None

@@ -32,6 +32,10 @@ OWN = frozenset({"attempt"})
 
 ITEM = frozenset({"item", "index"})
 """Names of the scope of one item of a `for_each`."""
+
+WORKFLOW = "flow.workflow"
+"""The operation that starts another workflow."""
+
 MOST_INTERRUPTIONS = 10
 """How often an action is run again by itself after the engine has died, or was stopped, while it ran."""
 
@@ -133,7 +137,7 @@ class Step:
     @cached_property
     def starts_workflows(self) -> bool:
         """Whether it starts another workflow."""
-        return self.plugin.name == "flow.workflow"
+        return self.plugin.name == WORKFLOW
 
     @cached_property
     def waits(self) -> bool:
@@ -175,12 +179,15 @@ class Plan:
     @cached_property
     def waits(self) -> bool:
         """Whether any of its steps may wait for something that is stored as a wait."""
-        return any(step.waits for step in self.steps)
+        return self.starts_workflows or any(step.waits for step in self.steps)
 
     @cached_property
     def starts_workflows(self) -> bool:
-        """Whether any of its steps starts another workflow."""
-        return any(step.starts_workflows for step in self.steps)
+        """Whether any of its steps, or what undoes one, starts another workflow."""
+        undos = (step.undo.plugin for step in self.steps if step.undo is not None)
+        return any(step.starts_workflows for step in self.steps) or any(
+            undo.kind == "action" and undo.name == WORKFLOW for undo in undos
+        )
 
     @cached_property
     def inputs_used(self) -> tuple[tuple[str, int], ...]:

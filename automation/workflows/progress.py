@@ -25,7 +25,7 @@ class Verifying:
 class Rollback:
     """What the journal says of the undoing of an execution."""
 
-    __slots__ = ("error", "failed", "held_at", "order", "reason", "status", "undone", "until", "without_undo")
+    __slots__ = ("began", "error", "failed", "held_at", "order", "reason", "status", "undone", "until", "without_undo")
 
     def __init__(self, body: Mapping[str, Any]) -> None:
         self.reason: str = body["reason"]
@@ -37,6 +37,8 @@ class Rollback:
         self.status = WorkflowStatus(body["status"])
         """How the execution would have ended without it."""
         self.error: dict[str, Any] | None = body.get("error")
+        self.began: dict[str, float] = {}
+        """When an undo was first begun: by that it knows, called again, what it has waited for."""
         self.undone: list[str] = []
         self.failed: dict[str, str] = {}
         self.held_at: float | None = None
@@ -48,9 +50,11 @@ class Rollback:
             self.until += at - self.held_at
         self.held_at = since
 
-    def apply(self, kind: str, action: str, body: Mapping[str, Any]) -> None:
+    def apply(self, kind: str, action: str, at: float, body: Mapping[str, Any]) -> None:
         """Take in one entry."""
-        if kind == "undo_completed":
+        if kind == "undo_started":
+            self.began.setdefault(action, at)
+        elif kind == "undo_completed":
             self.undone.append(action)
         elif kind == "undo_failed":
             self.failed[action] = body["error"]["message"]

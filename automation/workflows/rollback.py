@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from automation.actions.call import Call
-from automation.actions.context import ActionContext
+from automation.actions.context import ActionContext, Await, Suspend
+from automation.clock import until
 from automation.conditions import Measure, compile_measured
 from automation.errors import ActionTimeout, AutomationError, ConditionError, Refused
 from automation.model.event import Event
-from automation.model.execution import WorkflowStatus
+from automation.model.execution import ActionStatus, WorkflowStatus
 from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.store import statements
 from automation.store.events import Decision
@@ -31,6 +32,9 @@ log = logging.getLogger("automation.workflows")
 
 SOURCE = "rollback"
 """The source of the events that tell of what could not be undone."""
+
+LOOK_SECONDS = 1.0
+"""How often it is looked whether what an undo waits for has come."""
 
 PATIENCE_SECONDS = 6.0
 """How much longer than its time an undo is waited for: one that has begun is ended by its own limit before that."""
@@ -48,9 +52,9 @@ def trigger_of(run: Run, status: WorkflowStatus, measure: Measure) -> str | None
         facts.add("timeout")
     elif status is WorkflowStatus.CANCELLED:
         facts.add("cancelled")
-    elif run.failed is not None:
-        families = run.plan.by_name[run.failed].families
-        facts |= {"action_failure", *(f"{family}_failure" for family in families)}
+    if run.failed is not None:
+        # All that have failed, not the first alone; and also where time was over, or it was cancelled, after that.
+        facts |= {"action_failure", *(f"{family}_failure" for step in _failed(run) for family in step.families)}
     names = MeasuredNames(Scope(run.state), measure, subject_of({}, run.state.event))
     for trigger in strategy.triggers:
         if trigger in facts:
@@ -58,6 +62,11 @@ def trigger_of(run: Run, status: WorkflowStatus, measure: Measure) -> str | None
         if trigger not in FAILURES and _holds(trigger, names):
             return trigger
     return None
+
+
+def _failed(run: Run) -> list[Step]:
+    steps = (step for step in run.plan.steps if step.definition.on_failure != "continue")
+    return [step for step in steps if run.state.actions[step.name].status is ActionStatus.FAILED]
 
 
 def _holds(trigger: str, names: MeasuredNames) -> bool:
@@ -138,7 +147,7 @@ class Undoing:
         try:
             if rollback.until <= now:
                 raise ActionTimeout("max_rollback_time was over before its turn came")
-            await self._in_time(self._call(run, step, key, rollback.until - now), rollback.until - now)
+            await self._to_its_end(run, step, key, rollback)
             run.note(self._clock.now(), "undo_completed", key, {})
         except AutomationError as error:
             outcome = "failed"
@@ -149,6 +158,19 @@ class Undoing:
             # The engine stops: the next one runs this undo again.
             raise
         run.fact(self._clock.now(), "action_execution", f"undo {step.plugin.name}", outcome, {"action": key})
+
+    async def _to_its_end(self, run: Run, step: Step, key: str, rollback: Rollback) -> None:
+        """Have an undo run, again and again where it waits for something: here, since its time is bounded."""
+        while True:
+            call = self._call(run, step, key, rollback)
+            try:
+                return await self._in_time(call, rollback.until - self._clock.now())
+            except Suspend as wait:
+                # For what is no time, such as the end of a workflow, it is looked each second.
+                due = self._clock.now() + LOOK_SECONDS if isinstance(wait, Await) else wait.until
+                if due > rollback.until:
+                    raise ActionTimeout(f"{wait.reason or 'it waits'}, and max_rollback_time is over before") from None
+                await until(self._clock, due)
 
     async def _in_time(self, call: Call, left: float) -> None:
         """Have an undo run; raises ActionTimeout if the time is over before there is a place for it."""
@@ -171,9 +193,10 @@ class Undoing:
         if rollback.held_at is not None:
             run.note(self._clock.now(), "rollback_released", None, {})
 
-    def _call(self, run: Run, step: Step, key: str, left: float) -> Call:
+    def _call(self, run: Run, step: Step, key: str, rollback: Rollback) -> Call:
         undo = step.undo
         assert undo is not None
+        began, left = rollback.began[key], rollback.until - self._clock.now()
         state = run.state.actions[key]
         if undo.parameters is not None:
             # What it has returned itself goes before what others have: else the undo would take back theirs.
@@ -189,14 +212,14 @@ class Undoing:
             workflow=run.plan.name,
             action=f"{key}.undo",
             operation=undo.plugin.name,
-            started_at=self._clock.now(),
+            started_at=began,
             timeout_seconds=min(undo.timeout_seconds or step.definition.timeout_seconds or self._limit, left),
             event=run.state.event or {},
             clock=self._clock,
             resources=self._resources,
             secret=self._secrets.get,
         )
-        return Call(undo.plugin, parameters, context, run.priority, result=state.outputs)
+        return Call(undo.plugin, parameters, context, run.priority, result=state.outputs, takes_back=True)
 
     def _with_secrets(self, run: Run, step: Step, key: str) -> Any:
         """The parameters that the action was given, secrets included.

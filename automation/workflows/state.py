@@ -140,7 +140,7 @@ class State:
     def _apply_action(self, kind: str, name: str, at: float, body: Mapping[str, Any]) -> None:
         state = self.action(name)
         if kind.startswith("undo_") and self.rollback is not None:
-            self.rollback.apply(kind, name, body)
+            self.rollback.apply(kind, name, at, body)
             return
         state.wake_at = None
         state.held_by = None

@@ -18,10 +18,12 @@ from automation import (
     Event,
     ExecutionContext,
     Priority,
+    Refused,
     VirtualClock,
     WorkflowDefinition,
     WorkflowStatus,
     action,
+    undo,
 )
 from automation.errors import ConfigurationError
 from automation.testing import engine as engine_under_test
@@ -230,3 +232,110 @@ async def test_automated_traffic_spike_management() -> None:
     assert result.status is WorkflowStatus.SUCCEEDED
     assert result.outputs["adaptive_scaling"] == {"scaled": True}
     assert "activate_rate_limiting" not in result.outputs
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "deployed", "degraded", "status", "undone"),
+    [
+        (0.95, {}, False, WorkflowStatus.SUCCEEDED, []),
+        (0.95, Refused("no room"), False, WorkflowStatus.ROLLED_BACK, ["deploy_canary"]),
+        (0.95, {}, True, WorkflowStatus.ROLLED_BACK, ["full_deployment", "deploy_canary"]),
+        (0.50, {}, False, WorkflowStatus.SUCCEEDED, []),
+        (Refused("no model"), {}, False, WorkflowStatus.FAILED, []),
+    ],
+)
+async def test_ml_deployment_automation(
+    accuracy: Any, deployed: Any, degraded: bool, status: WorkflowStatus, undone: list[str]
+) -> None:
+    """Example 1: what deployed is undone, the last first, when a deployment fails or performance is degraded."""
+    ml_deployment_workflow = WorkflowDefinition(
+        name="ml_model_deployment",
+        description="Automated deployment with A/B validation",
+        actions=[
+            ActionDefinition(
+                name="validate_model",
+                action_type="ml",
+                parameters={
+                    "model_path": "${model_path}",
+                    "validation_dataset": "${validation_dataset}",
+                    "acceptance_threshold": 0.92,
+                },
+            ),
+            ActionDefinition(
+                name="deploy_canary",
+                action_type="deployment",
+                parameters={"deployment_type": "canary", "traffic_percentage": 5, "monitoring_duration": 1800},
+            ),
+            ActionDefinition(
+                name="evaluate_canary",
+                action_type="ml",
+                parameters={
+                    "metrics": ["accuracy", "latency", "error_rate"],
+                    "comparison_baseline": "current_production",
+                },
+            ),
+            ActionDefinition(
+                name="full_deployment",
+                action_type="deployment",
+                parameters={"deployment_type": "blue_green", "rollback_on_failure": True},
+                conditions=["canary_evaluation_passed"],
+            ),
+        ],
+        rollback_strategy={
+            "enabled": True,
+            "triggers": ["deployment_failure", "performance_degradation"],
+            "max_rollback_time": 300,
+        },
+    )
+    refused = isinstance(accuracy, Exception)
+    outcomes = {
+        "validate_model": accuracy if refused else {"accuracy": accuracy},
+        "deploy_canary": {},
+        "evaluate_canary": {
+            "canary_evaluation_passed": not refused and accuracy > 0.92,
+            "performance_degradation": degraded,
+        },
+        "full_deployment": deployed,
+    }
+    inputs = {"model_path": "/models/7", "validation_dataset": "june"}
+    async with engine_under_test(outcomes=outcomes) as engine:
+        await engine.register_workflow(ml_deployment_workflow)
+        result = await engine.execute_workflow("ml_model_deployment", ExecutionContext(variables=inputs))
+        stored = await engine.queries.execution(result.execution_id)
+
+    assert result.status is status
+    assert ((stored.error or {}).get("rollback") or {}).get("undone", []) == undone
+
+
+class Learning(BaseModel):
+    model_path: str = ""
+    validation_dataset: str = ""
+    acceptance_threshold: float = 0.0
+    metrics: list[str] = []
+    comparison_baseline: str = ""
+
+
+class Deployment(BaseModel):
+    deployment_type: str
+    traffic_percentage: float = 100
+    monitoring_duration: float = 0
+    rollback_on_failure: bool = False
+
+
+async def learn(params: Learning, context: ActionContext) -> dict[str, Any]:
+    return {}
+
+
+async def deploy(params: Deployment, context: ActionContext) -> dict[str, Any]:
+    return {}
+
+
+async def withdraw(params: Deployment, result: Any, context: ActionContext) -> None:
+    return None
+
+
+for known in ("validate_model", "evaluate_canary"):
+    action(f"ml.{known}", effect="read")(learn)
+for known in ("deploy_canary", "full_deployment"):
+    action(f"deployment.{known}")(deploy)
+    undo(f"deployment.{known}")(withdraw)

@@ -118,7 +118,7 @@ def breaker(circuits: Circuits) -> Middleware:
 
     def around(handler: Handler) -> Handler:
         async def call(call: Call) -> Any:
-            if call.plugin.kind == "undo":
+            if call.takes_back or call.plugin.kind == "undo":
                 return await handler(call)
             ticket = await circuits.admit(call) if circuits else None
             try:

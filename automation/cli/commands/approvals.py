@@ -60,8 +60,15 @@ async def _answer(session: Session, approval_id: str, agreed: bool, reason: str)
         session.out.document(approval)
         return
     what = approval["action"] or "the execution"
-    count = f" ({_count(approval)} have approved)" if approval["status"] == "pending" else ""
-    session.out.line(f"{what} of {approval['workflow']} is {approval['status']}{count}")
+    lacking = f" ({_lacking(approval)})" if approval["status"] == "pending" else ""
+    session.out.line(f"{what} of {approval['workflow']} is {approval['status']}{lacking}")
+
+
+def _lacking(approval: Document) -> str:
+    if _agreed(approval) < approval["terms"]["quorum"]:
+        return f"{_count(approval)} have approved"
+    # Enough have, and it is pending all the same: `not_self` asks for one more.
+    return f"somebody else than {approval['started_by']}, who started it, has to approve"
 
 
 def _print_page(session: Session, page: Document) -> None:
@@ -89,6 +96,9 @@ def _print_page(session: Session, page: Document) -> None:
     session.out.more(page)
 
 
+def _agreed(approval: Document) -> int:
+    return sum(answer["agreed"] for answer in approval["answers"])
+
+
 def _count(approval: Document) -> str:
-    agreed = sum(answer["agreed"] for answer in approval["answers"])
-    return f"{agreed} of {approval['terms']['quorum']}"
+    return f"{_agreed(approval)} of {approval['terms']['quorum']}"

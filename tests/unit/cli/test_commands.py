@@ -289,6 +289,19 @@ class TestExecutions:
         assert invoke("approvals", "approve", "nosuch").code == 2
         assert invoke("approvals", "list", "--status", "done").code == 2
 
+    def test_who_started_it_is_told_who_else_has_to_approve(self, invoke: Invoke, tmp_path: Path) -> None:
+        (tmp_path / "automation.d" / "others.yaml").write_text(
+            "workflows: [{name: others, approval: {not_self: true}, actions: "
+            "[{name: a, action_type: shell.run, effect: critical, parameters: {command: [cp]}}]}]",
+            encoding="utf-8",
+        )
+        invoke("run", "others")
+        [approval] = invoke("approvals", "list", "--json").document["items"]
+
+        assert invoke("approvals", "approve", approval["id"]).out == (
+            "a of others is pending (somebody else than local, who started it, has to approve)\n"
+        )
+
     def test_one_that_waits_is_cancelled(self, invoke: Invoke) -> None:
         invoke("run", "slow", "--timeout", "0.1")
         execution = invoke("executions", "list", "--json").document["items"][0]["id"]

@@ -15,9 +15,11 @@ from automation import (
     DefinitionError,
     ExecutionContext,
     ExecutionResult,
+    Refused,
     WorkflowDefinition,
     WorkflowStatus,
 )
+from automation.testing import engine as engine_under_test
 from automation.workflows import rollback
 from tests.support import handlers
 
@@ -80,6 +82,30 @@ async def test_the_triggers_decide(engine: AutomationEngine, triggers: list[str]
     definition = workflow(act("a", parameters={"values": {"degraded": True}}), act("b", "test.fail"), triggers=triggers)
 
     assert (await run(engine, definition)).status is status
+
+
+async def test_each_failure_counts_not_the_first_alone(engine: AutomationEngine) -> None:
+    definition = workflow(
+        act("a"),
+        act("b", "flow.fail", depends_on=["a"], parameters={"message": "no"}),
+        act("c", "test.fail", depends_on=["a"]),
+        triggers=["test_failure"],
+    )
+
+    assert (await run(engine, definition)).status is WorkflowStatus.ROLLED_BACK
+
+
+async def test_a_failure_counts_also_where_it_was_cancelled_in_its_cleanup(engine: AutomationEngine) -> None:
+    cleanup = act("c", "flow.wait", parameters={"seconds": 1.5}, always=True)
+    await engine.register_workflow(workflow(act("a"), act("b", "test.fail"), cleanup, triggers=["action_failure"]))
+    execution_id = await engine.start_workflow("w")
+    while ("b", 1) not in handlers.calls:
+        await asyncio.sleep(0.01)
+
+    await engine.cancel(execution_id)
+
+    assert (await engine.wait_for(execution_id)).status is WorkflowStatus.ROLLED_BACK
+    assert undone() == [("a.undo", {})]
 
 
 async def test_a_condition_rolls_back_what_succeeded(engine: AutomationEngine) -> None:
@@ -236,6 +262,74 @@ async def test_its_time_is_bounded_also_where_there_is_no_place_for_it(
         assert (await engine.wait_for(holding)).status is WorkflowStatus.SUCCEEDED
 
 
+async def test_an_undo_may_wait_and_start_a_workflow() -> None:
+    child = WorkflowDefinition(
+        name="child",
+        actions=(act("w", "flow.wait", parameters={"seconds": 5}), act("c", parameters={"value": "${of}"})),
+    )
+    wait = {"action_type": "flow.wait", "parameters": {"seconds": 10}}
+    start = {"action_type": "flow.workflow", "parameters": {"workflow": "child", "variables": {"of": "${n}"}}}
+    steps = (act("a"), act("b", rollback=wait), act("c", parameters={"values": {"n": 7}}, rollback=start))
+    outcomes = {"a": {}, "b": {}, "c": [{"n": 7}, {}], "d": Refused("no")}
+    async with engine_under_test(outcomes=outcomes) as engine:
+        await engine.register_workflow(child)
+        began = engine.clock.now()
+
+        result = await run(engine, workflow(*steps, act("d", "test.fail"), max_rollback_time=60))
+
+        assert result.status is WorkflowStatus.ROLLED_BACK
+        assert 15 <= engine.clock.now() - began <= 17
+        (found,) = (await engine.queries.executions(workflow="child")).items
+        assert (await engine.queries.execution_detail(found.id)).variables == {"of": 7}
+        assert (await engine.queries.execution(result.execution_id)).error["rollback"]["undone"] == ["c", "b", "a"]  # type: ignore[index]
+
+
+async def test_an_undo_that_waits_for_longer_than_there_is_time_is_told_and_its_workflow_ended() -> None:
+    child = WorkflowDefinition(name="child", actions=(act("w", "flow.wait", parameters={"seconds": 3600}),))
+    wait = {"action_type": "flow.wait", "parameters": {"seconds": 3600}}
+    start = {"action_type": "flow.workflow", "parameters": {"workflow": "child"}}
+    async with engine_under_test(outcomes={"a": {}, "b": {}, "c": {}, "d": Refused("no")}) as engine:
+        await engine.register_workflow(child)
+
+        steps = (act("a"), act("b", rollback=start), act("c", rollback=wait))
+        result = await run(engine, workflow(*steps, act("d", "test.fail"), max_rollback_time=30))
+
+        assert result.status is WorkflowStatus.FAILED
+        told = ((await engine.queries.execution(result.execution_id)).error or {})["rollback"]
+        assert set(told["not_undone"]) == {"a", "b", "c"}
+        assert told["not_undone"]["c"] == "waits for 3600 s, and max_rollback_time is over before"
+        (found,) = (await engine.queries.executions(workflow="child")).items
+        assert (await engine.wait_for(found.id)).status is WorkflowStatus.CANCELLED
+
+
+async def test_an_undo_that_waits_waits_on_where_it_is_taken_up(config: AutomationConfig) -> None:
+    wait = {"action_type": "flow.wait", "parameters": {"seconds": 2}}
+    async with AutomationEngine(config) as first:
+        await first.register_workflow(workflow(act("a"), act("b", rollback=wait), act("c", "test.fail")))
+        execution_id = await first.start_workflow("w")
+        while await first.get_workflow_status(execution_id) is not WorkflowStatus.ROLLING_BACK:
+            await asyncio.sleep(0.01)
+        first._runner.runs[execution_id].task.cancel()  # type: ignore[union-attr]
+        await asyncio.sleep(0.05)
+
+    async with AutomationEngine(config) as second:
+        assert (await second.wait_for(execution_id)).status is WorkflowStatus.ROLLED_BACK
+    assert undone() == [("a.undo", {})]
+
+
+async def test_an_undo_of_the_definition_is_tried_also_where_a_circuit_is_open(config: AutomationConfig) -> None:
+    performance = {"circuit_breaker": {"failure_threshold": 1, "recovery_timeout": 600}}
+    back = {"action_type": "test.fail", "parameters": {"how": "later"}}
+    broken = act("b", "test.fail", parameters={"how": "later"}, retry_attempts=1)
+    async with AutomationEngine(AutomationConfig(**{**config.model_dump(), "performance": performance})) as engine:
+        result = await run(engine, workflow(act("a", rollback=back), broken))
+        again = await run(engine, workflow(act("a", rollback=back), broken))
+
+    assert "not undone after action_failure: a" in (result.error or "")
+    assert "has failed 1 times in a row" in (again.error or "")
+    assert [name for name, _ in handlers.calls if name == "a.undo"] == ["a.undo"] * 2
+
+
 async def test_one_that_was_begun_is_finished_by_the_next_engine(config: AutomationConfig) -> None:
     slow = {"action_type": "test.pause", "parameters": {"seconds": 2}}
     async with AutomationEngine(config) as first:
@@ -261,6 +355,7 @@ def test_a_wrong_undo_is_refused_at_registration() -> None:
     actions = (
         act("a", rollback={"action_type": "test.nothing"}),
         act("b", rollback={"action_type": "test.pause", "parameters": {"secnods": 1}}),
+        act("c", rollback={"action_type": "flow.wait_for"}),
     )
     with pytest.raises(DefinitionError) as caught:
         compile_workflow(workflow(*actions, triggers=["action_failure", "x >", "x > AND canary_failure"]))
@@ -268,6 +363,7 @@ def test_a_wrong_undo_is_refused_at_registration() -> None:
     assert {problem.path for problem in caught.value.problems} == {
         "actions[0].rollback.action_type",
         "actions[1].rollback.parameters.secnods",
+        "actions[2].rollback.action_type",
         "rollback_strategy.triggers[1]",
         "rollback_strategy.triggers[2]",
     }
