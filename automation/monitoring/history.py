@@ -260,7 +260,10 @@ class History:
                     await self.flush()
                     self._drop_unused()
                 failed = False
-            except (StoreError, EngineStopped) as error:
+            except EngineStopped:
+                # Nothing is written any more, and it is not tried again.
+                return
+            except StoreError as error:
                 if not failed:
                     log.error("the history of metrics: %s; it is tried again", error.message)
                 failed = True

@@ -27,6 +27,9 @@ log = logging.getLogger("automation.store")
 
 DOUBT_SECONDS = 0.2
 """How long to wait before asking again what became of a batch; real seconds, as for a full disk."""
+PATIENCE_SECONDS = (0.1, 5.0)
+"""The shortest and the longest pause until what must not be lost is tried again; real seconds: a full disk does not
+follow a virtual clock."""
 MOST_WRITES = 20_000
 """After how many single writes a transaction takes no further unit, however many units it may have: what comes
 meanwhile waits for it."""
@@ -204,14 +207,13 @@ class Writer:
 
     async def commit_patiently(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
         """As `commit`, but wait out a database that cannot be written now: for facts that must not be lost."""
-        pause = 0.1
+        pause, longest = PATIENCE_SECONDS
         while True:
             try:
                 return await self.commit(ops, facts)
             except StoreUnavailable:
-                # Real seconds: a full disk does not follow a virtual clock.
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, 5.0)
+                pause = min(pause * 2, longest)
 
     def _begin(self) -> None:
         """Hand over what has arrived, unless a transaction is under way: then it goes with the next."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -26,6 +26,8 @@ from automation.testing.recorder import Recorded, Sent
 from automation.testing.stage import YEAR, EngineUnderTest, crash_and_recover
 from automation.testing.stage import engine as engine_under_test
 from automation.triggers.rules import rules_of
+
+T = TypeVar("T")
 
 Events = Event | Sequence[Event] | Mapping[float, Event]
 
@@ -107,7 +109,9 @@ async def run_workflow(
 
     Raises DefinitionError and InputError as registration and start do, and NotFaked if an operation has no outcome.
     """
-    definitions = [definition] if isinstance(definition, WorkflowDefinition) else list(definition)
+    definitions = _all_of("definition", WorkflowDefinition, definition)
+    if not definitions:
+        raise ValueError("definition: the list is empty: give at least one")
     async with engine_under_test(outcomes=outcomes, level=level) as engine:
         # What would be a start of its own at a time of day has to be asked for.
         await engine.watching.scheduler.stop()
@@ -191,10 +195,25 @@ async def _questions(engine: EngineUnderTest) -> list[tuple[str, str | None, flo
     return found
 
 
+def _all_of(what: str, kind: type[T], given: T | Iterable[T]) -> list[T]:
+    """One or several of a kind as a list; raises TypeError for what is something else."""
+    many = isinstance(given, Iterable) and not isinstance(given, kind | str | Mapping)
+    found: list[Any] = list(cast("Iterable[T]", given)) if many else [given]
+    for each in found:
+        if not isinstance(each, kind):
+            hint = f"{kind.__name__}(...)"
+            if kind is WorkflowDefinition:
+                hint = "WorkflowDefinition.model_validate(...), or definitions.read_or_raise([Path(...)]).workflows"
+            raise TypeError(f"{what}: {each!r:.80} is no {kind.__name__}: give {hint}")
+    return found
+
+
 def _schedule(events: Events, began: float) -> list[tuple[float, Event]]:
-    if isinstance(events, Event):
-        events = [events]
-    pairs = events.items() if isinstance(events, Mapping) else [(0.0, event) for event in events]
+    if isinstance(events, Mapping):
+        _all_of("events", Event, events.values())
+        pairs = list(events.items())
+    else:
+        pairs = [(0.0, event) for event in _all_of("events", Event, events)]
     return sorted(((began + after, event) for after, event in pairs), key=lambda pair: pair[0])
 
 

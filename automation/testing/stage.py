@@ -198,7 +198,7 @@ def _config(config: AutomationConfig | None, level: AutomationLevel, folder: Pat
     # Time is skipped in steps longer than any lease; the only node does not lose its work by that.
     store = StoreSettings(**{**config.store.model_dump(), "lease_seconds": _FOREVER})
     place = {"database_url": f"sqlite:///{folder}/automation.db", "data_dir": folder}
-    return config.model_copy(update={"level": level, "store": store, **place})
+    return config.model_copy(update={"level": AutomationLevel(level), "store": store, **place})
 
 
 _empty: list[bytes] = []

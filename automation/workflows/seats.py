@@ -25,6 +25,7 @@ from automation.store.store import Store, to_json
 from automation.workflows.plan import Plan
 from automation.workflows.recovery import Recovery
 from automation.workflows.run import Run
+from automation.workflows.settled import patiently
 from automation.workflows.state import Scope, State, fold
 
 log = logging.getLogger("automation.workflows")
@@ -174,9 +175,8 @@ class Seats:
 
     async def _next_of(self, claims: Sequence[Claim]) -> list[seats.Next] | None:
         try:
-            return await seats.next_of(self._store, claims)
+            return await patiently(lambda: seats.next_of(self._store, claims))
         except StoreError as error:
-            # They wait on, and are looked after when the database can be used again.
             log.warning("nobody is let in for %d keys: %s", len(claims), error.message)
             return None
 
@@ -187,7 +187,7 @@ class Seats:
 
     async def _look(self, found: seats.Next) -> None:
         try:
-            if await self._let_in(found):
+            if await patiently(lambda: self._let_in(found)):
                 self._asked[found.claim] = None
         except (StoreError, NotFound) as error:
             log.warning("nobody is let in for %s %r: %s", *found.claim, error.message)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from automation.errors import StoreUnavailable
+from automation.store import writer
 
 T = TypeVar("T")
 
@@ -26,11 +27,10 @@ async def settled(work: Coroutine[Any, Any, T]) -> T:
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:
     """What `work` gives, waiting out a database that cannot be used now: an execution must not be lost for that."""
-    pause = 0.1
+    pause, longest = writer.PATIENCE_SECONDS
     while True:
         try:
             return await work()
         except StoreUnavailable:
-            # Real seconds: a full disk does not follow a virtual clock.
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 5.0)
+            pause = min(pause * 2, longest)

@@ -48,7 +48,9 @@ def small_server() -> Iterator[postgres.Server]:
         yield server
 
 
-def test_nor_is_it_when_that_of_the_server_is(engines: Driver, small_server: postgres.Server, tmp_path: Path) -> None:
+def test_nor_is_it_when_that_of_a_postgresql_server_is(
+    engines: Driver, small_server: postgres.Server, tmp_path: Path
+) -> None:
     PostgresDatabase(small_server, "ops").belong_to(tmp_path)
 
     task = engines.do("full", tmp_path, how="server", filler=str(small_server.small_from_outside / "filler"))

@@ -1,4 +1,4 @@
-"""What is promised holds whatever people, events, limits and crashes do to an execution, at whichever moment."""
+"""What is promised holds whatever people, events, limits, crashes and a failing database do to an execution."""
 
 from __future__ import annotations
 

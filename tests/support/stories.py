@@ -1,4 +1,4 @@
-"""Stories: workflows made up at random, and what people, events and the death of engines do to their executions."""
+"""Stories: workflows made up at random, and what people, events, dying engines and a failing database do to them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from automation import AutomationLevel, Event, WorkflowDefinition, WorkflowStatus
-from automation.errors import AutomationError, DefinitionError, Refused, TryLater
+from automation.errors import AutomationError, DefinitionError, Refused, StoreUnavailable, TryLater
 from automation.model.approval import Approval, ApprovalStatus
 from automation.model.execution import ExecutionDetail
+from automation.store import writer
+from automation.store.writer import InDoubt
 from automation.testing import CRASH, After, EngineUnderTest, crash_and_recover
 from automation.workflows.compiler import compile_workflow
+from automation.workflows.settled import patiently
 from automation.workflows.state import fold
 from tests.support import side_effects  # noqa: F401 - registers the operations
 from tests.support.stage import engine_on
@@ -26,6 +30,8 @@ LONGEST = 400
 """Entries of a journal: no story is so long that one which does not run in circles has more."""
 _OPERATIONS = ("side.critical", "side.again", "side.once", "side.undoable")
 _EVENTS = ("e1", "e2")
+_TROUBLES = ("refused", "unread", "written", "lost")
+"""What befalls a write or a read: it is refused, or its connection breaks when it is written, or before."""
 
 
 class Story:
@@ -136,6 +142,11 @@ class Story:
 
     async def tell(self) -> None:
         """Live through it, to the end of all; raises AssertionError, TimeoutError where something does not end well."""
+        # A database in trouble is tried again at once: time would be over before, where it is virtual.
+        with patch.object(writer, "PATIENCE_SECONDS", (0.0, 0.0)):
+            await self._tell()
+
+    async def _tell(self) -> None:
         async with engine_on(self._url, self._folder, outcomes=self._outcomes, level=self.level) as first:
             self._alive = [first]
             for definition in self.definitions:
@@ -151,6 +162,8 @@ class Story:
                 for detail in await _all(self._alive[0]):
                     _check(detail)
             finally:
+                for each in self._alive:
+                    _heal(each)
                 for each in self._alive if self._many > 1 else ():
                     await each.stop()
             first.recorder.refused.clear()
@@ -184,6 +197,7 @@ class Story:
         first = self.definitions[1].actions
         seconds, action, agreed = pick.choice([0.1, 1, 7, 60, 400]), pick.choice(first).name, self._is(0.8)
         event_type, place = pick.choice(_EVENTS), pick.random()
+        trouble, later = pick.choice(_TROUBLES), pick.randint(1, 4)
 
         def one(act: Callable[[EngineUnderTest, str], Awaitable[Any]]) -> Deed:
             """Of all executions, always the same one for the same story."""
@@ -208,6 +222,7 @@ class Story:
             "event": (14, lambda running: _publish(running, event_type)),
             "crash": (4, lambda _: self._die()),
             "time": (26, lambda running: _pass(running, seconds)),
+            "trouble": (8, lambda running: _trouble(running, trouble, later)),
         }
         [name] = pick.choices(list(deeds), [weight for weight, _ in deeds.values()])
         self.told.append(name)
@@ -248,6 +263,41 @@ async def _resume(running: EngineUnderTest, execution_id: str) -> None:
     await running.executions.resume(execution_id)
 
 
+async def _trouble(running: EngineUnderTest, what: str, later: int) -> None:
+    """Have a coming write, or read, of this engine fail once."""
+    backend: Any = running.store.backend
+    names = ("read", "fetch") if what == "unread" else ("write",)
+    _heal(running)
+    whole = {name: getattr(backend, name) for name in names}
+    left = later
+
+    def failing(name: str) -> Callable[..., Awaitable[Any]]:
+        async def call(*given: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left:
+                return await whole[name](*given)
+            _heal(running)
+            if what in ("refused", "unread") or not hasattr(backend, "_drop"):
+                raise StoreUnavailable("in trouble")
+            if what == "written":
+                await whole[name](*given)
+                # As the session knows it that has not heard of the end of its commit.
+                backend._session.batch -= 1
+            backend._drop()
+            raise InDoubt(OSError("in trouble"))
+
+        return call
+
+    for name in names:
+        setattr(backend, name, failing(name))
+
+
+def _heal(running: EngineUnderTest) -> None:
+    for name in ("read", "fetch", "write"):
+        vars(running.store.backend).pop(name, None)
+
+
 async def _release(running: EngineUnderTest) -> None:
     await running.guardrails.release()
 
@@ -274,8 +324,11 @@ async def _pass(running: EngineUnderTest, seconds: float) -> None:
 
 
 async def _all(running: EngineUnderTest) -> list[ExecutionDetail]:
-    page = await running.executions.list(limit=100)
-    return [await running.queries.execution_detail(execution.id) for execution in page.items]
+    async def read() -> list[ExecutionDetail]:
+        page = await running.executions.list(limit=100)
+        return [await running.queries.execution_detail(execution.id) for execution in page.items]
+
+    return await patiently(read)
 
 
 async def _pending(running: EngineUnderTest) -> list[Approval]:

@@ -212,3 +212,36 @@ async def test_a_rollback_is_played_to_its_end() -> None:
 async def test_a_wrong_definition_is_refused_as_ever() -> None:
     with pytest.raises(DefinitionError, match=r"there is no action 'test\.recrod'"):
         await run_workflow(workflow({"name": "a", "action_type": "test.recrod"}))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"definition": {"name": "w", "actions": []}}, "definition: .* is no WorkflowDefinition: give .*read_or_raise"),
+        ({"definition": "w"}, "definition: 'w' is no WorkflowDefinition"),
+        ({"definition": [workflow(record("a")), "w"]}, "definition: 'w' is no WorkflowDefinition"),
+        ({"definition": []}, "definition: the list is empty"),
+        ({"events": "stuck"}, "events: 'stuck' is no Event: give Event"),
+        ({"events": [{"type": "stuck"}]}, "events: .* is no Event"),
+        ({"events": {60: "stuck"}}, "events: 'stuck' is no Event"),
+        ({"level": "maunal"}, "'maunal' is not a valid AutomationLevel"),
+    ],
+)
+async def test_what_is_no_script_is_told(given: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        await run_workflow(**{"definition": workflow(record("a")), "outcomes": FAKED, **given})
+
+
+async def test_a_level_may_be_given_as_text() -> None:
+    """It was taken for none of the levels, and nobody was asked."""
+    definition = workflow(record("a"), triggers=[{"type": "event", "event": "stuck"}])
+
+    result = await run_workflow(definition, events=Event(type="stuck"), outcomes=FAKED, level="manual")  # type: ignore[arg-type]
+
+    assert result.status is WorkflowStatus.PROPOSED
+
+
+async def test_an_engine_that_dies_says_nothing_of_what_it_cannot_write(caplog: pytest.LogCaptureFixture) -> None:
+    await run_workflow(workflow(record("a", on_interrupt="retry")), outcomes={"a": [CRASH, {}]})
+
+    assert [entry.message for entry in caplog.records if entry.levelname == "ERROR"] == []

@@ -19,7 +19,7 @@ from automation import (
     WorkflowDefinition,
     WorkflowStatus,
 )
-from automation.errors import Conflict, DuplicateKey
+from automation.errors import Conflict, DuplicateKey, StoreUnavailable
 from automation.store import seats
 from automation.store.statement import Unexpected
 from tests.support import handlers
@@ -479,6 +479,36 @@ async def test_what_a_dead_process_left_waiting_is_let_in(idle: AutomationEngine
         await look_after()
     handlers.open_gate("second")
     await has(idle, second, WorkflowStatus.SUCCEEDED)
+
+
+@pytest.mark.parametrize("failing", ["next_of", "commit"])
+async def test_who_waits_is_let_in_though_the_database_fails_in_that_moment(
+    idle: AutomationEngine, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """At once, and not with the next round of some node."""
+    await idle.register_workflow(keyed())
+    await idle.drain()
+    idle._recovery.rounds.clear()
+    await start(idle, "first")
+    second = await start(idle, "second")
+    await until(lambda: begun() == ["first"] and not idle._seats.busy)
+    place: Any = idle.store if failing == "commit" else seats
+    whole, failures = getattr(place, failing), 1
+
+    async def fails(*given: Any) -> Any:
+        nonlocal failures
+        taking = failing != "commit" or any(statement.name == "seat_take" for statement, _ in given[0])
+        if taking and failures:
+            failures -= 1
+            raise StoreUnavailable("the disk is full")
+        return await whole(*given)
+
+    monkeypatch.setattr(place, failing, fails)
+    handlers.open_gate("first")
+    handlers.open_gate("second")
+
+    await has(idle, second, WorkflowStatus.SUCCEEDED)
+    assert failures == 0
 
 
 async def test_who_was_let_in_has_its_large_values(config: AutomationConfig) -> None:
