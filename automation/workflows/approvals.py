@@ -128,7 +128,10 @@ class Approvals:
         if execution.status.finished:
             return f"execution {execution.id} has already ended"
         if action is None:
-            return f"execution {execution.id} is {execution.status.value}, not proposed; name an action"
+            asked = await self.of(execution.id)
+            waiting = ", ".join(f"{each.action}" for each in asked if each.status is ApprovalStatus.PENDING)
+            which = f"the action that waits for approval: {waiting}" if waiting else "an action"
+            return f"execution {execution.id} is {execution.status.value}, not proposed; name {which}"
         text = f"action {action!r} of execution {execution.id} does not wait for approval"
         stored = await executions.load(self._store, execution.id)
         elsewhere = stored is not None and stored.node not in (None, self._recovery.node if self._recovery else None)

@@ -338,7 +338,7 @@ class TestAnswering:
                 await engine.approvals.answer("nothing", True)
             with pytest.raises(NotFound):
                 await engine.approvals.decide("nothing", None, True)
-            with pytest.raises(Conflict, match="is waiting, not proposed; name an action"):
+            with pytest.raises(Conflict, match="not proposed; name the action that waits for approval: drop"):
                 await engine.approvals.decide(execution, None, True)
             with pytest.raises(Conflict, match=r"'other' of execution .* does not wait for approval"):
                 await engine.approvals.decide(execution, "other", True)
