@@ -192,3 +192,21 @@ def test_a_key_that_yaml_reads_as_true_is_the_text_that_was_written():
 
     assert problems == []
     assert definitions.workflows[0].actions[0].retry.on == ("Timeout",)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "refused"),
+    [
+        ("timeout_seconds", "yes", True),
+        ("retry_attempts", "true", True),
+        ("join", "on", True),
+        ("always", "yes", False),
+        ("timeout_seconds", "1", False),
+    ],
+)
+def test_a_boolean_is_no_number(key: str, value: str, refused: bool) -> None:
+    found = said(f"{WORKFLOW}        {key}: {value}\n")
+
+    assert len(found) == refused
+    for message in found:
+        assert f"actions[0].{key}: must be " in message
