@@ -91,9 +91,7 @@ class _Compiler:
         self.problems += [Problem(self.path + path, message) for path, message in further]
         if self.problems:
             raise DefinitionError(self.problems, what=f"workflow {definition.name!r}")
-        looks = (doubts.collisions, doubts.triggers, doubts.unbound, doubts.retried, doubts.undisturbed, doubts.early)
-        found = [finding for look in looks for finding in look(plan)]
-        doubtful = tuple(Problem(path, message, severity="warning") for path, message in found)
+        doubtful = tuple(Problem(path, message, severity="warning") for path, message in doubts.of(plan))
         return replace(plan, warnings=doubtful, body=_pinned(definition))
 
     def _problem(self, path: str, message: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from automation.conditions import seconds_of
 from automation.plugins import Plugin
 from automation.workflows.checks import Finding, uses
 from automation.workflows.plan import FAILURES, FAMILY_FAILURE, Plan, Step
@@ -21,8 +22,17 @@ _EACH = frozenset({"results", "succeeded", "failed"})
 _BEFORE_IT_BEGINS = (".parameters", ".for_each", ".delay", ".wait_for", ".wait_for.timeout")
 """What of an action is worked out when it begins."""
 
+WAIT = "flow.wait"
+"""The operation that waits for a time."""
+
 _SHOWN = 5
 """How many actions a warning names, at most."""
+
+
+def of(plan: Plan) -> Iterator[Finding]:
+    """All that is doubtful in a definition by itself; `haste` depends on the configuration as well."""
+    for look in (collisions, triggers, unbound, retried, undisturbed, early, contradictions):
+        yield from look(plan)
 
 
 def collisions(plan: Plan) -> Iterator[Finding]:
@@ -130,6 +140,22 @@ def retried(plan: Plan) -> Iterator[Finding]:
             )
 
 
+def contradictions(plan: Plan) -> Iterator[Finding]:
+    """Keys of one action of which one makes another idle."""
+    for step in plan.steps:
+        definition, place = step.definition, f"actions[{step.index}]"
+        policy, attempts = definition.retry, definition.retry_attempts
+        if policy is not None and policy.attempts and attempts and policy.attempts != attempts:
+            yield f"{place}.retry_attempts", f"is {attempts}, and retry.attempts is {policy.attempts}, which counts"
+        if policy is not None and policy.initial_seconds > policy.max_seconds:
+            message = f"is {policy.initial_seconds:g}, and no pause is longer than max_seconds, {policy.max_seconds:g}"
+            yield f"{place}.retry.initial_seconds", message
+        beats, limit = definition.heartbeat_timeout_seconds, definition.timeout_seconds
+        if beats is not None and limit is not None and beats >= limit:
+            message = f"is {beats:g}: its timeout_seconds, {limit:g}, is over before it could be found silent"
+            yield f"{place}.heartbeat_timeout_seconds", message
+
+
 def _errors(root: type[Exception]) -> set[str]:
     """The names of a class of errors and all below it, also those of operations that are no part of this program."""
     return {root.__name__}.union(*(_errors(each) for each in root.__subclasses__()))
@@ -160,6 +186,8 @@ def _longest(step: Step, attempts: int, timeout: float, verify: float) -> tuple[
     definition = step.definition
     delay = step.delay.render({}) if step.delay is not None and step.delay.constant else 0.0
     told = [f"{delay:g} s of delay"] if delay else []
+    if waited := _waited(step):
+        return delay + waited, " + ".join([*told, f"{waited:g} s of waiting"])
     if definition.timeout_seconds is None and definition.retry is None and definition.retry_attempts is None:
         return delay, " + ".join(told)
     many = attempts_of(definition, attempts)
@@ -174,6 +202,16 @@ def _longest(step: Step, attempts: int, timeout: float, verify: float) -> tuple[
     if pauses:
         told.append(f"{pauses:g} s between them")
     return delay + many * each + pauses, " + ".join(told)
+
+
+def _waited(step: Step) -> float:
+    """The seconds for which an action does nothing but wait, as far as its definition says."""
+    if step.wait_for is not None:
+        timeout = step.wait_for.timeout
+        return timeout.render({}) if timeout is not None and timeout.constant else 0.0
+    return (
+        seconds_of(step.parameters.value["seconds"]) if step.plugin.name == WAIT and step.parameters.constant else 0.0
+    )
 
 
 def _outputs(step: Step) -> frozenset[str]:

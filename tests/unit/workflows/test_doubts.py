@@ -103,6 +103,53 @@ class TestHaste:
         [(_, message)] = self.found({**checked, "verify": "x < 1 within 60s"}, timeout_seconds=100)
         assert "up to 141 s" in message
 
+    def test_the_time_of_waiting_counts(self) -> None:
+        [(_, message)] = self.found({"action_type": "flow.wait", "parameters": {"seconds": "2h"}}, timeout_seconds=3600)
+        assert message.endswith("up to 7200 s (a0: 7200 s of waiting)")
+        waits = {"wait_for": {"event": "paid", "timeout": "1d"}, "action_type": "flow.wait_for", "delay": 60}
+        [(_, message)] = self.found(waits, timeout_seconds=3600)
+        assert message.endswith("up to 86460 s (a0: 60 s of delay + 86400 s of waiting)")
+        unknown = {"action_type": "flow.wait", "parameters": {"seconds": "${seconds}"}}
+        assert self.found(unknown, timeout_seconds=1) == []
+
+
+class TestContradictions:
+    @pytest.mark.parametrize(
+        ("action", "path", "message"),
+        [
+            (
+                {"retry_attempts": 2, "retry": {"attempts": 5}},
+                "retry_attempts",
+                "is 2, and retry.attempts is 5, which counts",
+            ),
+            (
+                {"retry": {"initial_seconds": 90}},
+                "retry.initial_seconds",
+                "is 90, and no pause is longer than max_seconds, 60",
+            ),
+            (
+                {"heartbeat_timeout_seconds": 30, "timeout_seconds": 30},
+                "heartbeat_timeout_seconds",
+                "is 30: its timeout_seconds, 30, is over before it could be found silent",
+            ),
+        ],
+    )
+    def test_what_makes_another_key_idle(self, action: dict[str, Any], path: str, message: str) -> None:
+        [problem] = compile_workflow(definition(action)).warnings
+
+        assert (problem.path, problem.message, problem.severity) == (f"actions[0].{path}", message, "warning")
+
+    @pytest.mark.parametrize(
+        "action",
+        [
+            {"retry_attempts": 5, "retry": {"attempts": 5}},
+            {"retry": {"initial_seconds": 60}},
+            {"heartbeat_timeout_seconds": 29, "timeout_seconds": 30},
+        ],
+    )
+    def test_what_goes_together_is_no_contradiction(self, action: dict[str, Any]) -> None:
+        assert compile_workflow(definition(action)).warnings == ()
+
 
 class Ours(Exception):
     """An error of an operation that is no part of this program."""
