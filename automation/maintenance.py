@@ -7,6 +7,7 @@ await database.backup(Path("/var/backups/automation.db"))
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -185,9 +186,10 @@ class Database:
             told("giving room back", 0, 0)
             await asyncio.to_thread(sqlite_files.vacuum, path)
             return
-        total = 0
-        while left := await asyncio.to_thread(sqlite_files.give_back, path):
-            total = max(total, left)
+        total, before = 0, math.inf
+        # As long as it gets less: an engine that frees more than this gives back is not waited for.
+        while (left := await asyncio.to_thread(sqlite_files.give_back, path)) and left < before:
+            total, before = max(total, left), left
             told("giving room back", total - left, total)
             await self._clock.sleep(self._config.retention.pause_seconds)
 

@@ -93,7 +93,8 @@ def give_back(database: Path) -> int | None:
     with _changing(database) as connection:
         if connection.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
             return None
-        connection.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
+        # A step of this statement frees a page: executescript takes all of them, execute the first.
+        connection.executescript(f"PRAGMA incremental_vacuum({STEP_PAGES})")
         left = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
         if not left:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

@@ -260,6 +260,33 @@ class TestCheck:
                 await asyncio.wait(tasks)
 
 
+class TestCompact:
+    async def test_gives_room_back_beside_an_engine(self, config: AutomationConfig, path: Path) -> None:
+        async with AutomationEngine(config):
+            change(path, "CREATE TABLE big (text)", "INSERT INTO big VALUES (zeroblob(8000000))", "DROP TABLE big")
+            before = path.stat().st_size
+            steps: list[int] = []
+
+            def told(_what: str, _done: int, total: int) -> None:
+                steps.append(total)
+
+            found = await Database(config).compact(told=told)
+
+        assert (found.free_bytes, found.alone) == (0, False)
+        assert before - path.stat().st_size > 7_000_000
+        # A megabyte at a time.
+        assert 5 <= len(steps) <= 12
+
+    async def test_does_not_wait_for_an_engine_that_frees_more(
+        self, config: AutomationConfig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left = iter([9, 8, 8, 7])
+        monkeypatch.setattr("automation.store.sqlite_files.give_back", lambda _path: next(left))
+        async with AutomationEngine(config):
+            await Database(config).compact()
+        assert next(left) == 7
+
+
 class TestBackup:
     async def test_is_whole_and_for_its_owner_only(self, database: Database, tmp_path: Path) -> None:
         file = tmp_path / "copy.db"
