@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import pkgutil
 import re
+import sys
 import threading
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -27,6 +29,7 @@ Effect = Literal["read", "standard", "critical"]
 Runs = Literal["loop", "thread", "process"]
 Kind = Literal["action", "undo", "source", "channel", "platform", "collector"]
 F = TypeVar("F", bound=Callable[..., Any])
+log = logging.getLogger(__name__)
 
 _HOMES: Mapping[Kind, str] = {
     "action": "automation.actions.builtin",
@@ -49,6 +52,8 @@ class Plugin:
     options: Mapping[str, Any] = field(default_factory=dict)
     runs: Runs = field(init=False, compare=False)
     """Where it is called: on the event loop, in a thread, in another process."""
+    takes: int = field(init=False, compare=False)
+    """How many arguments by position its function takes at most."""
 
     def __post_init__(self) -> None:
         if inspect.iscoroutinefunction(self.function):
@@ -56,6 +61,11 @@ class Plugin:
         else:
             runs = "process" if self.options.get("cpu_bound") else "thread"
         object.__setattr__(self, "runs", runs)
+        object.__setattr__(self, "takes", taken(self.function))
+
+    def call(self, *arguments: Any) -> Any:
+        """Call it with as many of the arguments as it takes: what says less need not name what it does not use."""
+        return self.function(*arguments[: self.takes])
 
     @property
     def home(self) -> tuple[str, str]:
@@ -75,6 +85,7 @@ class Registry:
         self._plugins: dict[Kind, dict[str, Plugin]] = {kind: {} for kind in _HOMES}
         self._last_parts: dict[str, set[str]] = {}
         self._loaded: set[str] = set()
+        self._broken: dict[str, list[str]] = {}
         self.version = 0
         """Grows with each registration: what was made from plug-ins before may be out of date."""
         # Re-entrant: importing a home package registers plug-ins while it is being loaded.
@@ -121,7 +132,8 @@ class Registry:
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
         near = near or [known for known in names if known.rpartition(".")[2] == name.rpartition(".")[2]]
         hint = f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(names)}"
-        return f"there is no {kind} {name!r}{hint}"
+        broken = "".join(f"; not loaded: {reason}" for reason in self._broken.get(_HOMES[kind], ()))
+        return f"there is no {kind} {name!r}{hint}{broken}"
 
     def names(self, kind: Kind) -> list[str]:
         """The names of all plug-ins of a kind, sorted."""
@@ -145,10 +157,23 @@ class Registry:
                 importlib.import_module(f"{home}.{module.name}")
             for other in [other for other, place in _HOMES.items() if place == home]:
                 for entry in entry_points(group=f"automation.{other}s"):
-                    entry.load()
+                    try:
+                        entry.load()
+                    except Exception as error:  # noqa: BLE001 - of somebody else; all others work without it
+                        reason = f"{entry.value}: {type(error).__name__}: {' '.join(str(error).split())}"
+                        self._broken.setdefault(home, []).append(reason)
+                        log.error("plug-ins of the group %s could not be loaded: %s", entry.group, reason)
 
 
 registry = Registry()
+
+
+def taken(function: Callable[..., Any]) -> int:
+    """How many arguments by position a function takes at most."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        return sys.maxsize
+    return sum(each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters)
 
 
 class NoSettings(BaseModel):

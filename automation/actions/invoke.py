@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from automation.actions.call import Call
+from automation.actions.context import ActionContext
 from automation.actions.processes import Processes, Work
 from automation.actions.threads import Threads
 
@@ -22,20 +23,22 @@ class Invoker:
         """The handler's result."""
         plugin = call.plugin
         if plugin.runs == "loop":
-            if plugin.kind == "undo":
-                return await plugin.function(call.settings, call.result, call.context)
-            return await plugin.function(call.settings, call.context)
+            return await plugin.call(*_arguments(call, call.context))
         if plugin.runs == "process":
             return await self._processes.run(_work(call), call.context.hears)
         cancellation = threading.Event()
         context = replace(call.context, cancellation=cancellation)
-        further = (call.result, context) if plugin.kind == "undo" else (context,)
-        return await self.threads.run(plugin.function, call.settings, *further, cancel=cancellation.set)
+        arguments = _arguments(call, context)[: plugin.takes]
+        return await self.threads.run(plugin.function, *arguments, cancel=cancellation.set)
 
     def close(self) -> None:
         """End the threads and processes."""
         self._processes.close()
         self.threads.close()
+
+
+def _arguments(call: Call, context: ActionContext) -> tuple[Any, ...]:
+    return (call.settings, call.result, context) if call.plugin.kind == "undo" else (call.settings, context)
 
 
 def _work(call: Call) -> Work:

@@ -39,13 +39,14 @@ class Work:
 
     def do(self, hears: Callable[[Any], None]) -> Any:
         """Call the function; its heartbeats go where the engine hears them."""
-        from automation.plugins import settings_model
+        from automation.plugins import settings_model, taken
 
         function: Any = importlib.import_module(self.module)
         for part in self.name.split("."):
             function = getattr(function, part)
         context = ActionContext(**self.context, hears=hears)
-        return function(settings_model(function).model_validate(self.parameters), context)
+        settings = settings_model(function).model_validate(self.parameters)
+        return function(*(settings, context)[: taken(function)])
 
 
 class _Line:

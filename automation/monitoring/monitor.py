@@ -159,7 +159,7 @@ class Monitor:
         return self._availability.percentages(self._clock.now())
 
     async def _collect(self, running: _Running) -> Observations:
-        given: Observations = await running.plugin.function(self._settings(running), running.probe)
+        given: Observations = await running.plugin.call(self._settings(running), running.probe)
         found = self._hidden(given)
         now = self._clock.now()
         # Checks first: that a service is down matters more than its latency.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -113,10 +112,7 @@ class Notifier:
     async def _hand_over(self, channel: str, settings: Mapping[str, Any], message: Message) -> None:
         plugin = find_channel(channel)
         read = channel_settings(plugin, self._configured, settings)
-        if len(inspect.signature(plugin.function).parameters) > 2:
-            await plugin.function(read, message, self._context)
-        else:
-            await plugin.function(read, message)
+        await plugin.call(read, message, self._context)
 
 
 def find_channel(name: str) -> Plugin:

@@ -27,7 +27,7 @@ def try_slack(webhook_url: str | None, channel: str) -> tuple[bool, str]:
         message = Message(text=_TEXT, to=channel)
         # In a thread of its own, because the caller may be in an event loop.
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(lambda: asyncio.run(plugin.function(settings, message, context))).result()
+            pool.submit(lambda: asyncio.run(plugin.call(settings, message, context))).result()
     except ConfigurationError as error:
         return False, f"Slack was not tried: {_line(error.message)}"
     except AutomationError as error:

@@ -209,7 +209,7 @@ class SourceSupervisor:
             running.position = stored.get(running.definition.name)
             running.positioned = True
         context = SourceContext(running.definition.name, self._clock, running.position)
-        items = _called(running.plugin, self._settings(running), context)
+        items: AsyncIterator[Item] = running.plugin.call(self._settings(running), context)
         running.note(status="running")
         try:
             async for item in items:
@@ -328,12 +328,6 @@ class SourceSupervisor:
                 running.note(held_back=True, last_error=error.message)
             await self._clock.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
-
-
-def _called(plugin: Plugin, settings: BaseModel, context: SourceContext) -> AsyncIterator[Item]:
-    takes_context = len(inspect.signature(plugin.function).parameters) > 1
-    found: AsyncIterator[Item] = plugin.function(settings, context) if takes_context else plugin.function(settings)
-    return found
 
 
 async def _end(running: _Running) -> None:

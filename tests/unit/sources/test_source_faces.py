@@ -16,12 +16,17 @@ from automation.cli.app import app
 from automation.console.app import application
 from automation.definitions import Definitions
 from automation.model.schedule import SourceDefinition
+from automation.sources import supervisor
 from tests.support.virtual import until
 
 
 @pytest.fixture
-async def face(engine: AutomationEngine, tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+async def face(
+    engine: AutomationEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of an engine with a source that has read one event, and one that fails."""
+    # Between two tries it is not "failed" for a moment.
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 600.0)
     (tmp_path / "log.jsonl").write_text('{"type": "tick"}\nnonsense\n')
     definitions = Definitions(
         sources=(
