@@ -8,11 +8,14 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from automation.api.access import engine_of
-from automation.errors import DefinitionError, InputError
-from automation.plugins import validation_problems
+from automation.definitions import Definitions, problems, remains
+from automation.engine import AutomationEngine
+from automation.errors import DefinitionError, InputError, Problem
+from automation.model.base import Definition
 from automation.sources.payload import kind_of, parse_json
 
 M = TypeVar("M", bound=BaseModel)
+D = TypeVar("D", bound=Definition)
 
 
 async def read_json(request: Request) -> Any:
@@ -30,10 +33,32 @@ async def read_object(request: Request) -> dict[str, Any]:
     return value
 
 
+async def read_definition(request: Request, model: type[D], kind: str, what: str) -> D:
+    """The body as a definition of a kind, such as `workflows`; raises InputError for what is not JSON, DefinitionError
+    with every problem: also with what is wrong elsewhere, where a part of it cannot be read."""
+    value = await read_object(request)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = problems(error, model, value)
+        left = remains(model, value, error)
+        if left is not None:
+            found += left.own(check(engine_of(request), kind, left.definition))
+        raise DefinitionError(found, what=what) from None
+
+
+def check(engine: AutomationEngine, kind: str, definition: Definition) -> tuple[Problem, ...]:
+    """What is wrong with a definition of a kind, and what is doubtful, with paths within it."""
+    place = f"{kind}[0]."
+    wanted: dict[str, Any] = {kind: (definition,)}
+    found = engine.catalogue.check(Definitions(**wanted))
+    return tuple(Problem(each.path.removeprefix(place), each.message, severity=each.severity) for each in found)
+
+
 async def read_model(request: Request, model: type[M], what: str = "the request") -> M:
     """The body as a model; raises InputError for what is not JSON, DefinitionError with every problem."""
     value = await read_object(request)
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise DefinitionError(validation_problems(error), what=what) from None
+        raise DefinitionError(problems(error, model, value), what=what) from None

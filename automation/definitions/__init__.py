@@ -1,5 +1,6 @@
 """Definition files: workflows, alerts, schedules, services, sources and monitors in YAML or JSON."""
 
+from automation.definitions.complaints import problems
 from automation.definitions.reader import (
     KINDS,
     Check,
@@ -11,6 +12,7 @@ from automation.definitions.reader import (
     read_or_raise,
     read_text,
 )
+from automation.definitions.remains import remains
 from automation.definitions.watcher import Watcher
 
 __all__ = [
@@ -21,7 +23,9 @@ __all__ = [
     "Watcher",
     "content_hash",
     "definition_files",
+    "problems",
     "read_files",
     "read_or_raise",
     "read_text",
+    "remains",
 ]

@@ -8,9 +8,11 @@ from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from automation.definitions import tree
 from automation.definitions.tree import Finding, Node, Scalar
+from automation.errors import Problem
 
 _MOST = 100
 """How many errors of one definition are told; each costs a walk through it."""
@@ -29,20 +31,17 @@ _SHORT = {
 def complaints(error: ValidationError, model: type[BaseModel], value: Any, node: Node) -> list[Finding]:
     """Each error of pydantic with its path within the definition, its line, and what would be right."""
     found: list[Finding] = []
-    items = error.errors(include_url=False)
-    places = [item["loc"] for item in items]
+    items = errors_of(error)
     for item in items[:_MOST]:
         loc = item["loc"]
-        if item["type"] == "too_short" and any(len(place) > len(loc) and place[: len(loc)] == loc for place in places):
-            continue  # pydantic counts only the items that were right
-        parts = _own_parts(loc, value)
-        path = _text(parts)
+        parts = own_parts(loc, value)
+        path = text_of(parts)
         line, reached, rest = tree.find(node, path)
         # One of several ways in which a plain value could be right: pydantic complains of each.
         one_of = bool(parts) and loc[-1] not in ("[key]", parts[-1])
         message = _message(item["type"], item["msg"], item.get("ctx", {}))
         if item["type"] == "extra_forbidden":
-            known = sorted(_known_keys(model, parts[:-1], value))
+            known = sorted(known_keys(model, parts[:-1], value))
             message = unknown_key(str(parts[-1]), known)
         elif isinstance(reached, Scalar) and not rest and not one_of:
             message += _hint(item["type"], reached)
@@ -52,6 +51,19 @@ def complaints(error: ValidationError, model: type[BaseModel], value: Any, node:
     if len(items) > _MOST:
         found.append(Finding("", node.line, f"and {len(items) - _MOST} further problems"))
     return found
+
+
+def errors_of(error: ValidationError) -> list[ErrorDetails]:
+    """What pydantic found, but for lists that are too short because it counts only the items that were right."""
+    found = error.errors(include_url=False)
+    above = {item["loc"][:length] for item in found for length in range(len(item["loc"]))}
+    return [item for item in found if item["type"] != "too_short" or item["loc"] not in above]
+
+
+def problems(error: ValidationError, model: type[BaseModel], value: Any) -> list[Problem]:
+    """The same of a value that is in no file."""
+    nowhere = Scalar(0, None, "", quoted=True)
+    return [Problem(found.path, found.message) for found in complaints(error, model, value, nowhere)]
 
 
 def unknown_key(key: str, known: list[str]) -> str:
@@ -90,8 +102,8 @@ def _hint(kind: str, scalar: Scalar) -> str:
     return f', but {scalar.text} is read as {read}; write "{scalar.text}"'
 
 
-def _own_parts(loc: tuple[int | str, ...], value: Any) -> tuple[int | str, ...]:
-    """The location without what pydantic adds to it: the tag or the type of a union's member, `[key]`."""
+def own_parts(loc: tuple[int | str, ...], value: Any) -> tuple[int | str, ...]:
+    """A location of pydantic without what it adds to it: the tag or the type of a union's member, `[key]`."""
     parts: list[int | str] = []
     for index, part in enumerate(loc):
         if part == "[key]":
@@ -110,7 +122,8 @@ def _own_parts(loc: tuple[int | str, ...], value: Any) -> tuple[int | str, ...]:
     return tuple(parts)
 
 
-def _text(parts: tuple[int | str, ...]) -> str:
+def text_of(parts: tuple[int | str, ...]) -> str:
+    """The parts of a path as a path: `actions[1].parameters.url`."""
     path = ""
     for part in parts:
         path = f"{path}[{part}]" if isinstance(part, int) else tree.join(path, part)
@@ -122,7 +135,7 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema()
 
 
-def _known_keys(model: type[BaseModel], parts: tuple[int | str, ...], value: Any) -> set[str]:
+def known_keys(model: type[BaseModel], parts: tuple[int | str, ...], value: Any) -> set[str]:
     """The keys that a mapping at this place of a definition may have."""
     schema = _schema(model)
     places = [schema]

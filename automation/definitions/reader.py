@@ -15,7 +15,8 @@ from automation.config import AutomationConfig
 from automation.definitions import tree
 from automation.definitions.complaints import complaints, unknown_key
 from automation.definitions.json_tree import read_json
-from automation.definitions.tree import Entries, Finding, Items, Node, Scalar, Unreadable
+from automation.definitions.remains import Remains, remains
+from automation.definitions.tree import Entries, Finding, Items, Node, Scalar, Unreadable, begins
 from automation.definitions.yaml_tree import read_yaml
 from automation.errors import ConfigurationError, DefinitionError, Problem
 from automation.model.alert import AlertRule
@@ -153,12 +154,17 @@ def _kind(node: Node) -> str:
     return "a list" if isinstance(node, Items) else "a mapping"
 
 
+def _within(problem: Problem, place: Place) -> bool:
+    return problem.file == place.file and begins(problem.path, place.path)
+
+
 class _Reading:
     def __init__(self, main: Path | None) -> None:
         self._main = main
         self._files: list[str] = []
         self._found: dict[str, list[Definition]] = {kind: [] for kind in KINDS}
         self._places: dict[str, list[Place]] = {kind: [] for kind in KINDS}
+        self._remains: dict[str, list[tuple[Remains, Place]]] = {kind: [] for kind in KINDS}
         self._names: dict[tuple[str, str], Place] = {}
         self._problems: list[Problem] = []
         self.digest = sha256()
@@ -249,26 +255,29 @@ class _Reading:
             if node.problem is None:
                 self._problem(file, node.line, f"must be a mapping, not {_kind(node)}", path)
             return
+        # What could not be read is null here; that null does not fit either would be said twice.
+        said = {finding.path for finding in findings}
         try:
-            definition = KINDS[kind].model_validate(value)
+            left: Remains | None = Remains(KINDS[kind].model_validate(value), tuple(said))
         except ValidationError as error:
-            # What could not be read is null here; that null does not fit either would be said twice.
-            said = {finding.path for finding in findings}
             found = complaints(error, KINDS[kind], value, node)
             self._add(file, [finding for finding in found if finding.path not in said], path)
-            return
-        if not findings:
-            self._keep(kind, definition, Place(file, cast(Any, definition).name, node, path), path)
+            left = remains(KINDS[kind], value, error)
+        if left is not None:
+            self._keep(kind, left, Place(file, cast(Any, left.definition).name, node, path))
 
-    def _keep(self, kind: str, definition: Definition, place: Place, path: str) -> None:
+    def _keep(self, kind: str, left: Remains, place: Place) -> None:
         other = self._names.setdefault((kind, place.name), place)
         if other is place:
-            self._found[kind].append(definition)
-            self._places[kind].append(place)
+            if left.without:
+                self._remains[kind].append((left, place))
+            else:
+                self._found[kind].append(left.definition)
+                self._places[kind].append(place)
         else:
             there = f"{other.file}:{tree.find(other.node, 'name')[0]}"
             message = f"there is already a {kind.removesuffix('s')} {place.name!r}: {there}"
-            self._problem(place.file, tree.find(place.node, "name")[0], message, f"{path}.name")
+            self._problem(place.file, tree.find(place.node, "name")[0], message, f"{place.path}.name")
 
     def _add(self, file: str, findings: Iterable[Finding], path: str = "") -> None:
         for finding in findings:
@@ -281,13 +290,28 @@ class _Reading:
 
     def done(self, check: Check | None) -> tuple[Definitions, list[Problem]]:
         """What was read, and all problems in the order of the files and lines."""
-        places = {kind: tuple(places) for kind, places in self._places.items()}
-        found = cast(dict[str, Any], {kind: tuple(items) for kind, items in self._found.items()})
-        definitions = Definitions(**found, content_hash=self.digest.hexdigest(), places=places)
-        problems = self._problems
-        if check is not None:
-            problems = problems + [definitions.locate(problem) for problem in check(definitions)]
+        definitions = self._definitions()
+        problems = self._problems + ([] if check is None else self._checked(check))
         order = {file: index for index, file in enumerate(self._files)}
         last = len(order)
         problems.sort(key=lambda problem: (order.get(problem.file or "", last), problem.line or 0))
         return definitions, problems
+
+    def _definitions(self, further: bool = False) -> Definitions:
+        found: dict[str, Any] = {}
+        places: dict[str, tuple[Place, ...]] = {}
+        for kind in KINDS:
+            left = self._remains[kind] if further else []
+            found[kind] = (*self._found[kind], *(each.definition for each, _ in left))
+            places[kind] = (*self._places[kind], *(place for _, place in left))
+        return Definitions(**found, content_hash=self.digest.hexdigest(), places=places)
+
+    def _checked(self, check: Check) -> list[Problem]:
+        """What is wrong across definitions, those among them of which a part could not be read."""
+        definitions = self._definitions(further=True)
+        problems = [definitions.locate(problem) for problem in check(definitions)]
+        for left, place in (pair for pairs in self._remains.values() for pair in pairs):
+            theirs = [problem for problem in problems if _within(problem, place)]
+            problems = [problem for problem in problems if not _within(problem, place)]
+            problems += left.own(theirs, place.path)
+        return problems

@@ -21,7 +21,7 @@ from automation.conditions import (
 from automation.errors import ConditionError, DefinitionError, Problem
 from automation.model.metric import KEPT_SECONDS, UNITS
 from automation.model.workflow import WAIT_FOR, ActionDefinition, WorkflowDefinition
-from automation.plugins import Plugin, registry, validation_problems
+from automation.plugins import NoSettings, Plugin, registry, setting_problems
 from automation.store.values import unstorable
 from automation.workflows import checks, counts, doubts
 from automation.workflows.plan import EXPLICIT, FAILURES, FAMILY_FAILURE, EventWait, Plan, Step, Undo
@@ -78,13 +78,13 @@ class _Compiler:
         for index, text in enumerate(strategy.triggers if strategy else ()):
             if text not in FAILURES and not FAMILY_FAILURE.fullmatch(text):
                 self._condition(text, f"rollback_strategy.triggers[{index}]")
-        steps = [self._step(index, action, names) for index, action in enumerate(definition.actions)]
+        steps = tuple(self._step(index, action, names) for index, action in enumerate(definition.actions))
         self._find_cycles(names)
         at_once = (*triggers(definition), *checks.policies(definition), *checks.concurrency(definition))
         self.problems += [Problem(self.path + place, message) for place, message in at_once]
         # What is wrong with one action hides nothing of the others; only the graph as a whole needs all of them.
         sound = not self.problems
-        plan = Plan(definition, tuple(step for step in steps if step is not None), conditions)
+        plan = Plan(definition, steps, conditions)
         self._check_names(plan, frozenset(names))
         further = (*checks.unreachable(plan),) if sound else ()
         further += (*checks.endless(plan), *checks.silent(plan))
@@ -108,9 +108,11 @@ class _Compiler:
         found = (self._condition(text, f"{path}[{index}]") for index, text in enumerate(texts))
         return tuple(condition for condition in found if condition is not None)
 
-    def _step(self, index: int, action: ActionDefinition, names: list[str]) -> Step | None:
+    def _step(self, index: int, action: ActionDefinition, names: list[str]) -> Step:
         path = f"actions[{index}]"
-        plugin = self._operation(action, path)
+        # Of an unknown operation, and of parameters that cannot be read, all else is looked at all the same.
+        known = self._operation(action, path)
+        plugin = known or _UNKNOWN
         depends_on = action.depends_on
         if depends_on is None:
             depends_on = (names[index - 1],) if index else ()
@@ -121,14 +123,13 @@ class _Compiler:
                 self._problem(f"{path}.depends_on[{position}]", f"there is no action {name!r}{hint}")
             elif name == action.name:
                 self._problem(f"{path}.depends_on[{position}]", "an action cannot depend on itself")
-        if plugin is not None:
-            self._effect(action, plugin, path)
+        self._effect(action, plugin, path)
         needed = self._join(action, tuple(depends_on), path)
         conditions = self._conditions(action.conditions, f"{path}.conditions")
         template = self._template(action.parameters, f"{path}.parameters")
-        if plugin is None or template is None:
-            return None
-        validated = self._parameters(plugin, action.parameters, template, path)
+        validated = None
+        if known is not None and template is not None:
+            validated = self._parameters(known, action.parameters, template, path)
         undo = self._undo(action, plugin, path)
         items = self._items(action, f"{path}.for_each")
         delay = self._duration(action.delay, f"{path}.delay")
@@ -138,7 +139,7 @@ class _Compiler:
             plugin,
             tuple(depends_on),
             conditions,
-            template,
+            template or compile_template({}),
             validated,
             undo,
             items,
@@ -171,7 +172,7 @@ class _Compiler:
             if plugin.name == WAIT_FOR:
                 self._problem(f"{path}.wait_for", f"is required by {WAIT_FOR}")
             return None
-        if plugin.name != WAIT_FOR:
+        if plugin.name not in (WAIT_FOR, _UNKNOWN.name):
             self._problem(
                 f"{path}.wait_for", f"such an action does nothing else: leave out its action_type, or use {WAIT_FOR}"
             )
@@ -266,7 +267,7 @@ class _Compiler:
         try:
             model = plugin.settings.model_validate(values, extra="forbid")
         except ValidationError as error:
-            for problem in validation_problems(error):
+            for problem in setting_problems(error, plugin.settings):
                 # What an expression will give is known only when it runs; its type is checked then.
                 if not _is_template(values, problem.path):
                     self._problem(_join(f"{path}.parameters", problem.path), problem.message)
@@ -310,6 +311,9 @@ class _Compiler:
         # is looked at after its own work may be one of its own, or a metric.
         return name in EXPLICIT or name in step.own_names or bool(step.depends_on) or place.endswith(_AFTERWARDS)
 
+
+_UNKNOWN = Plugin("action", "", lambda: None, NoSettings, {"effect": "read"})
+"""In the place of an operation that is not there, of which the definition is refused."""
 
 _EFFECTS = ("read", "standard", "critical")
 """From the least to the most."""

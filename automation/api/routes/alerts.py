@@ -13,7 +13,7 @@ from starlette.responses import Response
 from automation.alerts.backtest import AlertBacktest
 from automation.api.access import demand, engine_of, needs
 from automation.api.operations import gives, takes
-from automation.api.reading import read_model
+from automation.api.reading import read_definition, read_model
 from automation.api.render import Json
 from automation.api.routes.events import Value, values_of
 from automation.engine import AutomationEngine
@@ -157,7 +157,7 @@ def rule_view(engine: AutomationEngine, name: str, limit: int = 50) -> AlertRule
 async def register_alert_rule(request: Request, caller: Creator) -> Response:
     """Register an alert rule, or a new version of one; its actions become a workflow of the same name."""
     engine = engine_of(request)
-    rule = await read_model(request, AlertRule, "the alert rule")
+    rule = await read_definition(request, AlertRule, "alerts", "the alert rule")
     known = any(other.name == rule.name for other in engine.alerts.rules())
     engine.register_alert_workflow(rule)
     await engine.save(actor=caller.name, keep=True)

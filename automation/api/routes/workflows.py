@@ -8,22 +8,20 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
-from pydantic import Field, ValidationError
+from pydantic import Field
 from starlette.responses import Response
 
 from automation.api.access import engine_of, needs
 from automation.api.operations import gives, takes
-from automation.api.reading import read_model, read_object
+from automation.api.reading import check, read_definition, read_model
 from automation.api.render import Json
 from automation.api.waiting import patiently
-from automation.definitions import Definitions
 from automation.engine import AutomationEngine
 from automation.errors import Conflict, DefinitionError, Problem
 from automation.model.base import Definition
 from automation.model.execution import ExecutionContext, ExecutionResult
 from automation.model.identity import Identity
 from automation.model.workflow import WorkflowDefinition
-from automation.plugins import validation_problems
 from automation.workflows.dryrun import Foreseen, Outlook, foresee
 
 router = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
@@ -159,12 +157,12 @@ async def register_workflow(request: Request, caller: Creator) -> Response:
     Executions that run keep the version they started with.
     """
     engine = engine_of(request)
-    definition = await read_model(request, WorkflowDefinition, "the workflow")
+    definition = await read_definition(request, WorkflowDefinition, "workflows", "the workflow")
     _refuse_alert(engine, definition.name)
     created = engine.workflow_manager.get_workflow(definition.name) is None
     engine.workflow_manager.register_workflow(definition)
     await engine.save(actor=caller.name, keep=True)
-    warnings = tuple(problem for problem in _check(engine, definition) if problem.severity != "error")
+    warnings = tuple(problem for problem in check(engine, "workflows", definition) if problem.severity != "error")
     headers = {"Location": f"{router.prefix}/{definition.name}"}
     return Json(Registered(definition.name, created, warnings), 201 if created else 200, headers)
 
@@ -172,12 +170,11 @@ async def register_workflow(request: Request, caller: Creator) -> Response:
 @router.post("/validate", responses=gives(Validation), openapi_extra=takes(WorkflowDefinition, EXAMPLE))
 async def validate_workflow(request: Request, caller: Viewer) -> Response:
     """Everything that is wrong with a definition; nothing is registered."""
-    value = await read_object(request)
     try:
-        definition = WorkflowDefinition.model_validate(value)
-    except ValidationError as error:
-        return Json(Validation(False, tuple(validation_problems(error))))
-    problems = _check(engine_of(request), definition)
+        definition = await read_definition(request, WorkflowDefinition, "workflows", "the workflow")
+    except DefinitionError as error:
+        return Json(Validation(False, error.details["problems"]))
+    problems = check(engine_of(request), "workflows", definition)
     return Json(Validation(not any(problem.severity == "error" for problem in problems), problems))
 
 
@@ -272,12 +269,6 @@ def _summary(definition: WorkflowDefinition) -> WorkflowSummary:
         actions=tuple(action.name for action in definition.actions),
         labels=definition.labels,
     )
-
-
-def _check(engine: AutomationEngine, definition: WorkflowDefinition) -> tuple[Problem, ...]:
-    place = "workflows[0]."
-    found = engine.catalogue.check(Definitions(workflows=(definition,)))
-    return tuple(Problem(p.path.removeprefix(place), p.message, severity=p.severity) for p in found)
 
 
 def _refuse_alert(engine: AutomationEngine, name: str) -> None:

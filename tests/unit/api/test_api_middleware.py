@@ -256,7 +256,7 @@ async def test_all_problems_come_at_once(face: Face, admin: Any) -> None:
     response = await admin.post("/api/v1/workflows", json=wrong)
     problems = {problem["path"]: problem["message"] for problem in response.json()["problems"]}
     assert problems.keys() == {"name", "actions", "prioritty", "timeout_seconds"}
-    assert problems["prioritty"] == "unknown key"
+    assert problems["prioritty"] == "unknown key; did you mean 'priority'?"
     assert response.json()["detail"] == "the workflow was refused, 4 problems"
 
 

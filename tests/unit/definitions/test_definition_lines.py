@@ -89,7 +89,7 @@ def test_definitions_that_come_from_no_file_are_not_located():
     assert Definitions().locate(Problem("workflows[0]", "x")) == Problem("workflows[0]", "x")
 
 
-def test_a_check_is_given_what_was_right_and_its_problems_are_located(tmp_path: Path):
+def test_a_check_is_given_what_can_be_read_and_its_problems_are_located(tmp_path: Path):
     one, two = tmp_path / "1.yaml", tmp_path / "2.yaml"
     one.write_text("services:\n- name: b\n- name: a\n  platform: moon\n")
     two.write_text("services:\n- name: c\n  bad: 1\n- name: d\n  platform: mars\n")
@@ -107,6 +107,7 @@ def test_a_check_is_given_what_was_right_and_its_problems_are_located(tmp_path: 
         "1.yaml:2: services[0].platform: unknown",
         "1.yaml:4: services[1].platform: unknown",
         "1.yaml:4: services.a.platform: by name",
+        "2.yaml:2: services[0].platform: unknown",
         "2.yaml:3: services[0].bad: unknown key; known here: autostart, cpu, health, labels, max_replicas, "
         "min_replicas, name, platform, replicas, settings",
         "2.yaml:5: services[1].platform: unknown",
@@ -119,8 +120,9 @@ def test_an_alias_is_where_it_stands_and_its_content_where_it_was_written():
 
     problems = [(problem.line, problem.path) for problem in read_text(text)[1]]
 
-    # The first definition, its two aliases, and the mapping that takes the same key from elsewhere.
+    # The name of an alias; the first definition, its two aliases, and the mapping that takes the key from elsewhere.
     assert problems == [
+        (3, "services[1].name"),
         (5, "services[0].labels.x"),
         (5, "services[1].labels.x"),
         (5, "services[2].labels.x"),

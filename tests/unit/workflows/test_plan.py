@@ -37,7 +37,7 @@ def test_all_problems_come_at_once_with_their_paths() -> None:
 
     assert "test.record" in found["actions[0].action_type"]
     assert "already" in found["actions[1].name"]
-    assert found["actions[1].parameters.valeu"] == "unknown key"
+    assert found["actions[1].parameters.valeu"] == "unknown key; did you mean 'value'?"
     assert "nobody" in found["actions[2].depends_on[0]"]
     assert "column" in found["actions[2].conditions[0]"]
     assert "actions[3].parameters.values.text" in found
