@@ -103,18 +103,18 @@ class Family:
     async def _roll_back(self, context: ActionContext) -> None:
         action = context.action.removesuffix(".undo")
         for child in reversed(await children.of(self._store, context.execution_id, action)):
-            if child.status is WorkflowStatus.SUCCEEDED:
-                await self._undo(child, context)
-            elif not child.status.finished and child.status is not WorkflowStatus.ROLLING_BACK:
+            if not child.status.finished and child.status is not WorkflowStatus.ROLLING_BACK:
                 raise Refused(f"{child.id} of {child.workflow} has not ended")
-            elif child.status is WorkflowStatus.FAILED and (child.error or {}).get("rollback"):
-                raise Refused(f"{child.id} of {child.workflow}: {(child.error or {}).get('message')}")
-            result = await self._starter.result(child.id)
-            if result.status is WorkflowStatus.FAILED:
-                raise Refused(f"{child.id} of {child.workflow}: {result.error}")
+            if child.status.finished and not _was_rolled_back(child):
+                await self._undo(child, context)
+            await self._starter.result(child.id)
+            after = await executions.get(self._store, child.id)
+            assert after is not None
+            if _was_rolled_back(after) and after.status is not WorkflowStatus.ROLLED_BACK:
+                raise Refused(f"{child.id} of {child.workflow}: {(after.error or {}).get('message')}")
 
     async def _undo(self, child: Execution, context: ActionContext) -> None:
-        """Open an execution that has succeeded once more, to roll it back."""
+        """Open an execution that has ended once more, to roll it back; not one that has done nothing and says so."""
         stored = await executions.load(self._store, child.id)
         assert stored is not None
         plan = self._recovery.plan(child.definition_id, stored.definition)
@@ -122,7 +122,9 @@ class Family:
         state, limits = fold_stored(stored), self._store.limits
         run = Run.of(child, plan, state, stored.large, node=self._recovery.node, limits=limits)
         reason = f"{context.action} of {context.execution_id}"
-        body = rollback_of(run, reason, WorkflowStatus.SUCCEEDED, None, now + context.timeout_seconds)
+        body = rollback_of(run, reason, child.status, child.error, now + context.timeout_seconds)
+        if child.status is not WorkflowStatus.SUCCEEDED and not body["order"] and not body["without_undo"]:
+            return
         claim = statements.EXECUTION_RETRY(
             status=WorkflowStatus.ROLLING_BACK.value,
             node=run.node,
@@ -139,6 +141,11 @@ class Family:
             return
         run.stored = run.noted
         self._runner.launch(run)
+
+
+def _was_rolled_back(child: Execution) -> bool:
+    """Whether a rollback of it was begun and is over, however that went."""
+    return child.status is WorkflowStatus.ROLLED_BACK or bool((child.error or {}).get("rollback"))
 
 
 def _of_attempt(child: Execution, context: ActionContext) -> bool:

@@ -15,7 +15,7 @@ from automation.actions.call import Call
 from automation.actions.context import ActionContext, Await, Suspend
 from automation.clock import until
 from automation.conditions import Measure, compile_measured
-from automation.errors import ActionTimeout, AutomationError, ConditionError, Refused
+from automation.errors import ActionTimeout, AutomationError, ChildFailed, ConditionError, Refused
 from automation.model.event import Event
 from automation.model.execution import ActionStatus, WorkflowStatus
 from automation.model.metric import KEPT_SECONDS, UNITS
@@ -83,7 +83,7 @@ def rollback_of(
     run: Run, reason: str, status: WorkflowStatus, error: dict[str, Any] | None, until: float
 ) -> dict[str, Any]:
     """What the journal says of a rollback that begins: what is undone, the last first, and what cannot be."""
-    done = [(key, run.step_of(key)) for key in reversed(run.state.completed)]
+    done = [(key, run.step_of(key)) for key in reversed(_done(run))]
     return {
         "reason": reason,
         "order": [key for key, step in done if step.undo is not None],
@@ -92,6 +92,35 @@ def rollback_of(
         "status": status.value,
         "error": error,
     }
+
+
+def _done(run: Run) -> list[str]:
+    """What has done something, in the order in which it ended: what is completed, and also each workflow that was
+    started and has not succeeded, for what its actions had done until then may be there still."""
+    done, actions = list(run.state.completed), run.state.actions
+
+    def ended(key: str) -> float:
+        return actions[key].finished_at or 0.0
+
+    for key in sorted((key for key in actions if key not in done and _broke_off(run, key)), key=ended):
+        place = sum(ended(other) <= ended(key) for other in done)
+        done.insert(place, key)
+    return done
+
+
+def _broke_off(run: Run, key: str) -> bool:
+    """Whether an action, or an item of one, has started a workflow that it has to answer for and that did not succeed."""
+    step, state = run.step_of(key), run.state.actions[key]
+    undone = step.starts_workflows and step.undo is not None and step.undo.plugin.kind == "undo"
+    if not undone or state.started_at is None or state.items is not None:
+        return False
+    if state.status is ActionStatus.FAILED:
+        # Else it was not even started: no such workflow, or inputs that do not fit.
+        return state.attempt > 1 or (state.error or {}).get("type") in _ENDS_OF_CHILDREN
+    return state.status is ActionStatus.CANCELLED
+
+
+_ENDS_OF_CHILDREN = (ChildFailed.__name__, ActionTimeout.__name__)
 
 
 class Undoing:

@@ -390,6 +390,94 @@ async def test_a_completed_child_is_rolled_back_with_its_parent(engine: Automati
     assert (await engine.queries.verify_audit())[1] == []
 
 
+async def test_what_a_failed_child_has_done_is_rolled_back_with_its_parent(engine: AutomationEngine) -> None:
+    await define(engine, "grandchild", act("deep", parameters={"values": {"n": 3}}), act("broken", "test.fail"))
+    await define(engine, "child", act("a", parameters={"values": {"n": 1}}), sub("deeper", "grandchild"))
+    await define(engine, "parent", act("first"), sub(), rollback_strategy={})
+    async with asyncio.timeout(30):
+        result = await engine.execute_workflow("parent")
+
+    assert result.status is WorkflowStatus.ROLLED_BACK, result.error
+    undone = [name for name, _ in handlers.calls if name.endswith(".undo")]
+    assert undone == ["deep.undo", "a.undo", "first.undo"]
+    child = await the_child(engine, result.execution_id)
+    grandchild = await the_child(engine, child.id)
+    for each in (child, grandchild):
+        assert each.status is WorkflowStatus.ROLLED_BACK
+        # Why it had failed is told all the same.
+        assert "it will not work" in (each.error or {})["message"]
+    assert (await engine.queries.verify_audit())[1] == []
+
+
+async def test_what_a_cancelled_child_has_done_is_rolled_back_with_its_parent(engine: AutomationEngine) -> None:
+    await define(engine, "child", act("a"), LONG)
+    await define(engine, "parent", act("first"), sub(), rollback_strategy={})
+    execution_id = await engine.start_workflow("parent")
+    child = await the_child(engine, execution_id)
+
+    async def long() -> bool:
+        return (await action(engine, child.id, "long")).status.value == "running"
+
+    await until(long)
+    await engine.cancel(execution_id, "enough")
+    async with asyncio.timeout(30):
+        result = await engine.wait_for(execution_id)
+
+    assert result.status is WorkflowStatus.ROLLED_BACK, result.error
+    assert [name for name, _ in handlers.calls if name.endswith(".undo")] == ["a.undo", "first.undo"]
+    assert (await the_child(engine, execution_id)).status is WorkflowStatus.ROLLED_BACK
+
+
+async def test_a_child_that_has_undone_itself_or_has_nothing_to_undo_is_left_alone(engine: AutomationEngine) -> None:
+    await define(engine, "own", act("a"), act("broken", "test.fail"), rollback_strategy={})
+    await define(engine, "idle", act("broken", "test.fail"))
+    await define(
+        engine,
+        "parent",
+        sub("one", "own", on_failure="continue"),
+        sub("two", "idle", on_failure="continue"),
+        sub("three", "nosuch"),
+        rollback_strategy={},
+    )
+    async with asyncio.timeout(30):
+        result = await engine.execute_workflow("parent")
+
+    assert result.status is WorkflowStatus.ROLLED_BACK, result.error
+    assert [name for name, _ in handlers.calls if name.endswith(".undo")] == ["a.undo"]
+    found = {child.workflow: child for child in await children.of(engine.store, result.execution_id)}
+    assert (found["own"].status, found["idle"].status) == (WorkflowStatus.ROLLED_BACK, WorkflowStatus.FAILED)
+    parent = await engine.queries.execution_detail(result.execution_id)
+    assert (parent.execution.error or {})["rollback"]["undone"] == ["two", "one"]
+
+
+async def test_items_that_failed_are_rolled_back_among_those_that_succeeded(engine: AutomationEngine) -> None:
+    await define(
+        engine, "child", act("a", parameters={"value": "${n}"}), act("b", "test.fail", conditions=["n == 2"])
+    )
+    items = sub(variables={"n": "${item}"}, for_each={"items": [1, 2], "concurrency": 1})
+    await define(engine, "parent", items, rollback_strategy={})
+    async with asyncio.timeout(30):
+        result = await engine.execute_workflow("parent")
+
+    assert result.status is WorkflowStatus.ROLLED_BACK, result.error
+    assert [name for name, _ in handlers.calls if name.endswith(".undo")] == ["a.undo", "a.undo"]
+    statuses = [child.status for child in await children.of(engine.store, result.execution_id)]
+    assert statuses == [WorkflowStatus.ROLLED_BACK] * 2
+
+
+async def test_what_of_a_failed_child_cannot_be_undone_is_said_of_the_parent(engine: AutomationEngine) -> None:
+    await define(engine, "child", act("a", parameters={"value": "stuck"}), act("broken", "test.fail"))
+    await define(engine, "parent", sub(), rollback_strategy={})
+    async with asyncio.timeout(30):
+        result = await engine.execute_workflow("parent")
+
+    assert result.status is WorkflowStatus.FAILED
+    assert "not undone after action_failure: sub" in (result.error or "")
+    child = await the_child(engine, result.execution_id)
+    assert child.status is WorkflowStatus.FAILED
+    assert list((child.error or {})["rollback"]["not_undone"]) == ["a"]
+
+
 async def test_what_of_a_child_cannot_be_undone_is_said_of_the_parent(engine: AutomationEngine) -> None:
     await define(engine, "child", act("a", parameters={"value": "stuck"}))
     await define(engine, "parent", sub(), act("broken", "test.fail"), rollback_strategy={})
