@@ -183,21 +183,24 @@ class Executions:
         again = again or Again()
         stored, plan, state = await self._load(execution_id)
         execution = stored.execution
-        if action is not None:
-            if not execution.status.finished:
-                raise Conflict(f"execution {execution_id} is {execution.status.value}; fork it when it has ended")
-            refuse_undone(execution, state, "forked")
         if again.newest:
             plan = self._starter.plan(execution.workflow)
         variables = {**state.variables, **again.variables}
         cause = _cause(execution_id, action, state, again)
+        if (before := await self._starter.repeated(plan, variables, cause)) is not None:
+            # Also where it could not be done now, as while a retry of the first is under way.
+            return before
+        if action is not None:
+            if not execution.status.finished:
+                raise Conflict(f"execution {execution_id} is {execution.status.value}; fork it when it has ended")
+            refuse_undone(execution, state, "forked")
         if action is None:
             check_start(plan, variables, state.event)
             return await self._starter.start(plan, variables, cause)
         kept = kept_by_fork(plan, state, action)
         run = self._starter.new_run(plan, variables, cause)
         run.take_over(self._clock.now(), {name: taken_over(state.actions[name]) for name in kept})
-        return await self._starter.begin(run, cause)
+        return await self._starter.begin(run, cause, variables)
 
     async def decide(
         self, execution_id: str, action: str | None, agreed: bool, *, reason: str = "", actor: str = "local"

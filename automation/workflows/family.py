@@ -73,7 +73,7 @@ class Family:
         run = self._starter.new_run(plan, variables, cause)
         if wait:
             run.write(self._wait(context, run.id).op())
-        started = await self._starter.begin(run, cause)
+        started = await self._starter.begin(run, cause, variables)
         return Child(started.execution_id, workflow, WorkflowStatus.RUNNING, {})
 
     async def _known(self, context: ActionContext, execution: Execution, wait: bool) -> Child:

@@ -109,7 +109,7 @@ def _done(run: Run) -> list[str]:
 
 
 def _broke_off(run: Run, key: str) -> bool:
-    """Whether an action, or an item of one, has started a workflow that it has to answer for and that did not succeed."""
+    """Whether an action, or an item of one, has started a workflow that it answers for and that did not succeed."""
     step, state = run.step_of(key), run.state.actions[key]
     undone = step.starts_workflows and step.undo is not None and step.undo.plugin.kind == "undo"
     if not undone or state.started_at is None or state.items is not None:

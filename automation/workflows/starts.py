@@ -165,20 +165,24 @@ class Starter:
     async def start(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> StartReceipt:
         """Start; returns once that is on disk. With a key that was used before: the execution it started then."""
         try:
-            return await self.begin(self.new_run(plan, variables, cause, at_once=True), cause)
+            return await self.begin(self.new_run(plan, variables, cause, at_once=True), cause, variables)
         except Unexpected as refusal:
             if refusal.statement != seats.TAKE_ALONE.name:
                 raise
-            return await self.begin(self.new_run(plan, variables, cause), cause)
+            return await self.begin(self.new_run(plan, variables, cause), cause, variables)
 
-    async def begin(self, run: Run, cause: Cause) -> StartReceipt:
-        """Write a new execution and run it; with a key that was used before, tell of the one that it started then."""
-        if cause.idempotency_key is None:
+    async def begin(self, run: Run, cause: Cause, variables: Mapping[str, Any]) -> StartReceipt:
+        """Write a new execution and run it; with a key that was used before, tell of the one that it started then.
+
+        `variables` are those that were given, without defaults.
+        """
+        try:
             await self._commit_new(run)
-        else:
-            known = await self._commit_keyed(run, cause, cause.idempotency_key)
-            if known is not None:
-                return StartReceipt(known, repeated=True)
+        except Unexpected:
+            before = await self.repeated(run.plan, variables, cause)
+            if before is None:
+                raise
+            return before
         self.launch(run)
         return StartReceipt(run.id)
 
@@ -231,25 +235,33 @@ class Starter:
                     raise Conflict(f"workflow {run.plan.name!r} does not start: {reason}") from None
         run.stored = upto
 
-    async def _commit_keyed(self, run: Run, cause: Cause, key: str) -> str | None:
-        try:
-            await self._commit_new(run)
-        except Unexpected:
-            found = await executions.by_key(self._store, key)
-            if found is None:
-                raise
-            execution, digest = found
-            if (where := _otherwise(execution, run, cause)) is None and digest != _hash(run.state.variables, cause):
-                where = "with other inputs, another action or version" if cause.request else "with other inputs"
-            if where is not None:
-                raise DuplicateKey(key=key, where=where, execution_id=execution.id) from None
-            return execution.id
-        return None
+    async def repeated(self, plan: Plan, variables: Mapping[str, Any], cause: Cause) -> StartReceipt | None:
+        """What the key of a start, rerun or fork has started before, or None; raises DuplicateKey if it was another."""
+        key = cause.idempotency_key
+        found = None if key is None else await executions.by_key(self._store, key)
+        if found is None:
+            return None
+        execution, digest = found
+        where = _otherwise(execution, plan, cause)
+        if where is None and digest not in await self._digests(execution, plan, variables, cause):
+            where = "with other inputs, another action or version" if cause.request else "with other inputs"
+        if where is not None:
+            raise DuplicateKey(key=key, where=where, execution_id=execution.id)
+        return StartReceipt(execution.id, repeated=True)
+
+    async def _digests(
+        self, execution: Execution, plan: Plan, variables: Mapping[str, Any], cause: Cause
+    ) -> tuple[str, str]:
+        """Of the inputs with the defaults of now, and with those of the version that was started: whoever repeats a
+        start says the same as before, whatever has become of the defaults since."""
+        stored = await executions.load(self._store, execution.id, whole=False)
+        then = plan if stored is None else self._recovery.plan(execution.definition_id, stored.definition)
+        return _hash(_completed(plan, variables), cause), _hash(_completed(then, variables), cause)
 
 
-def _otherwise(execution: Execution, run: Run, cause: Cause) -> str | None:
+def _otherwise(execution: Execution, plan: Plan, cause: Cause) -> str | None:
     """For what else than what is asked now a key was used, or None."""
-    if execution.workflow != run.plan.name:
+    if execution.workflow != plan.name:
         return f"for the workflow {execution.workflow!r}"
     if (execution.rerun_of, execution.forked_from) == (cause.rerun_of, cause.forked_from):
         return None
@@ -338,6 +350,13 @@ def checked_inputs(plan: Plan, variables: Mapping[str, Any], event: Mapping[str,
     if given:
         problems += [f"{place}: {message}" for place, message in unstorable(given)]
     _refuse(plan, problems)
+    return given
+
+
+def _completed(plan: Plan, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables with defaults filled in, whether they fit or not."""
+    given = dict(variables)
+    _declared(plan, given)
     return given
 
 

@@ -573,6 +573,24 @@ class TestKeys:
             await engine.executions.rerun(first, Again(idempotency_key="s"))
         assert len((await engine.queries.executions()).items) == 5
 
+    async def test_it_is_told_also_where_the_same_could_not_be_done_now(self, engine: AutomationEngine) -> None:
+        handlers.broken.add("b")
+        gate = act("gate", "test.gate", parameters={"value": "go"})
+        await engine.register_workflow(workflow(act("a"), act("b", "test.mend"), gate))
+        first = (await engine.execute_workflow("w")).execution_id
+        again = Again(idempotency_key="k")
+        fork = await engine.executions.fork(first, "b", again)
+
+        handlers.broken.clear()
+        await engine.executions.retry(first)
+
+        with pytest.raises(Conflict, match="fork it when it has ended"):
+            await engine.executions.fork(first, "b")
+        assert await engine.executions.fork(first, "b", again) == fork
+        handlers.open_gate("go")
+        async with asyncio.timeout(20):
+            await engine.wait_for(first)
+
 
 class TestFork:
     async def test_completed_actions_are_taken_over_with_their_outputs(self, engine: AutomationEngine) -> None:

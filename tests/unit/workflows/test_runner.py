@@ -329,6 +329,24 @@ async def test_an_idempotency_key_starts_once(engine: AutomationEngine) -> None:
         await engine.start_workflow("w", ExecutionContext(variables={"x": 2}), idempotency_key="deploy-42")
 
 
+async def test_an_idempotency_key_gives_the_same_whatever_the_defaults_are_now(engine: AutomationEngine) -> None:
+    async def define(default: int) -> None:
+        inputs = {"x": {"default": default}, "y": {"default": 0}}
+        await engine.register_workflow(workflow(act("a"), inputs=inputs))
+
+    await define(1)
+    first = await engine.start_workflow("w", idempotency_key="k")
+    # To leave a default out and to write it down is the same.
+    assert await engine.start_workflow("w", ExecutionContext(variables={"x": 1}), idempotency_key="k") == first
+
+    await define(2)
+    assert await engine.start_workflow("w", idempotency_key="k") == first
+    assert await engine.start_workflow("w", ExecutionContext(variables={"x": 1}), idempotency_key="k") == first
+    for other in ({"x": 2}, {"y": 5}):
+        with pytest.raises(DuplicateKey, match=first):
+            await engine.start_workflow("w", ExecutionContext(variables=other), idempotency_key="k")
+
+
 async def test_cancelling_reaches_the_running_handler_and_cleanup_runs(engine: AutomationEngine) -> None:
     definition = workflow(act("a", "test.pause"), act("b"), act("cleanup", always=True))
     await engine.register_workflow(definition)

@@ -415,10 +415,10 @@ async def test_what_a_cancelled_child_has_done_is_rolled_back_with_its_parent(en
     execution_id = await engine.start_workflow("parent")
     child = await the_child(engine, execution_id)
 
-    async def long() -> bool:
-        return (await action(engine, child.id, "long")).status.value == "running"
+    async def far_enough() -> bool:
+        return (await action(engine, child.id, "long")).status.value == "waiting"
 
-    await until(long)
+    await until(far_enough)
     await engine.cancel(execution_id, "enough")
     async with asyncio.timeout(30):
         result = await engine.wait_for(execution_id)
@@ -451,9 +451,7 @@ async def test_a_child_that_has_undone_itself_or_has_nothing_to_undo_is_left_alo
 
 
 async def test_items_that_failed_are_rolled_back_among_those_that_succeeded(engine: AutomationEngine) -> None:
-    await define(
-        engine, "child", act("a", parameters={"value": "${n}"}), act("b", "test.fail", conditions=["n == 2"])
-    )
+    await define(engine, "child", act("a", parameters={"value": "${n}"}), act("b", "test.fail", conditions=["n == 2"]))
     items = sub(variables={"n": "${item}"}, for_each={"items": [1, 2], "concurrency": 1})
     await define(engine, "parent", items, rollback_strategy={})
     async with asyncio.timeout(30):
