@@ -272,9 +272,11 @@ def setting_problems(error: ValidationError, model: type[BaseModel]) -> list[Pro
     import difflib
 
     found: dict[str, str] = {}
-    items = error.errors(include_url=False, include_context=False, include_input=False)
+    items = error.errors(include_url=False, include_context=False)
     for item, problem in zip(items, validation_problems(error), strict=True):
         message = re.sub("^Input should be ", "must be ", problem.message).replace("a valid tuple", "a list")
+        if item["type"] == "string_type":
+            message = "must be a text" + ("; write it in quotes" if isinstance(item["input"], int | float) else "")
         path = problem.path
         known, plain = _known_at(model, item["loc"])
         if item["type"] == "extra_forbidden":

@@ -10,7 +10,7 @@ from automation.conditions.condition import Condition, Expression, compile_condi
 from automation.conditions.durations import Held
 from automation.conditions.interpreter import Explanation, Names, look_up, shown
 from automation.conditions.measured import Measure, MeasuredCondition, compile_measured
-from automation.conditions.templates import Template, compile_template
+from automation.conditions.templates import Template, as_text, compile_template
 from automation.conditions.units import seconds_of
 from automation.conditions.windows import Gap, View, Window
 
@@ -27,6 +27,7 @@ __all__ = [
     "Template",
     "View",
     "Window",
+    "as_text",
     "compile_bound",
     "compile_condition",
     "compile_expression",

@@ -220,7 +220,7 @@ class Gate:
         if count is None:
             return living, living
         try:
-            settings = call.settings or call.plugin.settings.model_validate(call.parameters)
+            settings = call.settings or call.read()
             return min(max(count(settings, service, replicas), 0), living), living
         except (AutomationError, ValueError):
             # Parameters that do not fit: the action itself refuses them, and acts on nothing.

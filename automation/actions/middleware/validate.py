@@ -18,7 +18,7 @@ def validate() -> Middleware:
         async def call(call: Call) -> Any:
             if call.settings is None:
                 try:
-                    call.settings = call.plugin.settings.model_validate(call.parameters, extra="forbid")
+                    call.settings = call.read()
                 except ValidationError as error:
                     problems = "; ".join(str(problem) for problem in validation_problems(error, "parameters"))
                     raise Refused(f"the parameters do not fit {call.plugin.name}: {problems}") from None

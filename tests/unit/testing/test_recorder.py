@@ -158,7 +158,7 @@ async def test_the_real_operation_runs_where_the_test_lets_it() -> None:
 
 
 async def test_parameters_are_read_as_those_of_the_real_operation() -> None:
-    wrong = {**RESTART, "parameters": {"service_name": "${1 + 1}"}, "retry_attempts": 1}
+    wrong = {**RESTART, "parameters": {"service_name": "api", "graceful": "${1 + 1}"}, "retry_attempts": 1}
 
     result = await run({"restart": {}}, wrong)
 
