@@ -19,7 +19,7 @@ from automation.workflows.asking import level_of, needs_approval, terms_of
 from automation.workflows.measuring import MeasuredNames, ahead, subject_of
 from automation.workflows.plan import Plan, Step
 from automation.workflows.seats import key_of
-from automation.workflows.shape import allowed, care_of, shape_of
+from automation.workflows.shape import allowed, care_of, limits_of, shape_of
 from automation.workflows.starts import checked_inputs
 from automation.workflows.state import Scope, State
 
@@ -92,6 +92,8 @@ class Foreseen:
     """How it is asked for, in words, where a trigger would only propose it."""
     rollback: str = ""
     """On what it is rolled back, for how long, and what nothing would undo, in words; empty where it never is."""
+    limits: tuple[str, ...] = ()
+    """Of its time, and of what its actions may change, in words, as far as the workflow says it itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ def foresee(
         retry_budgets=tuple(f"{whose}: {allowed(budget)}" for whose, budget in budgets.items() if budget is not None),
         proposed=_proposed(plan, outlook),
         rollback=_rollback(plan),
+        limits=limits_of(plan.definition),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from automation.model.workflow import ActionDefinition, ForEach, RetryBudget, WaitFor
+from automation.model.guardrail import FreezeWindow
+from automation.model.workflow import ActionDefinition, ForEach, RetryBudget, WaitFor, WorkflowDefinition
 
 
 def shape_of(action: ActionDefinition) -> tuple[str, ...]:
@@ -43,6 +44,8 @@ def care_of(action: ActionDefinition) -> tuple[str, ...]:
         found.append("always runs")
     if action.rollback is not None:
         found.append(f"undone by {action.rollback.action_type}")
+    if action.on_guardrail != "fail":
+        found.append(f"if a guardrail holds it back: {action.on_guardrail}")
     if action.on_interrupt is not None:
         found.append(f"if the engine dies in it: {action.on_interrupt}")
     return tuple(found)
@@ -54,6 +57,32 @@ def allowed(budget: RetryBudget) -> str:
         f"{budget.share * 100:g}% of the first attempts and {budget.least_per_second:g} a second beside, within "
         f"{budget.window_seconds} s"
     )
+
+
+def limits_of(workflow: WorkflowDefinition) -> tuple[str, ...]:
+    """What it says of its own time, and of what its actions may change."""
+    found = [] if workflow.timeout_seconds is None else [f"at most {workflow.timeout_seconds:g} s"]
+    guards = workflow.guardrails
+    if guards is None:
+        return tuple(found)
+    blast = guards.blast_radius
+    if guards.cooldown_seconds:
+        found.append(f"{guards.cooldown_seconds:g} s between two acts of one operation on one target")
+    for rate, whose in ((guards.target_rate, "on one target"), (guards.workflow_rate, "of this workflow")):
+        if rate is not None:
+            found.append(f"at most {rate.limit} acts {whose} within {rate.window_seconds:g} s")
+    if blast.share is not None:
+        found.append(f"at most {blast.share * 100:g}% of a service's replicas at once")
+    if blast.services is not None:
+        found.append(f"at most {blast.services} services at once")
+    found += [f"frozen by {freeze.name}: {_when(freeze)}" for freeze in guards.freezes]
+    return tuple(found)
+
+
+def _when(freeze: FreezeWindow) -> str:
+    if freeze.cron is not None:
+        return f"{freeze.duration_seconds:g} s from each {freeze.cron} ({freeze.timezone})"
+    return f"{freeze.starts_at:%Y-%m-%d %H:%M} to {freeze.ends_at:%Y-%m-%d %H:%M %Z}"
 
 
 def _for_each(each: ForEach) -> str:

@@ -115,6 +115,7 @@ async def _foretell(session: Session, client: Client, order: Order) -> None:
             "concurrency": told,
             "retries": "; ".join(foreseen["retry_budgets"]),
             "rollback": foreseen.get("rollback"),
+            "limits": "; ".join(foreseen.get("limits", ())),
         }
     )
     out.line()

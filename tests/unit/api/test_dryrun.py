@@ -49,6 +49,33 @@ def test_when_it_is_rolled_back_and_what_nothing_undoes_is_told() -> None:
         assert (found.rollback, found.steps[0].shape) == ("", ())
 
 
+def test_the_limits_of_a_workflow_are_told() -> None:
+    guardrails = {
+        "cooldown_seconds": 300,
+        "target_rate": {"limit": 2, "window_seconds": 60},
+        "workflow_rate": {"limit": 5},
+        "blast_radius": {"share": 0.5, "services": 3},
+        "freezes": [
+            {"name": "nights", "cron": "0 22 * * *", "timezone": "Europe/Berlin", "duration_seconds": 28800},
+            {"name": "new_year", "starts_at": "2026-12-31T12:00:00Z", "ends_at": "2027-01-02T00:00:00Z"},
+        ],
+    }
+    found = foresee(plan_of({"name": "a", "on_guardrail": "wait"}, timeout_seconds=60, guardrails=guardrails), {})
+
+    assert found.limits == (
+        "at most 60 s",
+        "300 s between two acts of one operation on one target",
+        "at most 2 acts on one target within 60 s",
+        "at most 5 acts of this workflow within 3600 s",
+        "at most 50% of a service's replicas at once",
+        "at most 3 services at once",
+        "frozen by nights: 28800 s from each 0 22 * * * (Europe/Berlin)",
+        "frozen by new_year: 2026-12-31 12:00 to 2027-01-02 00:00 UTC",
+    )
+    assert found.steps[0].shape == ("if a guardrail holds it back: wait",)
+    assert foresee(plan_of({"name": "a"}), {}).limits == ()
+
+
 def test_it_is_told_that_what_a_trigger_starts_is_only_proposed() -> None:
     plan = plan_of({"name": "a"}, level="manual", approval={"quorum": 2, "expires": "1h"})
 
