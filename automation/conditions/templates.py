@@ -93,7 +93,10 @@ class Template:
         run = _Run(names, secrets)
         value = self._part.render(run)
         if run.missing:
-            lines = [f"{place}: {what}" if place else what for place, what in run.missing]
+            told = [
+                (place, f"{what}, which is null" if (place, what) in run.null else what) for place, what in run.missing
+            ]
+            lines = [f"{place}: {what}" if place else what for place, what in told]
             raise InputError("no value for\n  " + "\n  ".join(lines), missing=tuple(run.missing))
         return value
 
@@ -105,6 +108,8 @@ class _Run:
     names: Names
     secrets: Secrets | None
     missing: list[tuple[str, str]] = field(default_factory=list)
+    null: set[tuple[str, str]] = field(default_factory=set)
+    """What of it is there, and null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +130,13 @@ class _Hole:
     def render(self, run: _Run, *, within: bool = False) -> Any:
         """The value. A null that is there is one `within` a list or mapping; elsewhere something has to come of it."""
         value = self.expression(run.names)
-        if value is None and not (self.expression.is_null or (within and self.expression.gives_null(run.names))):
-            names = self.expression.missing(run.names)
-            run.missing += [(self.place, name) for name in names or [f"{self.expression.text.strip()} is unknown"]]
+        if value is None and not self.expression.is_null:
+            there = self.expression.gives_null(run.names)
+            if not (there and within):
+                names = self.expression.missing(run.names)
+                found = [(self.place, name) for name in names or [f"{self.expression.text.strip()} is unknown"]]
+                run.missing += found
+                run.null.update(found if there else ())
         return value
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from automation.conditions import seconds_of
+from automation.conditions import Condition, seconds_of
 from automation.plugins import Plugin
 from automation.workflows.checks import Finding, uses
 from automation.workflows.plan import FAILURES, FAMILY_FAILURE, Plan, Step
@@ -31,7 +31,7 @@ _SHOWN = 5
 
 def of(plan: Plan) -> Iterator[Finding]:
     """All that is doubtful in a definition by itself; `haste` depends on the configuration as well."""
-    for look in (collisions, triggers, unbound, retried, undisturbed, early, contradictions):
+    for look in (collisions, triggers, unbound, retried, undisturbed, early, contradictions, fixed):
         yield from look(plan)
 
 
@@ -88,6 +88,28 @@ def unbound(plan: Plan) -> Iterator[Finding]:
         if condition.windows:
             message = "is about metrics alone: any event starts the workflow while it is true"
             yield f"conditions[{index}]", f"{message}; say which event, or write an alert rule"
+
+
+def fixed(plan: Plan) -> Iterator[Finding]:
+    """Conditions that depend on nothing: they are always true, or never."""
+    for index, condition in enumerate(plan.conditions):
+        yield from _fixed(f"conditions[{index}]", condition, "keeps nothing from starting it", "nothing starts it")
+    for step in plan.steps:
+        base = f"actions[{step.index}]"
+        for index, condition in enumerate(step.conditions):
+            yield from _fixed(f"{base}.conditions[{index}]", condition, "is always run", "is never run")
+        if step.verify is not None:
+            yield from _fixed(f"{base}.verify", step.verify.condition, "nothing is verified", "it always fails")
+        if step.repeat is not None:
+            often = f"it runs {step.repeat.most} times"
+            yield from _fixed(f"{base}.repeat.until", step.repeat.until, "it runs once", often)
+
+
+def _fixed(place: str, condition: Condition, always: str, never: str) -> Iterator[Finding]:
+    if condition.names or condition.windows or condition.has_duration:
+        return
+    holds = condition.evaluate({}) is True
+    yield place, f"depends on nothing, and is {'always' if holds else 'never'} true: {always if holds else never}"
 
 
 def undisturbed(plan: Plan) -> Iterator[Finding]:

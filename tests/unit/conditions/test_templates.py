@@ -176,7 +176,7 @@ def test_all_missing_names_are_listed_with_their_place() -> None:
         ("parameters.n[0]", "count"),
     )
     assert str(caught.value) == (
-        "no value for\n  parameters.url: host\n  parameters.url: event.port\n  parameters.n[0]: count"
+        "no value for\n  parameters.url: host, which is null\n  parameters.url: event.port\n  parameters.n[0]: count"
     )
 
 

@@ -151,6 +151,34 @@ class TestContradictions:
         assert compile_workflow(definition(action)).warnings == ()
 
 
+class TestFixed:
+    @pytest.mark.parametrize(
+        ("action", "place", "told"),
+        [
+            ({"conditions": ["1 > 2"]}, "conditions[0]", "never true: is never run"),
+            ({"conditions": ["n > 1", "true"]}, "conditions[1]", "always true: is always run"),
+            ({"verify": "false within 5m"}, "verify", "never true: it always fails"),
+            ({"verify": "1 < 2"}, "verify", "always true: nothing is verified"),
+            ({"repeat": {"until": "false", "max": 3}}, "repeat.until", "never true: it runs 3 times"),
+            ({"repeat": {"until": "not false", "max": 3}}, "repeat.until", "always true: it runs once"),
+        ],
+    )
+    def test_what_depends_on_nothing_is_told(self, action: dict[str, Any], place: str, told: str) -> None:
+        [warning] = compile_workflow(definition({"action_type": "test.record", **action})).warnings
+        assert (warning.path, warning.message) == (f"actions[0].{place}", f"depends on nothing, and is {told}")
+
+    def test_of_a_workflow_too(self) -> None:
+        plan = compile_workflow(definition({"action_type": "test.record"}, conditions=["false"]))
+        assert [warning.message for warning in plan.warnings] == [
+            "depends on nothing, and is never true: nothing starts it"
+        ]
+
+    @pytest.mark.parametrize("text", ["ok", "iteration >= 2", "avg(cpu, 5m) > 80", "event.data.x == 1"])
+    def test_what_depends_on_something_is_not(self, text: str) -> None:
+        action = {"action_type": "test.record", "conditions": [text], "verify": text}
+        assert compile_workflow(definition(action)).warnings == ()
+
+
 class Ours(Exception):
     """An error of an operation that is no part of this program."""
 
