@@ -241,6 +241,10 @@ async def full(folder: str, how: str, filler: str = "") -> None:
         for workflow in WORKFLOWS:
             await engine.register_workflow(workflow)
         await engine.execute_workflow("chain")
+        # It is ready when it has looked once at what others have left, which is after its start.
+        async with asyncio.timeout(30):
+            while engine.hindrances:
+                await asyncio.sleep(0.01)
         say(before=engine.hindrances)
         for name in ("chain", "branches", "wanted", "skips"):
             say(accepted=await engine.start_workflow(name))
