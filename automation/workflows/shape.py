@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from automation.model.guardrail import FreezeWindow
-from automation.model.workflow import ActionDefinition, ForEach, RetryBudget, WaitFor, WorkflowDefinition
+from automation.model.workflow import ActionDefinition, ForEach, RetryBudget, RetryPolicy, WaitFor, WorkflowDefinition
 
 
 def shape_of(action: ActionDefinition) -> tuple[str, ...]:
@@ -34,6 +34,8 @@ def care_of(action: ActionDefinition) -> tuple[str, ...]:
     attempts = (action.retry.attempts if action.retry is not None else None) or action.retry_attempts
     if attempts is not None:
         found.append(f"tried at most {attempts} times" if attempts > 1 else "tried once")
+    if action.retry is not None and attempts != 1:
+        found += _retried(action.retry)
     if action.timeout_seconds is not None:
         found.append(f"at most {spoken(action.timeout_seconds)} an attempt")
     if action.heartbeat_timeout_seconds is not None:
@@ -83,6 +85,12 @@ def _when(freeze: FreezeWindow) -> str:
     if freeze.cron is not None:
         return f"{freeze.duration_seconds:g} s from each {freeze.cron} ({freeze.timezone})"
     return f"{freeze.starts_at:%Y-%m-%d %H:%M} to {freeze.ends_at:%Y-%m-%d %H:%M %Z}"
+
+
+def _retried(policy: RetryPolicy) -> list[str]:
+    told = f"pauses of {policy.initial_seconds:g} s x {policy.factor:g} each time, {policy.max_seconds:g} s at most"
+    found = [f"{told}, with jitter" if policy.jitter else told]
+    return [*found, f"tried again after {', '.join(policy.on)}"] if policy.on else found
 
 
 def _for_each(each: ForEach) -> str:

@@ -49,6 +49,18 @@ def test_when_it_is_rolled_back_and_what_nothing_undoes_is_told() -> None:
         assert (found.rollback, found.steps[0].shape) == ("", ())
 
 
+def test_how_an_action_is_retried_is_told() -> None:
+    retry = {"attempts": 5, "initial_seconds": 1, "factor": 3, "max_seconds": 20, "on": ["TryLater", "OSError"]}
+    found = foresee(plan_of({"name": "a", "retry": retry}, {"name": "b", "retry": {"jitter": False}}), {})
+
+    assert found.steps[0].shape == (
+        "tried at most 5 times",
+        "pauses of 1 s x 3 each time, 20 s at most, with jitter",
+        "tried again after TryLater, OSError",
+    )
+    assert found.steps[1].shape == ("pauses of 0.5 s x 2 each time, 60 s at most",)
+
+
 def test_the_limits_of_a_workflow_are_told() -> None:
     guardrails = {
         "cooldown_seconds": 300,
