@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from automation import AutomationConfig, AutomationEngine
 from automation.definitions import Definitions, read_text
@@ -96,3 +100,99 @@ def test_what_is_left_of_a_definition_is_never_used() -> None:
     assert definitions.workflows == ()
     # What is doubtful may be so only without what was taken out.
     assert [problem.path for problem in problems] == ["workflows[0].labelz"]
+
+
+STEPS: list[dict[str, Any]] = [
+    {"name": "set", "action_type": "flow.set", "parameters": {"values": {"m": "${n}"}}},
+    {"name": "beside", "action_type": "flow.wait", "depends_on": ["set"], "delay": "30s", "parameters": {"seconds": 1}},
+    {"name": "joined", "action_type": "flow.wait", "depends_on": ["set", "beside"], "join": "any", "parameters": {}},
+    {"name": "each", "action_type": "shell.run", "for_each": {"items": "${hosts}"}, "parameters": {"command": ["a"]}},
+    {"name": "child", "action_type": "flow.workflow", "parameters": {"workflow": "other"}},
+    {"name": "event", "wait_for": {"event": "done", "condition": "event.data.n == ${n}", "timeout": "1h"}},
+    {"name": "loop", "action_type": "flow.set", "parameters": {"values": {}}, "repeat": {"until": "i > 3", "max": 5}},
+    {"name": "care", "action_type": "flow.wait", "verify": "cpu < 70 within 5m", "retry": {"on": ["TryLater"]}},
+]
+FILE: dict[str, Any] = {
+    "workflows": [
+        {
+            "name": "all",
+            "inputs": {"hosts": {"type": "list", "default": ["a"]}, "n": {"type": "integer"}},
+            "triggers": [
+                {"type": "event", "event": "x", "condition": "n > 1"},
+                {"type": "schedule", "cron": "0 2 * * *"},
+            ],
+            "concurrency": {"key": "${n}"},
+            "rollback_strategy": {"triggers": ["action_failure", "n > 5"]},
+            "approval": {"quorum": 2, "expires": "1h"},
+            "guardrails": {"workflow_rate": {"limit": 5}},
+            "actions": STEPS,
+        }
+    ],
+    "alerts": [{"name": "hot", "condition": "cpu > 80", "actions": [{"type": "flow.wait"}]}],
+    "services": [{"name": "api", "settings": {"command": ["sleep", "1"]}}],
+    "sources": [{"name": "log", "type": "file", "settings": {"path": "x"}}],
+}
+JUNK = (
+    None,
+    True,
+    0,
+    -1,
+    1e300,
+    10**20,
+    "",
+    "x",
+    "${x}",
+    "${",
+    "any",
+    "5m",
+    [],
+    {},
+    [1],
+    {"a": 1},
+    [None],
+    "flow.wait",
+)
+KEYS = (
+    "nmae",
+    "for_eech",
+    "for_each",
+    "type",
+    "join",
+    "depends_on",
+    "wait_for",
+    "repeat",
+    "inputs",
+    "rollback",
+    "retry",
+)
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Each mapping or list in it, with each of its keys."""
+    for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield value, key
+        yield from places(value[key])
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 5))
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_wrong_is_told_and_nothing_breaks(dice: random.Random, changes: int) -> None:
+    engine = AutomationEngine(AutomationConfig(database_url="sqlite:///:memory:"))
+    file = json.loads(json.dumps(FILE))
+    for _ in range(changes):
+        holder, key = dice.choice(list(places(file)))
+        match dice.randrange(4):
+            case 0:
+                holder[key] = dice.choice(JUNK)
+            case 1:
+                del holder[key]
+            case 2 if isinstance(holder, dict):
+                holder[dice.choice(KEYS)] = dice.choice(JUNK)
+            case _:
+                holder.append(dice.choice(JUNK)) if isinstance(holder, list) else holder.update({f"{key}x": 1})
+
+    _, problems = read_text(json.dumps(file), "x.json", check=engine.catalogue.check)
+
+    assert all(problem.file == "x.json" for problem in problems if problem.severity == "error")
+    # Nothing is told twice, as what is wrong and as what comes of it.
+    assert len({(problem.path, problem.message) for problem in problems}) == len(problems)
