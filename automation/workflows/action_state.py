@@ -37,6 +37,7 @@ class ActionState:
         "reason",
         "started_at",
         "status",
+        "taken_over",
         "verifying",
         "wait",
         "wake_at",
@@ -86,6 +87,8 @@ class ActionState:
         self.heartbeat_at: float | None = None
         self.held_by: str | None = None
         """The guardrail that it waits for."""
+        self.taken_over = False
+        """Whether another execution has done it, from which this one was forked."""
 
     def repeat(self, body: Mapping[str, Any]) -> None:
         """An iteration has ended, and the next one begins at its time."""

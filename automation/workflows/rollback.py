@@ -112,7 +112,7 @@ def _broke_off(run: Run, key: str) -> bool:
     """Whether an action, or an item of one, has started a workflow that it answers for and that did not succeed."""
     step, state = run.step_of(key), run.state.actions[key]
     undone = step.starts_workflows and step.undo is not None and step.undo.plugin.kind == "undo"
-    if not undone or state.started_at is None or state.items is not None:
+    if not undone or state.started_at is None or state.items is not None or state.taken_over:
         return False
     if state.status is ActionStatus.FAILED:
         # Else it was not even started: no such workflow, or inputs that do not fit.

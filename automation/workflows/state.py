@@ -233,6 +233,7 @@ class State:
 
     def _take_over(self, state: ActionState, name: str, body: Mapping[str, Any]) -> None:
         """An action that the execution from which this one was forked has ended: it is not ours to undo."""
+        state.taken_over = True
         state.status = ActionStatus(body["status"])
         state.operation = body["operation"]
         state.parameters = body.get("parameters") or {}

@@ -23,6 +23,7 @@ from automation.errors import Conflict, StoreUnavailable
 from automation.model.execution import ActionRun, Execution
 from automation.store import children, waits
 from automation.store.store import Store
+from automation.workflows.control import Again
 from tests.support import handlers
 from tests.support.virtual import ended, until
 
@@ -448,6 +449,33 @@ async def test_a_child_that_has_undone_itself_or_has_nothing_to_undo_is_left_alo
     assert (found["own"].status, found["idle"].status) == (WorkflowStatus.ROLLED_BACK, WorkflowStatus.FAILED)
     parent = await engine.queries.execution_detail(result.execution_id)
     assert (parent.execution.error or {})["rollback"]["undone"] == ["two", "one"]
+
+
+async def test_the_child_of_what_a_fork_has_taken_over_is_not_its_to_roll_back(engine: AutomationEngine) -> None:
+    await define(engine, "child", act("a"), act("broken", "test.fail"))
+    await define(
+        engine,
+        "parent",
+        sub(on_failure="continue"),
+        act("b"),
+        act("broken", "test.fail"),
+        rollback_strategy={"triggers": []},
+    )
+    async with asyncio.timeout(30):
+        first = await engine.execute_workflow("parent")
+    handlers.calls.clear()
+    await define(
+        engine, "parent", sub(on_failure="continue"), act("b"), act("broken", "test.fail"), rollback_strategy={}
+    )
+
+    fork = await engine.executions.fork(first.execution_id, "b", Again(newest=True))
+    async with asyncio.timeout(30):
+        assert (await engine.wait_for(fork)).status is WorkflowStatus.ROLLED_BACK
+
+    assert [name for name, _ in handlers.calls if name.endswith(".undo")] == ["b.undo"]
+    detail = await engine.queries.execution_detail(fork)
+    assert (detail.execution.error or {})["rollback"]["undone"] == ["b"]
+    assert (await the_child(engine, first.execution_id)).status is WorkflowStatus.FAILED
 
 
 async def test_items_that_failed_are_rolled_back_among_those_that_succeeded(engine: AutomationEngine) -> None:
