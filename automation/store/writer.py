@@ -35,6 +35,9 @@ MOST_WRITES = 20_000
 meanwhile waits for it."""
 EAGER = 32
 """How many units are not made to wait for further ones of the same turn of the event loop."""
+TOLD_AT_ONCE = 32
+"""How many units are told in one turn of the event loop. What hundreds do when they are told takes it milliseconds, in
+which it would not see that the next transaction has ended, and the database would stand still."""
 
 
 class Unit:
@@ -132,6 +135,8 @@ class Writer:
         self._max_pending = max_pending
         self._max_batch = max_batch
         self._pending: deque[Unit] = deque()
+        self._ready: deque[Unit] = deque()
+        """Units of which it is known what became of them, and that are still to be told."""
         self._writes = 0
         """How many single writes these are: a unit may be a list of a thousand events."""
         self._batch: asyncio.Future[None] | None = None
@@ -171,8 +176,7 @@ class Writer:
         """Write nothing more, not even what is pending: as if the process had died."""
         self._open = False
         self._refuse(EngineStopped())
-        if self._batch is None:
-            self._idle.set()
+        self._rest()
 
     async def commit(self, ops: Sequence[Op], facts: Sequence[Fact] = ()) -> None:
         """Return when the writes and their audit rows are on disk, all of them.
@@ -254,15 +258,30 @@ class Writer:
             self._note(f"the writer failed: {error!r}")
             for unit in units:
                 unit.error = StoreUnavailable(f"the writer failed: {error!r}")
-        for unit in units:
+        telling = bool(self._ready)
+        self._ready.extend(units)
+        self._begin()
+        if not telling:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Tell some of those whose transaction has ended, and the others in the next turns of the event loop."""
+        ready = self._ready
+        for _ in range(min(TOLD_AT_ONCE, len(ready))):
+            unit = ready.popleft()
             if unit.future.done():
                 continue
             if unit.error is not None:
                 unit.future.set_exception(unit.error)
             else:
                 unit.future.set_result(None)
-        self._begin()
-        if self._batch is None:
+        if ready:
+            self._loop.call_soon(self._tell)
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        if self._batch is None and not self._pending and not self._ready:
             self._idle.set()
 
     async def _settle(self, units: list[Unit]) -> None:
