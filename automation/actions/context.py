@@ -6,8 +6,9 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
+
+import msgspec
 
 from automation.actions.heartbeat import checked
 from automation.clock import Clock, RealClock
@@ -58,8 +59,7 @@ class Resources:
             raise AutomationError(f"this engine offers no {kind.__name__} to actions") from None
 
 
-@dataclass(frozen=True, slots=True)
-class ActionContext:
+class ActionContext(msgspec.Struct, frozen=True, eq=False):
     """What a running action is given beside its parameters."""
 
     execution_id: str = "none"
@@ -76,9 +76,9 @@ class ActionContext:
     """How long it may give no heartbeat."""
     last_heartbeat: Any = None
     """What the last heartbeat of an earlier attempt said, also of one that has died with its engine."""
-    event: Mapping[str, Any] = field(default_factory=dict)
-    clock: Clock = field(default_factory=RealClock)
-    resources: Resources = field(default_factory=Resources)
+    event: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    clock: Clock = msgspec.field(default_factory=RealClock)
+    resources: Resources = msgspec.field(default_factory=Resources)
     secret: Callable[[str], str] | None = None
     cancellation: threading.Event | None = None
     """Of a plain function in a thread: set when its result is not wanted any more."""

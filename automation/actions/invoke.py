@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from automation.actions.call import Call
 from automation.actions.context import ActionContext
@@ -27,7 +28,7 @@ class Invoker:
         if plugin.runs == "process":
             return await self._processes.run(_work(call), call.context.hears)
         cancellation = threading.Event()
-        context = replace(call.context, cancellation=cancellation)
+        context = msgspec.structs.replace(call.context, cancellation=cancellation)
         arguments = _arguments(call, context)[: plugin.takes]
         return await self.threads.run(plugin.function, *arguments, cancel=cancellation.set)
 
