@@ -52,6 +52,10 @@ SELECT current_setting('server_version_num')::int AS version, current_setting('s
 class Postgres:
     """A database on a server. Opening it refuses, in one line, what would fail later."""
 
+    told_at_once = 32
+    """What hundreds do when they are told takes the event loop milliseconds, in which it would not see that the server
+    has ended the next transaction, and the server would stand still."""
+
     def __init__(self, url: str, settings: Settings, connections: int) -> None:
         self.place = _place(url)
         self._url = url

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,9 @@ _REFUSALS = (
 
 class Sqlite:
     """A database in one file. Opening it refuses, in one line, what would fail later."""
+
+    told_at_once = sys.maxsize
+    """All: a thread of this process writes, and each turn of the event loop hands it the interpreter."""
 
     def __init__(self, location: str, busy_timeout: float = 5.0) -> None:
         self.private = location in ("", ":memory:")

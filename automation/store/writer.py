@@ -35,9 +35,6 @@ MOST_WRITES = 20_000
 meanwhile waits for it."""
 EAGER = 32
 """How many units are not made to wait for further ones of the same turn of the event loop."""
-TOLD_AT_ONCE = 32
-"""How many units are told in one turn of the event loop. What hundreds do when they are told takes it milliseconds, in
-which it would not see that the next transaction has ended, and the database would stand still."""
 
 
 class Unit:
@@ -80,6 +77,9 @@ class InDoubt(Exception):
 
 class Target(Protocol):
     """Where the writer writes."""
+
+    told_at_once: int
+    """How many units are told in one turn of the event loop that they are on disk."""
 
     def write(self, units: list[Unit]) -> Awaitable[None]:
         """Begin at once to commit all units in one transaction; done when they are on disk.
@@ -267,7 +267,7 @@ class Writer:
     def _tell(self) -> None:
         """Tell some of those whose transaction has ended, and the others in the next turns of the event loop."""
         ready = self._ready
-        for _ in range(min(TOLD_AT_ONCE, len(ready))):
+        for _ in range(min(self._backend.told_at_once, len(ready))):
             unit = ready.popleft()
             if unit.future.done():
                 continue

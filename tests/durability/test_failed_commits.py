@@ -37,6 +37,7 @@ async def test_a_duplicate_of_an_event_that_was_not_kept_is_no_duplicate(
 async def test_writers_that_waited_for_room_go_on_after_a_fault() -> None:
     class Broken:
         broken = True
+        told_at_once = 32
 
         async def write(self, units: list[Unit]) -> None:
             if self.broken:
@@ -61,6 +62,8 @@ async def test_so_many_writes_wait_however_they_are_divided() -> None:
     begun, go = [], asyncio.Event()
 
     class Slow:
+        told_at_once = 32
+
         async def write(self, units: list[Unit]) -> None:
             begun.append(len(units))
             await go.wait()
