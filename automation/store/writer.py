@@ -30,6 +30,9 @@ DOUBT_SECONDS = 0.2
 PATIENCE_SECONDS = (0.1, 5.0)
 """The shortest and the longest pause until what must not be lost is tried again; real seconds: a full disk does not
 follow a virtual clock."""
+CALM_SECONDS = 10.0
+"""How long no write must have failed before the log says that it is over: longer than the longest pause between two
+tries, as a small write may find room where the next finds none. Real seconds too."""
 MOST_WRITES = 20_000
 """After how many single writes a transaction takes no further unit, however many units it may have: what comes
 meanwhile waits for it."""
@@ -151,6 +154,10 @@ class Writer:
         self.units = 0
         self.failure: str | None = None
         """Why the last batch was not committed, or None when it was."""
+        self._told: str | None = None
+        """What the log says is wrong, or None when it says that nothing is."""
+        self._calm: asyncio.TimerHandle | None = None
+        """Set since a write has gone through again; when it is due, the log says that it is over."""
 
     def start(self) -> None:
         """Begin to take writes."""
@@ -161,6 +168,9 @@ class Writer:
         """Take no more, and commit what is pending."""
         self._open = False
         await self._idle.wait()
+        if self._calm is not None:
+            self._calm.cancel()
+            self._over()
 
     @property
     def pending(self) -> int:
@@ -175,6 +185,8 @@ class Writer:
     def abandon(self) -> None:
         """Write nothing more, not even what is pending: as if the process had died."""
         self._open = False
+        if self._calm is not None:
+            self._calm.cancel()
         self._refuse(EngineStopped())
         self._rest()
 
@@ -313,9 +325,18 @@ class Writer:
                 unit.future.set_exception(error)
 
     def _note(self, failure: str | None) -> None:
-        # One line when it begins and one when it ends, however often writes are tried in between.
-        if failure is None and self.failure is not None:
-            log.info("the database can be written again")
-        elif failure is not None and failure != self.failure:
-            log.error("%s; what waits is tried again", failure)
+        # One line when it begins and one when it is over, however often writes are tried meanwhile, and some succeed.
         self.failure = failure
+        if failure is not None:
+            if self._calm is not None:
+                self._calm.cancel()
+                self._calm = None
+            if failure != self._told:
+                self._told = failure
+                log.error("%s; what waits is tried again", failure)
+        elif self._told is not None and self._calm is None:
+            self._calm = self._loop.call_later(CALM_SECONDS, self._over)
+
+    def _over(self) -> None:
+        self._calm = self._told = None
+        log.info("the database can be written again")

@@ -58,6 +58,54 @@ async def test_writers_that_waited_for_room_go_on_after_a_fault() -> None:
         await writer.stop()
 
 
+async def test_the_log_says_once_that_it_began_and_once_that_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Nearly:
+        """A disk that is all but full: small writes still find room."""
+
+        told_at_once = 32
+        room = 1
+
+        async def write(self, units: list[Unit]) -> None:
+            if sum(unit.writes for unit in units) > self.room:
+                raise StoreUnavailable("the disk is full")
+
+    def said() -> list[str]:
+        return [record.message for record in caplog.records]
+
+    caplog.set_level("INFO", "automation.store")
+    op = statements.JOURNAL(execution_id="e", seq=1, at=1.0, kind="k", action=None, body="{}")
+    backend = Nearly()
+    writer = Writer(backend)
+    writer.start()
+    began, over = "the disk is full; what waits is tried again", "the database can be written again"
+
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await writer.commit([op] * 2)
+        assert writer.failure == "the disk is full"
+        await writer.commit([op])
+        assert writer.failure is None
+    assert said() == [began]
+
+    monkeypatch.setattr("automation.store.writer.CALM_SECONDS", 0.0)
+    backend.room = 2
+    with pytest.raises(StoreUnavailable):
+        await writer.commit([op] * 3)
+    await writer.commit([op] * 2)
+    await asyncio.sleep(0.01)
+    assert said() == [began, over]
+
+    # Who stops it reads how it ended, also where that was a moment ago.
+    monkeypatch.undo()
+    with pytest.raises(StoreUnavailable):
+        await writer.commit([op] * 3)
+    await writer.commit([op] * 2)
+    await writer.stop()
+    assert said() == [began, over, began, over]
+
+
 async def test_so_many_writes_wait_however_they_are_divided() -> None:
     begun, go = [], asyncio.Event()
 
