@@ -581,7 +581,8 @@ class TestLevels:
 
             await engine.decide(execution, None, True)
 
-            await until(engine, execution, WorkflowStatus.SUCCEEDED)
+            async with asyncio.timeout(30):
+                assert (await engine.wait_for(execution)).status is WorkflowStatus.SUCCEEDED
 
     async def test_a_proposal_that_is_denied_or_cancelled_touches_nothing(self, make: Make) -> None:
         async with make(level="manual") as engine:

@@ -24,6 +24,7 @@ from automation.store import executions
 from automation.store.executions import Orphan
 from automation.workflows.control import Again, unheeded
 from tests.support import handlers
+from tests.support.virtual import ended
 
 
 @pytest.fixture(autouse=True)
@@ -170,7 +171,7 @@ class TestPause:
 
             await engine.executions.resume(execution)
 
-            await _until_virtually(engine, clock, execution, WorkflowStatus.SUCCEEDED)
+            assert (await ended(engine, clock, execution)).status is WorkflowStatus.SUCCEEDED
 
     async def test_items_that_have_not_begun_wait_and_go_on(self, engine: AutomationEngine) -> None:
         each = act(

@@ -213,7 +213,8 @@ class TestQueue:
             await has(engine, first, WorkflowStatus.SUCCEEDED)
             await until(lambda: begun() == ["begin", "begin"])
             await clock.advance(100)
-            await has(engine, second, WorkflowStatus.SUCCEEDED)
+            async with asyncio.timeout(30):
+                assert (await engine.wait_for(second)).status is WorkflowStatus.SUCCEEDED
 
     async def test_two_engines_share_the_seats(self, config: AutomationConfig) -> None:
         async with AutomationEngine(config) as one, AutomationEngine(config) as other:
