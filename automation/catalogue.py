@@ -139,10 +139,11 @@ class Catalogue:
                 if isinstance(service, str) and "${" not in service and service not in services:
                     text = f"no service {service!r} is defined"
                     problems.append(Problem(f"{path}.service_name", text, severity="warning"))
-                known = child in names or "${" in str(child) or self.workflows.get_workflow(str(child)) is not None
-                if action.action_type == "flow.workflow" and isinstance(child, str) and not known:
-                    text = f"there is no workflow {child!r} yet"
-                    problems.append(Problem(f"{path}.workflow", text, severity="warning"))
+                if action.action_type == "flow.workflow" and isinstance(child, str):
+                    known = child in names or "${" in child or self.workflows.get_workflow(child) is not None
+                    if not known:
+                        text = f"there is no workflow {child!r} yet"
+                        problems.append(Problem(f"{path}.workflow", text, severity="warning"))
         for place, rule in enumerate(wanted.alerts):
             path = f"alerts[{place}]"
             if rule.actions and rule.name in names:

@@ -158,3 +158,15 @@ async def test_registering_the_same_again_is_not_a_change(config: AutomationConf
 async def test_the_default_folder_is_made_at_the_start() -> None:
     async with AutomationEngine() as engine:
         assert engine.config.data_dir.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("child", [[], {}, [["a"]], 1, None, ""])
+async def test_a_workflow_whose_name_is_no_text_does_not_break_the_check(
+    engine: AutomationEngine, child: object
+) -> None:
+    action = {"name": "a", "action_type": "flow.workflow", "parameters": {"workflow": child}}
+    definition = WorkflowDefinition.model_validate({"name": "w", "actions": [action]})
+
+    problems = engine.catalogue.check(Definitions(workflows=(definition,)))
+
+    assert "workflows[0].actions[0].parameters.workflow" in {problem.path for problem in problems}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Iterator
@@ -175,7 +176,7 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None, derandomize=True)
 def test_whatever_is_wrong_is_told_and_nothing_breaks(dice: random.Random, changes: int) -> None:
     engine = AutomationEngine(AutomationConfig(database_url="sqlite:///:memory:"))
     file = json.loads(json.dumps(FILE))
@@ -183,13 +184,14 @@ def test_whatever_is_wrong_is_told_and_nothing_breaks(dice: random.Random, chang
         holder, key = dice.choice(list(places(file)))
         match dice.randrange(4):
             case 0:
-                holder[key] = dice.choice(JUNK)
+                holder[key] = copy.deepcopy(dice.choice(JUNK))
             case 1:
                 del holder[key]
             case 2 if isinstance(holder, dict):
-                holder[dice.choice(KEYS)] = dice.choice(JUNK)
+                holder[dice.choice(KEYS)] = copy.deepcopy(dice.choice(JUNK))
             case _:
-                holder.append(dice.choice(JUNK)) if isinstance(holder, list) else holder.update({f"{key}x": 1})
+                junk = copy.deepcopy(dice.choice(JUNK))
+                holder.append(junk) if isinstance(holder, list) else holder.update({f"{key}x": 1})
 
     _, problems = read_text(json.dumps(file), "x.json", check=engine.catalogue.check)
 
