@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from automation.api.access import engine_of
-from automation.definitions import Definitions, problems, remains
+from automation.definitions import Definitions, problems_of, remains_of
 from automation.engine import AutomationEngine
 from automation.errors import DefinitionError, InputError, Problem
 from automation.model.base import Definition
@@ -40,10 +40,10 @@ async def read_definition(request: Request, model: type[D], kind: str, what: str
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        found = problems(error, model, value)
-        left = remains(model, value, error)
+        found = problems_of(error, model, value)
+        left = remains_of(model, value, error)
         if left is not None:
-            found += left.own(check(engine_of(request), kind, left.definition))
+            found += filter(left.owns, check(engine_of(request), kind, left.definition))
         raise DefinitionError(found, what=what) from None
 
 
@@ -61,4 +61,4 @@ async def read_model(request: Request, model: type[M], what: str = "the request"
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise DefinitionError(problems(error, model, value), what=what) from None
+        raise DefinitionError(problems_of(error, model, value), what=what) from None

@@ -1,6 +1,6 @@
 """Definition files: workflows, alerts, schedules, services, sources and monitors in YAML or JSON."""
 
-from automation.definitions.complaints import problems
+from automation.definitions.complaints import problems_of
 from automation.definitions.reader import (
     KINDS,
     Check,
@@ -12,7 +12,7 @@ from automation.definitions.reader import (
     read_or_raise,
     read_text,
 )
-from automation.definitions.remains import remains
+from automation.definitions.remains import remains_of
 from automation.definitions.watcher import Watcher
 
 __all__ = [
@@ -23,9 +23,9 @@ __all__ = [
     "Watcher",
     "content_hash",
     "definition_files",
-    "problems",
+    "problems_of",
     "read_files",
     "read_or_raise",
     "read_text",
-    "remains",
+    "remains_of",
 ]

@@ -60,7 +60,7 @@ def errors_of(error: ValidationError) -> list[ErrorDetails]:
     return [item for item in found if item["type"] != "too_short" or item["loc"] not in above]
 
 
-def problems(error: ValidationError, model: type[BaseModel], value: Any) -> list[Problem]:
+def problems_of(error: ValidationError, model: type[BaseModel], value: Any) -> list[Problem]:
     """The same of a value that is in no file."""
     nowhere = Scalar(0, None, "", quoted=True)
     return [Problem(found.path, found.message) for found in complaints(error, model, value, nowhere)]

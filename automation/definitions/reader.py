@@ -15,8 +15,8 @@ from automation.config import AutomationConfig
 from automation.definitions import tree
 from automation.definitions.complaints import complaints, unknown_key
 from automation.definitions.json_tree import read_json
-from automation.definitions.remains import Remains, remains
-from automation.definitions.tree import Entries, Finding, Items, Node, Scalar, Unreadable, begins
+from automation.definitions.remains import Remains, remains_of
+from automation.definitions.tree import Entries, Finding, Items, Node, Scalar, Unreadable
 from automation.definitions.yaml_tree import read_yaml
 from automation.errors import ConfigurationError, DefinitionError, Problem
 from automation.model.alert import AlertRule
@@ -154,10 +154,6 @@ def _kind(node: Node) -> str:
     return "a list" if isinstance(node, Items) else "a mapping"
 
 
-def _within(problem: Problem, place: Place) -> bool:
-    return problem.file == place.file and begins(problem.path, place.path)
-
-
 class _Reading:
     def __init__(self, main: Path | None) -> None:
         self._main = main
@@ -262,7 +258,7 @@ class _Reading:
         except ValidationError as error:
             found = complaints(error, KINDS[kind], value, node)
             self._add(file, [finding for finding in found if finding.path not in said], path)
-            left = remains(KINDS[kind], value, error)
+            left = remains_of(KINDS[kind], value, error)
         if left is not None:
             self._keep(kind, left, Place(file, cast(Any, left.definition).name, node, path))
 
@@ -309,9 +305,11 @@ class _Reading:
     def _checked(self, check: Check) -> list[Problem]:
         """What is wrong across definitions, those among them of which a part could not be read."""
         definitions = self._definitions(further=True)
-        problems = [definitions.locate(problem) for problem in check(definitions)]
-        for left, place in (pair for pairs in self._remains.values() for pair in pairs):
-            theirs = [problem for problem in problems if _within(problem, place)]
-            problems = [problem for problem in problems if not _within(problem, place)]
-            problems += left.own(theirs, place.path)
+        remains = {(place.file, place.path): left for pairs in self._remains.values() for left, place in pairs}
+        problems: list[Problem] = []
+        for problem in map(definitions.locate, check(definitions)):
+            head, bracket, _ = problem.path.partition("]")
+            left = remains.get((problem.file or "", head + bracket))
+            if left is None or left.owns(problem, head + bracket):
+                problems.append(problem)
         return problems

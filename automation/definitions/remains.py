@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,17 +30,13 @@ class Remains:
     definition: Definition
     without: tuple[str, ...]
 
-    def own(self, problems: Iterable[Problem], base: str = "") -> list[Problem]:
-        """The errors that do not come of what was taken out; what is doubtful may be doubtful only without it."""
-        places = [join(base, place) for place in self.without]
-        return [
-            problem
-            for problem in problems
-            if problem.severity == "error" and not any(begins(problem.path, place) for place in places)
-        ]
+    def owns(self, problem: Problem, base: str = "") -> bool:
+        """Whether it is an error that does not come of what was taken out; a doubt may come of that."""
+        taken_out = any(begins(problem.path, join(base, place)) for place in self.without)
+        return problem.severity == "error" and not taken_out
 
 
-def remains(model: type[Definition], value: dict[str, Any], error: ValidationError) -> Remains | None:
+def remains_of(model: type[Definition], value: dict[str, Any], error: ValidationError) -> Remains | None:
     """What is left of a value that `model` refuses, or None where too much depends on what is wrong."""
     places: dict[Parts, None] = {}
     for item in errors_of(error):

@@ -97,7 +97,9 @@ def fixed(plan: Plan) -> Iterator[Finding]:
     for step in plan.steps:
         base = f"actions[{step.index}]"
         for index, condition in enumerate(step.conditions):
-            yield from _fixed(f"{base}.conditions[{index}]", condition, "is always run", "is never run")
+            yield from _fixed(
+                f"{base}.conditions[{index}]", condition, "the action is always run", "the action is never run"
+            )
         if step.verify is not None:
             yield from _fixed(f"{base}.verify", step.verify.condition, "nothing is verified", "it always fails")
         if step.repeat is not None:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from heapq import merge
+from itertools import accumulate
+from operator import itemgetter
 from typing import Any
 
 from automation.actions.call import Call
@@ -97,15 +100,18 @@ def rollback_of(
 def _done(run: Run) -> list[str]:
     """What has done something, in the order in which it ended: what is completed, and also each workflow that was
     started and has not succeeded, for what its actions had done until then may be there still."""
-    done, actions = list(run.state.completed), run.state.actions
+    completed, actions = run.state.completed, run.state.actions
+    if not run.plan.starts_workflows:
+        return completed
 
     def ended(key: str) -> float:
         return actions[key].finished_at or 0.0
 
-    for key in sorted((key for key in actions if key not in done and _broke_off(run, key)), key=ended):
-        place = sum(ended(other) <= ended(key) for other in done)
-        done.insert(place, key)
-    return done
+    known = frozenset(completed)
+    broken = sorted((ended(key), key) for key in actions if key not in known and _broke_off(run, key))
+    # In the order of the journal, also where a clock was put back between two of them.
+    placed = zip(accumulate(map(ended, completed), max), completed, strict=True)
+    return [key for _, key in merge(placed, broken, key=itemgetter(0))]
 
 
 def _broke_off(run: Run, key: str) -> bool:

@@ -243,20 +243,24 @@ class Starter:
             return None
         execution, digest = found
         where = _otherwise(execution, plan, cause)
-        if where is None and digest not in await self._digests(execution, plan, variables, cause):
+        if (
+            where is None
+            and digest != _hash({**_defaults(plan), **variables}, cause)
+            and digest != _hash(await self._completed_then(execution, variables), cause)
+        ):
             where = "with other inputs, another action or version" if cause.request else "with other inputs"
         if where is not None:
             raise DuplicateKey(key=key, where=where, execution_id=execution.id)
         return StartReceipt(execution.id, repeated=True)
 
-    async def _digests(
-        self, execution: Execution, plan: Plan, variables: Mapping[str, Any], cause: Cause
-    ) -> tuple[str, str]:
-        """Of the inputs with the defaults of now, and with those of the version that was started: whoever repeats a
-        start says the same as before, whatever has become of the defaults since."""
-        stored = await executions.load(self._store, execution.id, whole=False)
-        then = plan if stored is None else self._recovery.plan(execution.definition_id, stored.definition)
-        return _hash(_completed(plan, variables), cause), _hash(_completed(then, variables), cause)
+    async def _completed_then(self, execution: Execution, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The variables with the defaults of the version that was started: whoever repeats a start says the same as
+        before, whatever has become of the defaults since, and whether that version can run today or not."""
+        inputs: dict[str, Any] = {}
+        for stored in await executions.of_ids(self._store, [execution.id]):
+            inputs = decode(stored.definition).get("inputs") or {}
+        defaults = {name: each.get("default") for name, each in inputs.items() if not each.get("required")}
+        return {**defaults, **variables}
 
 
 def _otherwise(execution: Execution, plan: Plan, cause: Cause) -> str | None:
@@ -353,11 +357,9 @@ def checked_inputs(plan: Plan, variables: Mapping[str, Any], event: Mapping[str,
     return given
 
 
-def _completed(plan: Plan, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables with defaults filled in, whether they fit or not."""
-    given = dict(variables)
-    _declared(plan, given)
-    return given
+def _defaults(plan: Plan) -> dict[str, Any]:
+    inputs = plan.definition.inputs or {}
+    return {name: declared.default for name, declared in inputs.items() if not declared.required}
 
 
 _MISSING = object()

@@ -155,8 +155,8 @@ class TestFixed:
     @pytest.mark.parametrize(
         ("action", "place", "told"),
         [
-            ({"conditions": ["1 > 2"]}, "conditions[0]", "never true: is never run"),
-            ({"conditions": ["n > 1", "true"]}, "conditions[1]", "always true: is always run"),
+            ({"conditions": ["1 > 2"]}, "conditions[0]", "never true: the action is never run"),
+            ({"conditions": ["n > 1", "true"]}, "conditions[1]", "always true: the action is always run"),
             ({"verify": "false within 5m"}, "verify", "never true: it always fails"),
             ({"verify": "1 < 2"}, "verify", "always true: nothing is verified"),
             ({"repeat": {"until": "false", "max": 3}}, "repeat.until", "never true: it runs 3 times"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from automation import (
 )
 from automation.errors import Conflict, DuplicateKey
 from automation.model.execution import ActionStatus
+from automation.plugins import registry
 from tests.support import handlers
 
 
@@ -345,6 +347,27 @@ async def test_an_idempotency_key_gives_the_same_whatever_the_defaults_are_now(e
     for other in ({"x": 2}, {"y": 5}):
         with pytest.raises(DuplicateKey, match=first):
             await engine.start_workflow("w", ExecutionContext(variables=other), idempotency_key="k")
+
+
+async def test_an_idempotency_key_gives_the_same_also_where_that_version_cannot_run_any_more(
+    config: AutomationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passing = registry.get("action", "test.record")
+    inputs = {"x": {"default": 1}, "y": {"required": True}}
+    y = ExecutionContext(variables={"y": 0})
+    with monkeypatch.context() as patch:
+        patch.setitem(registry._plugins["action"], "test.passing", replace(passing, name="test.passing"))
+        patch.setattr(registry, "version", registry.version + 1)
+        async with AutomationEngine(config) as engine:
+            await engine.register_workflow(workflow(act("a", "test.passing"), inputs=inputs))
+            first = await engine.start_workflow("w", y, idempotency_key="k")
+            await engine.drain()
+
+    async with AutomationEngine(config) as engine:
+        await engine.register_workflow(workflow(act("a"), inputs={**inputs, "x": {"default": 2}}))
+        assert await engine.start_workflow("w", y, idempotency_key="k") == first
+        with pytest.raises(DuplicateKey, match=first):
+            await engine.start_workflow("w", ExecutionContext(variables={"y": 1}), idempotency_key="k")
 
 
 async def test_cancelling_reaches_the_running_handler_and_cleanup_runs(engine: AutomationEngine) -> None:
