@@ -226,11 +226,15 @@ class Executions:
     async def _at_hand(self, execution_id: str) -> Run | None:
         """The execution where it runs here, or is nobody's and so is run here; None if another node has it."""
         run = self._runner.runs.get(execution_id)
-        if run is None and (run := await self._recovery.take(execution_id, only=unheeded)) is not None:
+        if run is not None:
+            return run
+        run = await self._recovery.take(execution_id, only=unheeded)
+        if run is not None:
             self._runner.launch(run)
-        if run is None:
-            self._recovery.poke()
-        return run
+            return run
+        self._recovery.poke()
+        # Let in meanwhile, perhaps, by who did not know yet what is asked of it.
+        return self._runner.runs.get(execution_id)
 
     async def _get(self, execution_id: str) -> Execution:
         execution = await executions.get(self._store, execution_id)
