@@ -52,6 +52,7 @@ async def amqp(settings: Amqp, context: SourceContext) -> AsyncIterator[Item]:
         # When its queue is deleted or moves, the broker ends the consumer and leaves the channel open.
         (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(taking.end)
         await queue.consume(taking.take)
+        context.listening()
         while True:
             messages = await taking.next(settings.batch)
             items = [_item(message, settings, context) for message in messages]

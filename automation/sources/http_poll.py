@@ -43,6 +43,7 @@ async def http_poll(settings: HttpPoll, context: SourceContext) -> AsyncIterator
     while True:
         asked_at = context.clock.now()
         parts = _parts(settings, await get(settings, settings.parameters))
+        context.listening()
         whole = settings.items is None
         items = []
         for key, value in parts:

@@ -48,6 +48,7 @@ async def kafka(settings: Kafka, context: SourceContext) -> AsyncIterator[Item]:
     try:
         # Also on a failed start: it leaves connections and tasks behind.
         await consumer.start()
+        context.listening()
         while True:
             found = await consumer.getmany(timeout_ms=_WAIT_MILLISECONDS, max_records=settings.batch)
             records = [record for rows in found.values() for record in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -66,7 +66,7 @@ async def kubernetes(settings: Kubernetes, context: SourceContext) -> AsyncItera
                 for one in batch(items, position=version):
                     yield one
             began = context.clock.monotonic()
-            async for kind, item in _watch(client, settings, version):
+            async for kind, item in _watch(client, settings, version, context.listening):
                 if kind == "ERROR":
                     if item.get("code") != _GONE:
                         raise TryLater(f"{settings.url}: {item.get('message', 'the watch failed')}")
@@ -126,7 +126,7 @@ async def _list(client: httpx2.AsyncClient, settings: Kubernetes) -> tuple[list[
 
 
 async def _watch(
-    client: httpx2.AsyncClient, settings: Kubernetes, version: str
+    client: httpx2.AsyncClient, settings: Kubernetes, version: str, listening: Callable[[], object]
 ) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
     """What happens after a version, each with its kind, until the server ends the watch."""
     import httpx2
@@ -145,6 +145,7 @@ async def _watch(
                 return
             if answer.status_code != 200:
                 _check(settings, answer.status_code, await answer.aread())
+            listening()
             rest = b""
             async for chunk in answer.aiter_bytes():
                 *lines, rest = (rest + chunk).split(b"\n")

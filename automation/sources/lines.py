@@ -46,6 +46,7 @@ async def followed(settings: Lines, context: SourceContext, read: Read) -> Async
             yield Delivery((), begun.as_position(settings.path))
         while True:
             items = await asyncio.to_thread(_next_items, follower, settings.path, read)
+            context.listening()
             for item in items:
                 yield item
             if not items:

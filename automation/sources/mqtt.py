@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, SecretStr
@@ -60,12 +61,15 @@ async def mqtt(settings: Mqtt, context: SourceContext) -> AsyncIterator[Item]:
     # The one thing that aiomqtt does not offer, and its library does: to acknowledge later.
     paho = client._client
     paho.manual_ack_set(True)
-    async with client:
+    async with AsyncExitStack() as stack:
+        stack.callback(_leave, paho)
+        await stack.enter_async_context(client)
         options = SubscribeOptions(qos=settings.qos, retainHandling=1 if settings.retained else 2)
         for topic in settings.topics:
             granted: Any = await client.subscribe(topic, options=options)
             if granted and granted[0].is_failure:
                 raise MqttError(f"the broker refuses the topic {topic!r}: {granted[0]}")
+        context.listening()
         while True:
             messages = [await anext(client.messages)]
             while len(messages) < settings.batch and not waiting.empty():
@@ -79,6 +83,13 @@ async def mqtt(settings: Mqtt, context: SourceContext) -> AsyncIterator[Item]:
             for message in messages:
                 # Only here: what was yielded is on disk.
                 paho.ack(message.mid, message.qos)
+
+
+def _leave(paho: Any) -> None:
+    """Close the connection of an attempt that failed, which aiomqtt leaves open."""
+    # It would look into what is cancelled, and fail.
+    paho.on_disconnect = None
+    paho.disconnect()
 
 
 class _Waiting(asyncio.Queue["Message"]):

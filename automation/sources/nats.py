@@ -55,6 +55,7 @@ async def nats(settings: Nats, context: SourceContext) -> AsyncIterator[Item]:
         subscription = await connection.jetstream().pull_subscribe(
             settings.subject, durable=settings.consumer, stream=settings.stream, config=wanted
         )
+        context.listening()
         while True:
             if connection.is_closed:
                 raise ConnectionError("the connection to NATS was closed")
@@ -73,7 +74,7 @@ async def nats(settings: Nats, context: SourceContext) -> AsyncIterator[Item]:
 
 
 async def _connected(settings: Nats) -> Client:
-    import nats as library
+    from nats.aio.client import Client
     from nats.errors import NoServersError
 
     errors: list[Exception] = []
@@ -82,8 +83,9 @@ async def _connected(settings: Nats) -> Client:
         # What goes wrong later is raised by the next fetch.
         errors[:] = [error]
 
+    client = Client()
     try:
-        return await library.connect(
+        await client.connect(
             list(settings.servers),
             # Whoever supervises this source connects again, and shows that. The library would go on for minutes.
             allow_reconnect=False,
@@ -94,8 +96,13 @@ async def _connected(settings: Nats) -> Client:
             token=settings.token.get_secret_value() if settings.token else None,
             error_cb=note,
         )
-    except NoServersError as error:
-        raise ConnectionError(f"no server of NATS answers: {errors[0] if errors else error}") from None
+    except BaseException as error:
+        # It leaves the connection of an attempt that failed open.
+        await client.close()
+        if isinstance(error, NoServersError):
+            raise ConnectionError(f"no server of NATS answers: {errors[0] if errors else error}") from None
+        raise
+    return client
 
 
 def _item(message: Msg, settings: Nats, context: SourceContext) -> Event | Rejected:

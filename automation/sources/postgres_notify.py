@@ -44,6 +44,7 @@ async def postgres_notify(settings: PostgresNotify, context: SourceContext) -> A
         connection.add_termination_listener(heard.end)
         for channel in settings.channels:
             await connection.add_listener(channel, heard.take)
+        context.listening()
         for item in _gap(context):
             yield item
         while True:

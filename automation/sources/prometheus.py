@@ -60,6 +60,7 @@ async def prometheus(settings: PrometheusQuery, context: SourceContext) -> Async
                 events, active = _changes(settings, context.name, at, found, active)
             position = {"query": settings.query, "at": at, "active": active}
             yield Delivery(tuple(events), position, lag=latest - done)
+        context.listening()
         due = (latest + 1) * interval + settings.delay_seconds
         await context.clock.sleep(max(0.0, due - context.clock.now()))
 

@@ -56,6 +56,7 @@ async def redis_streams(settings: RedisStreams, context: SourceContext) -> Async
     member = _Member(client, settings)
     try:
         await member.join()
+        context.listening()
         while True:
             entries = await member.next(context.clock.monotonic())
             items = [_item(entry, settings, context) for entry in entries if entry[2] is not None]

@@ -74,6 +74,7 @@ async def smtp(settings: Smtp, context: SourceContext) -> AsyncIterator[Delivery
     desk = _Desk(settings, context)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(desk.protocol, settings.host, settings.port)
+    context.listening()
     try:
         while True:
             mails = [await desk.come.get()]

@@ -9,6 +9,7 @@ also yield bare events, and leave `context` out, where there is no position to r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,9 @@ class SourceContext:
     clock: Clock = field(default_factory=RealClock)
     position: Any = None
     """What it yielded last as `position`, before a restart; None at the very first start."""
+    listening: Callable[[], object] = lambda: None
+    """Called by a source as soon as it takes in what comes: connected, subscribed, answered. Until then, or until its
+    first item, it is `starting`, so that one that cannot reach its broker never looks as if it ran."""
 
 
 @dataclass(frozen=True, slots=True)

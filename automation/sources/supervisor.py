@@ -31,6 +31,9 @@ LONGEST_PAUSE = 60.0
 HEALTHY_AFTER = 60.0
 """Seconds: the pause before a restart doubles from the first to the longest, and begins anew after that long a run."""
 
+CANCEL_AGAIN_SECONDS = 5.0
+"""How long one that is cancelled may clean up before it is cancelled again."""
+
 POSITION_PREFIX = "source."
 MOST_AT_ONCE = 500
 """How many events of one source are on their way to the disk at the same time, at most."""
@@ -97,6 +100,10 @@ class _Running:
         before, self.state = self.state, replace(self.state, **changes)
         if (before.status, before.held_back) != (self.state.status, self.state.held_back):
             self.tell(self.state)
+
+    def listens(self) -> None:
+        if self.state.status == "starting":
+            self.note(status="running")
 
 
 def check_source(definition: SourceDefinition) -> tuple[Plugin, BaseModel, Normalise]:
@@ -181,12 +188,16 @@ class SourceSupervisor:
         running.task = asyncio.get_running_loop().create_task(self._supervise(running), name=name)
 
     async def _supervise(self, running: _Running) -> None:
-        pause = FIRST_PAUSE
+        task, pause = asyncio.current_task(), FIRST_PAUSE
+        assert task is not None
         while True:
             began = self._clock.monotonic()
             try:
                 await self._run(running)
             except Exception as error:
+                if task.cancelling():
+                    # Its library has made something else of being cancelled.
+                    return
                 # Whatever a source raises must not touch the others.
                 said = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else "it says no more")
                 text = self._redact(f"{type(error).__name__}: {said}")
@@ -208,11 +219,14 @@ class SourceSupervisor:
             stored = await self._positions(POSITION_PREFIX)
             running.position = stored.get(running.definition.name)
             running.positioned = True
-        context = SourceContext(running.definition.name, self._clock, running.position)
+        context = SourceContext(running.definition.name, self._clock, running.position, running.listens)
         items: AsyncIterator[Item] = running.plugin.call(self._settings(running), context)
-        running.note(status="running")
+        if running.plugin.takes < 2:
+            # It is given no context to say so by.
+            running.listens()
         try:
             async for item in items:
+                running.listens()
                 await self._take(running, item)
         finally:
             # A generator is closed now, not whenever it is collected: it may hold files and connections.
@@ -332,7 +346,10 @@ class SourceSupervisor:
 
 async def _end(running: _Running) -> None:
     if running.task is not None:
-        running.task.cancel()
-        await asyncio.wait([running.task])
+        while not running.task.done():
+            # Again, because before Python 3.12 `asyncio.wait_for`, which libraries use, loses one that comes just as
+            # what it waits for is done (CPython issue 86296).
+            running.task.cancel()
+            await asyncio.wait([running.task], timeout=CANCEL_AGAIN_SECONDS)
         running.task = None
     running.note(status="stopped", held_back=False, retry_at=None)

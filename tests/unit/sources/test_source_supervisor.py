@@ -192,6 +192,65 @@ async def test_one_that_dies_is_restarted_ever_later_and_touches_no_other(world:
     await world.supervisor.stop()
 
 
+async def test_one_that_connects_is_starting_until_it_listens(world: World) -> None:
+    there = False
+    told: list[str] = []
+
+    async def connecting(context: SourceContext) -> AsyncIterator[Any]:
+        await context.clock.sleep(10)
+        if not there:
+            raise ConnectionError("no answer")
+        context.listening()
+        await forever(context)
+        yield event(1)
+
+    world.supervisor.tell = lambda state: told.append(state.status)
+    await world.add("connecting", connecting)
+    await world.supervisor.start()
+    await world.until(lambda: world.supervisor.states["connecting"].restarts == 2, 1.0)
+    assert told == ["starting", "failed"] * 2 + ["starting"]
+    there = True
+    await world.until(lambda: world.status("connecting") == "running", 1.0)
+    await world.supervisor.stop()
+
+
+@pytest.mark.parametrize("then", ["raises", "goes on"])
+async def test_one_whose_library_swallows_a_cancellation_stops_all_the_same(
+    world: World, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("automation.sources.supervisor.CANCEL_AGAIN_SECONDS", 0.01)
+
+    async def swallowing(context: SourceContext) -> AsyncIterator[Any]:
+        context.listening()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if then == "raises":
+                raise TimeoutError from None
+        await asyncio.Event().wait()
+        yield event(1)
+
+    await world.add("swallowing", swallowing)
+    await world.supervisor.start()
+    await world.until(lambda: world.status("swallowing") == "running")
+
+    async with asyncio.timeout(10):
+        await world.supervisor.remove("swallowing")
+
+    assert world.supervisor.states == {}
+
+
+async def test_one_that_is_given_no_context_runs_at_once(world: World) -> None:
+    async def waiting(context: SourceContext) -> AsyncIterator[Any]:
+        await asyncio.Event().wait()
+        yield event(1)
+
+    await world.add("waiting", waiting, kind="bare")
+    await world.supervisor.start()
+    await world.until(lambda: world.status("waiting") == "running")
+    await world.supervisor.stop()
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [(TimeoutError(), "TimeoutError: no answer in time"), (KeyError(), "KeyError: it says no more")],
