@@ -11,6 +11,7 @@ from functools import partial
 
 from automation.clock import Clock
 from automation.errors import AutomationError
+from automation.infrastructure.cancelling import end
 from automation.infrastructure.services import Services
 from automation.model.execution import WorkflowStatus
 from automation.model.metric import Sample
@@ -103,8 +104,7 @@ class Watching:
         """Stop watching; services go on running."""
         self._started = False
         if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait({self._starting})
+            await end(self._starting)
         await self.scheduler.stop()
         await self.sources.stop()
         await self.monitor.stop()

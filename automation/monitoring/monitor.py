@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from automation.clock import Clock
 from automation.errors import DefinitionError, NotFound, Problem
+from automation.infrastructure.cancelling import end, is_ending
 from automation.infrastructure.services import Services
 from automation.model.metric import Sample
 from automation.monitoring.announcer import Announcer, CheckStates, Publish
@@ -124,9 +125,7 @@ class Monitor:
 
     async def stop(self) -> None:
         """Stop all watches; a round that is under way is cancelled."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*map(end, self._tasks))
         self._tasks = []
 
     async def round(self, name: str) -> Observations:
@@ -192,6 +191,8 @@ class Monitor:
                 for problem in found.problems:
                     log.warning("monitor %s: %s", name, problem)
             except Exception:
+                if is_ending():
+                    return
                 pause = self._back_off(running)
                 log.warning("monitor %s failed, next try in %g s: %s", name, pause, running.state.error)
                 log.debug("monitor %s", name, exc_info=True)

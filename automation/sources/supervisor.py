@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from automation.clock import Clock
 from automation.errors import AutomationError, DefinitionError, InputError, MissingExtra, NotFound, Problem
+from automation.infrastructure.cancelling import end, is_ending
 from automation.model.event import Event, EventReceipt
 from automation.model.schedule import SourceDefinition
 from automation.plugins import Plugin, no_secret, read_settings, registry, revealed
@@ -30,9 +31,6 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 HEALTHY_AFTER = 60.0
 """Seconds: the pause before a restart doubles from the first to the longest, and begins anew after that long a run."""
-
-CANCEL_AGAIN_SECONDS = 5.0
-"""How long one that is cancelled may clean up before it is cancelled again."""
 
 POSITION_PREFIX = "source."
 MOST_AT_ONCE = 500
@@ -188,15 +186,13 @@ class SourceSupervisor:
         running.task = asyncio.get_running_loop().create_task(self._supervise(running), name=name)
 
     async def _supervise(self, running: _Running) -> None:
-        task, pause = asyncio.current_task(), FIRST_PAUSE
-        assert task is not None
+        pause = FIRST_PAUSE
         while True:
             began = self._clock.monotonic()
             try:
                 await self._run(running)
             except Exception as error:
-                if task.cancelling():
-                    # Its library has made something else of being cancelled.
+                if is_ending():
                     return
                 # Whatever a source raises must not touch the others.
                 said = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else "it says no more")
@@ -346,10 +342,6 @@ class SourceSupervisor:
 
 async def _end(running: _Running) -> None:
     if running.task is not None:
-        while not running.task.done():
-            # Again, because before Python 3.12 `asyncio.wait_for`, which libraries use, loses one that comes just as
-            # what it waits for is done (CPython issue 86296).
-            running.task.cancel()
-            await asyncio.wait([running.task], timeout=CANCEL_AGAIN_SECONDS)
+        await end(running.task)
         running.task = None
     running.note(status="stopped", held_back=False, retry_at=None)

@@ -68,7 +68,7 @@ class Silent:
 async def test_while_nobody_answers_a_source_is_starting(
     engine: AutomationEngine, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("automation.sources.supervisor.CANCEL_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr("automation.infrastructure.cancelling.AGAIN_SECONDS", 0.2)
     told: list[SourceState] = []
     engine.watching.sources.tell = told.append
     async with Silent() as server, asyncio.timeout(30):

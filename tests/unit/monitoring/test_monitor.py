@@ -88,6 +88,14 @@ def scripted() -> Iterator[None]:
         step = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(step, Exception):
             raise step
+        if step in ("raises", "goes on"):
+            # As a library that loses a cancellation, or makes an error of it.
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if step == "raises":
+                    raise TimeoutError from None
+            return Observations()
         if isinstance(step, dict):
             checks = [
                 CheckResult("service_health", "api", target, ok, probe.clock.now(), detail="503", address="http://x")
@@ -285,6 +293,21 @@ async def test_one_that_keeps_failing_is_tried_less_and_less_often(world: World)
     waits = [round(after - before) for before, after in pairwise(runs)]
     assert waits[:8] == [10, 20, 40, 80, 160, 300, 300, 300]
     assert monitor.states["bad"].error == "ZeroDivisionError: oh"
+
+
+@pytest.mark.parametrize("then", ["raises", "goes on"])
+async def test_one_whose_library_swallows_a_cancellation_stops_all_the_same(
+    world: World, then: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("automation.infrastructure.cancelling.AGAIN_SECONDS", 0.01)
+    ROUNDS["main"] = [then]
+    monitor = world.monitor(watch())
+    await begin(monitor)
+
+    async with asyncio.timeout(10):
+        await monitor.stop()
+
+    assert monitor.states["main"].rounds == 1
 
 
 async def test_a_collector_may_ask_to_be_called_sooner_but_not_later(world: World) -> None:

@@ -218,7 +218,7 @@ async def test_one_that_connects_is_starting_until_it_listens(world: World) -> N
 async def test_one_whose_library_swallows_a_cancellation_stops_all_the_same(
     world: World, then: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("automation.sources.supervisor.CANCEL_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("automation.infrastructure.cancelling.AGAIN_SECONDS", 0.01)
 
     async def swallowing(context: SourceContext) -> AsyncIterator[Any]:
         context.listening()
