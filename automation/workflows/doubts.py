@@ -14,6 +14,7 @@ from automation.conditions import Condition, seconds_of
 from automation.plugins import Plugin
 from automation.workflows.checks import Finding, uses
 from automation.workflows.plan import FAILURES, FAMILY_FAILURE, Plan, Step
+from automation.workflows.repeat import Loop
 from automation.workflows.run import attempts_of, longest_pause, policy_of
 
 _EACH = frozenset({"results", "succeeded", "failed"})
@@ -105,6 +106,7 @@ def fixed(plan: Plan) -> Iterator[Finding]:
         if step.repeat is not None:
             often = f"it runs {step.repeat.most} times"
             yield from _fixed(f"{base}.repeat.until", step.repeat.until, "it runs once", often)
+            yield from _counted(f"{base}.repeat.until", step.repeat)
 
 
 def _fixed(place: str, condition: Condition, always: str, never: str) -> Iterator[Finding]:
@@ -112,6 +114,14 @@ def _fixed(place: str, condition: Condition, always: str, never: str) -> Iterato
         return
     holds = condition.evaluate({}) is True
     yield place, f"depends on nothing, and is {'always' if holds else 'never'} true: {always if holds else never}"
+
+
+def _counted(place: str, loop: Loop) -> Iterator[Finding]:
+    """One that depends on the number of the iteration alone, and is true in none of them."""
+    if loop.until.names != {"iteration"} or loop.until.windows:
+        return
+    if not any(loop.until.evaluate({"iteration": number}) for number in range(1, loop.most + 1)):
+        yield place, f"is true in none of its {loop.most} iterations: only repeat.max ends it"
 
 
 def undisturbed(plan: Plan) -> Iterator[Finding]:

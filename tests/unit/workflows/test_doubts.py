@@ -167,6 +167,22 @@ class TestFixed:
         [warning] = compile_workflow(definition({"action_type": "test.record", **action})).warnings
         assert (warning.path, warning.message) == (f"actions[0].{place}", f"depends on nothing, and is {told}")
 
+    def test_an_iteration_that_never_comes_is_told(self) -> None:
+        action = {"action_type": "test.record", "repeat": {"until": "iteration >= 10", "max": 5}}
+        [warning] = compile_workflow(definition(action)).warnings
+        assert (warning.path, warning.message) == (
+            "actions[0].repeat.until",
+            "is true in none of its 5 iterations: only repeat.max ends it",
+        )
+
+    @pytest.mark.parametrize(
+        "until",
+        ["iteration >= 5", "iteration == 1", "iteration > 9 or ok", "iteration * n > 9", "avg(iteration, 5m) > 9"],
+    )
+    def test_one_that_comes_or_may_come_is_not(self, until: str) -> None:
+        action = {"action_type": "test.record", "repeat": {"until": until, "max": 5}}
+        assert compile_workflow(definition(action)).warnings == ()
+
     def test_of_a_workflow_too(self) -> None:
         plan = compile_workflow(definition({"action_type": "test.record"}, conditions=["false"]))
         assert [warning.message for warning in plan.warnings] == [
