@@ -192,9 +192,9 @@ class SourceSupervisor:
             try:
                 await self._run(running)
             except Exception as error:
+                # Whatever a source raises must not touch the others.
                 if is_ending():
                     return
-                # Whatever a source raises must not touch the others.
                 said = str(error) or ("no answer in time" if isinstance(error, TimeoutError) else "it says no more")
                 text = self._redact(f"{type(error).__name__}: {said}")
                 log.warning("source %s failed: %s", running.definition.name, text)
