@@ -239,8 +239,9 @@ class Story:
 
     async def _end(self) -> None:
         """Let all come to its end: nothing is stopped or paused, all is answered, and all events come."""
-        await self._happen(_release)
         for _ in range(ROUNDS):
+            # Each time: the trouble that is still to come may be that of this.
+            await self._happen(_release)
             left = [each.execution for each in await _all(self._alive[0]) if not each.execution.status.finished]
             if not left:
                 return
