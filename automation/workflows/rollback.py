@@ -108,7 +108,8 @@ def _done(run: Run) -> list[str]:
         return actions[key].finished_at or 0.0
 
     known = frozenset(completed)
-    broken = sorted((ended(key), key) for key in actions if key not in known and _broke_off(run, key))
+    broken = [(ended(key), key) for key in actions if key not in known and _broke_off(run, key)]
+    broken.sort(key=itemgetter(0))
     # In the order of the journal, also where a clock was put back between two of them.
     placed = zip(accumulate(map(ended, completed), max), completed, strict=True)
     return [key for _, key in merge(placed, broken, key=itemgetter(0))]

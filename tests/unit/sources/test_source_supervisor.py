@@ -247,7 +247,9 @@ async def test_one_that_is_given_no_context_runs_at_once(world: World) -> None:
 
     await world.add("waiting", waiting, kind="bare")
     await world.supervisor.start()
-    await world.until(lambda: world.status("waiting") == "running")
+    await world.until(lambda: world.status("waiting") != "starting")
+
+    assert world.status("waiting") == "running"
     await world.supervisor.stop()
 
 

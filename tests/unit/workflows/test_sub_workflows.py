@@ -478,6 +478,19 @@ async def test_the_child_of_what_a_fork_has_taken_over_is_not_its_to_roll_back(e
     assert (await the_child(engine, first.execution_id)).status is WorkflowStatus.FAILED
 
 
+async def test_what_broke_off_in_the_same_moment_is_rolled_back_in_the_reverse_order(config: AutomationConfig) -> None:
+    async with AutomationEngine(config, clock=VirtualClock()) as engine:
+        await define(engine, "child", act("a"), act("broken", "test.fail"))
+        twice = (sub("z", on_failure="continue"), sub("a", on_failure="continue"))
+        await define(engine, "parent", *twice, act("broken", "test.fail"), rollback_strategy={})
+        async with asyncio.timeout(30):
+            result = await engine.execute_workflow("parent")
+
+        assert len({found.finished_at for found in result.actions}) == 1
+        detail = await engine.queries.execution_detail(result.execution_id)
+        assert (detail.execution.error or {})["rollback"]["undone"] == ["a", "z"]
+
+
 async def test_items_that_failed_are_rolled_back_among_those_that_succeeded(engine: AutomationEngine) -> None:
     await define(engine, "child", act("a", parameters={"value": "${n}"}), act("b", "test.fail", conditions=["n == 2"]))
     items = sub(variables={"n": "${item}"}, for_each={"items": [1, 2], "concurrency": 1})
