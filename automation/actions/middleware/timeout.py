@@ -24,20 +24,23 @@ _TICK = 0.05
 class Attempt:
     """A handler in a task of its own, so that one that swallows its cancellation can be left behind."""
 
-    __slots__ = ("call", "expired", "metrics", "outcome", "task", "work")
+    __slots__ = ("call", "expired", "handler", "metrics", "outcome", "task", "work")
 
     def __init__(self, handler: Handler, call: Call, loop: asyncio.AbstractEventLoop, metrics: Metrics) -> None:
+        self.handler = handler
         self.call = call
         self.metrics = metrics
         self.expired = False
         self.outcome: asyncio.Future[Any] = loop.create_future()
-        self.work: Any = handler(call)
+        self.work: Any = None
         self.task = loop.create_task(self._run())
 
     async def _run(self) -> None:
         # It settles the outcome itself: one turn of the event loop less than a callback of the task.
         outcome = self.outcome
         try:
+            # Only now: a task that is cancelled before its first turn, as where the loop ends, would leave it unawaited.
+            self.work = self.handler(self.call)
             result = await self.work
         except asyncio.CancelledError:
             if not outcome.done():

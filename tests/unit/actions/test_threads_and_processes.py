@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import time
@@ -115,6 +116,25 @@ async def test_a_function_that_never_ends_fails_its_action_and_keeps_no_place(be
 
     busy.gate.open.set()
     await until(lambda: bench.value("automation_threads_left_behind") == 0)
+
+
+async def test_one_that_is_cancelled_before_its_first_turn_leaves_nothing_unawaited(
+    bench: Bench, recwarn: pytest.WarningsRecorder
+) -> None:
+    """As where everything is cancelled at once because the event loop ends."""
+    action = bench.start("busy.sleep", seconds=0.01)
+    await asyncio.sleep(0)
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    assert len(others) == 2, "the action, and its handler, which has not begun"
+    for task in others:
+        task.cancel()
+    await asyncio.wait(others)
+    assert action.cancelled()
+
+    del action, task, others
+    gc.collect()
+
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 @pytest.mark.parametrize("how", ["cancelled", "out of time"])
