@@ -39,7 +39,7 @@ class Attempt:
         # It settles the outcome itself: one turn of the event loop less than a callback of the task.
         outcome = self.outcome
         try:
-            # Only now: a task that is cancelled before its first turn, as where the loop ends, would leave it unawaited.
+            # Only now: a task that is cancelled before its first turn would leave it unawaited.
             self.work = self.handler(self.call)
             result = await self.work
         except asyncio.CancelledError:
